@@ -1,0 +1,159 @@
+"""Every error this package raises on purpose.
+
+    VideodagError                 1  internal
+    ├── RequestError              2  usage            the request is wrong
+    │   ├── PipelineError         2  pipeline.*       a pipeline cannot be found, read or planned
+    │   ├── PluginError           2  plugin.*         a plugin or tool is missing or broken
+    │   ├── ParamError            2  param.*          a parameter or its file is wrong
+    │   └── MissingExtraError     2  extra.missing    an optional dependency is not installed
+    ├── InputError                3  input.*          the video is refused, or holds no frame
+    ├── IncompleteError           4  run.incomplete   done, with failures on record
+    ├── DifferenceError           5  check.*          `check` or `--assert` found a difference
+    ├── OutputError               6  output.*         the output cannot be written
+    └── StoppedError              7  stopped.*        ended early by a rule the user set
+
+Each instance carries a stable word (`input.missing`), printed in brackets on the command line and used in records and HTTP problems.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+WORDS: dict[str, str] = {
+    "internal": "an unexpected error: please report it",
+    "usage": "a command line option or argument is wrong",
+    "pipeline.unknown": "no pipeline of that name was found",
+    "pipeline.invalid": "the pipeline file has problems; all are listed",
+    "plugin.unknown": "no plugin of that name is installed",
+    "plugin.broken": "a plugin could not be loaded",
+    "param.invalid": "a parameter has a wrong name, type or value",
+    "param.file": "a file named by a parameter cannot be used",
+    "extra.missing": "an optional dependency is not installed",
+    "input.missing": "there is no such file",
+    "input.not_file": "the path is a folder, a pipe or a device",
+    "input.unreadable": "the file cannot be opened for reading",
+    "input.not_mp4": "the file is not an MP4 or MOV file",
+    "input.no_video": "the file holds no video stream, or not the one asked for",
+    "input.no_frames": "no frame could be decoded, or the window holds none",
+    "input.unsupported": "the codec or layout cannot be decoded right",
+    "input.limit": "the video claims more than a limit allows; the message names the option that raises it",
+    "input.changed": "the file changed while it was read",
+    "run.incomplete": "done, with failures on record",
+    "check.difference": "results differ from what was expected",
+    "check.assertion": "an assertion does not hold",
+    "output.exists": "the output exists and is the result of something else",
+    "output.locked": "another run is writing this output",
+    "output.folder": "the output's folder is missing or cannot be written, or the path is a folder",
+    "output.input": "the output would overwrite an input",
+    "output.full": "the disk or the file size limit is full",
+    "output.failed": "the output cannot be written for another reason",
+    "output.closed": "the reader of standard output went away",
+    "stopped.on_error": "a node failed and `--on-error stop` was given",
+    "stopped.max_errors": "more failures than `--max-errors` allows",
+    "stopped.strict": "a gap was found and `--strict` was given",
+    "stopped.timeout": "a time limit was exceeded",
+    "stopped.memory": "the memory limit was exceeded",
+    "stopped.crash": "the process that ran the video died",
+    "stopped.signal": "a signal ended the run",
+}
+"""Every stable word with what it says; the README lists them."""
+
+
+class VideodagError(Exception):
+    """Base of the tree. `exit_code` is the process's; `word` is the stable word of this instance."""
+
+    exit_code: ClassVar[int] = 1
+    default_word: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, word: str | None = None) -> None:
+        super().__init__(message)
+        self.word = word or self.default_word
+        if self.word not in WORDS:
+            raise ValueError(f"unknown error word {self.word!r}")
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class RequestError(VideodagError):
+    exit_code = 2
+    default_word = "usage"
+
+
+class PipelineError(RequestError):
+    default_word = "pipeline.invalid"
+
+
+class PluginError(RequestError):
+    default_word = "plugin.unknown"
+
+
+class ParamError(RequestError):
+    default_word = "param.invalid"
+
+
+class MissingExtraError(RequestError):
+    default_word = "extra.missing"
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra {extra!r}: pip install 'videodag[{extra}]'")
+        self.extra = extra
+
+
+class InputError(VideodagError):
+    exit_code = 3
+    default_word = "input.unreadable"
+
+
+class IncompleteError(VideodagError):
+    exit_code = 4
+    default_word = "run.incomplete"
+
+
+class DifferenceError(VideodagError):
+    exit_code = 5
+    default_word = "check.difference"
+
+
+class OutputError(VideodagError):
+    exit_code = 6
+    default_word = "output.failed"
+
+
+class StoppedError(VideodagError):
+    exit_code = 7
+    default_word = "stopped.on_error"
+
+
+EXIT_PRECEDENCE = (1, 6, 7, 2, 3, 4, 5, 0)
+"""When several exit codes apply to one command, the earliest of these wins."""
+
+
+def worst(exit_codes: list[int]) -> int:
+    """The exit code of a command whose parts ended with these."""
+    for code in EXIT_PRECEDENCE:
+        if code in exit_codes:
+            return code
+    return max(exit_codes, default=0)
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code in (9, 10, 13):
+        return {9: "\\t", 10: "\\n", 13: "\\r"}[code]
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8, as os.fsdecode keeps it
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def printable(text: object, *, limit: int | None = None) -> str:
+    """`text` on one line: control characters, bidi marks and bytes that are not UTF-8 are escaped."""
+    shown = _UNPRINTABLE.sub(_escape, str(text))
+    if limit is not None and len(shown) > limit:
+        shown = shown[: limit - 1] + "…"
+    return shown
