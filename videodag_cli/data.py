@@ -52,12 +52,12 @@ class Affine:
     def points(self, xy: ArrayLike) -> Floats:
         """Map points; `xy` is (..., 2)."""
         scale: Floats = np.array((self.scale_x, self.scale_y))
-        return np.asarray(xy, np.float64) * scale + np.array((self.offset_x, self.offset_y))
+        return np.asarray(np.asarray(xy, np.float64) * scale + np.array((self.offset_x, self.offset_y)))
 
     def boxes(self, xyxy: ArrayLike) -> Floats:
         """Map boxes; `xyxy` is (..., 4)."""
         scale: Floats = np.array((self.scale_x, self.scale_y) * 2)
-        return np.asarray(xyxy, np.float64) * scale + np.array((self.offset_x, self.offset_y) * 2)
+        return np.asarray(np.asarray(xyxy, np.float64) * scale + np.array((self.offset_x, self.offset_y) * 2))
 
     @property
     def area_scale(self) -> float:
@@ -234,10 +234,10 @@ class Detections:
 
     def __getitem__(self, rows: ArrayLike | slice) -> Self:
         """The rows chosen by a mask, indices or a slice, as a value of the same type."""
-        chosen = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
-        chosen = np.atleast_1d(chosen)
-        if np.asarray(rows).size == 0 and not isinstance(rows, slice):
-            chosen = np.empty(0, np.int64)
+        index = rows if isinstance(rows, slice) else np.atleast_1d(np.asarray(rows))
+        if not isinstance(index, slice) and index.size == 0:
+            index = index.astype(np.int64)
+        chosen = np.arange(len(self))[index]
         changes: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
