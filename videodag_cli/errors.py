@@ -39,6 +39,7 @@ WORDS: dict[str, str] = {
     "input.unsupported": "the codec or layout cannot be decoded right",
     "input.limit": "the video claims more than a limit allows; the message names the option that raises it",
     "input.changed": "the file changed while it was read",
+    "input.not_results": "the file is not a results file, or a line of it is torn",
     "run.incomplete": "done, with failures on record",
     "check.difference": "results differ from what was expected",
     "check.assertion": "an assertion does not hold",

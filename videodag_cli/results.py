@@ -1,0 +1,159 @@
+"""Reading results back: the lines of a JSONL and the run record beside it.
+
+A results file may be as long as its video, so lines are read one at a time and never kept. What is read was written by anybody: a line is
+checked for its envelope (`frame_index`, `time_s`, `result`, `error`) and nothing inside `result` is taken for granted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from videodag_cli.errors import InputError, printable
+
+Line = dict[str, Any]
+MAX_LINE_BYTES = 64 << 20
+RECORD_SUFFIX = ".run.json"
+RESERVED = ("frame_index", "time_s", "result", "error")
+"""Keys of a line that are not tags."""
+
+
+def read_lines(source: str | Path) -> Iterator[Line]:
+    """The lines of a results file in their order; `-` is standard input.
+
+    A blank line is skipped. Raises `InputError` naming file and line number: `input.missing`, `input.not_file`, `input.unreadable`, and
+    `input.not_results` for a line that is torn or was not written by `videodag run`.
+    """
+    name = shown_name(source)
+    with _opened(source) as stream:
+        number = 0
+        while raw := stream.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(raw) > MAX_LINE_BYTES:
+                raise _foreign(name, number, f"the line is longer than {MAX_LINE_BYTES >> 20} MiB")
+            if raw.isspace():
+                continue
+            try:
+                line = orjson.loads(raw)
+            except orjson.JSONDecodeError as error:
+                if not raw.endswith(b"\n"):
+                    raise _foreign(name, number, "the line is torn: the file ends in the middle of it") from error
+                raise _foreign(name, number, f"not JSON ({printable(error, limit=120)})") from error
+            problem = _problem(line)
+            if problem:
+                raise _foreign(name, number, problem)
+            yield line
+
+
+def record_path(source: str | Path) -> Path | None:
+    """Where the run record of a results file is; None for standard input."""
+    return None if str(source) == "-" else Path(f"{source}{RECORD_SUFFIX}")
+
+
+def read_record(source: str | Path) -> dict[str, Any] | None:
+    """The run record beside the results file `source`; None where there is none.
+
+    Raises `InputError` (`input.not_results`) for a file of that name that is not a run record.
+    """
+    path = record_path(source)
+    if path is None:
+        return None
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(f"{shown_name(path)}: {error.strerror}", word="input.unreadable") from error
+    try:
+        record = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InputError(
+            f"{shown_name(path)}: not a run record: not JSON ({printable(error, limit=120)})", word="input.not_results"
+        ) from error
+    if not isinstance(record, dict) or not str(record.get("schema", "")).startswith("videodag.run/"):
+        raise InputError(
+            f'{shown_name(path)}: not a run record: "schema" must be "videodag.run/1"', word="input.not_results"
+        )
+    return record
+
+
+def tags(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The constant leading fields that `--tag` added."""
+    return {key: value for key, value in line.items() if key not in RESERVED}
+
+
+def is_boxes(value: object) -> bool:
+    """Whether a value of a result is a list of rows with boxes (detections, tracks, codes, text lines); an empty list is not known to be."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "xyxy" in value[0]
+
+
+def leaves(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """`(path, value)` of everything in a result that is not itself an object: numbers, text, booleans, null and lists.
+
+    The path is `node`, or `node.type` and `node.type.field` where a node has several outputs or an output has fields.
+    """
+    for key, value in result.items():
+        name = path_part(key)
+        if isinstance(value, dict):
+            for path, leaf in leaves(value):
+                yield f"{name}.{path}", leaf
+        else:
+            yield name, value
+
+
+def path_part(key: str) -> str:
+    """One part of a path; quoted where it could be taken for two."""
+    if key and not any(c in key for c in '."\\'):
+        return key
+    return orjson.dumps(key).decode()
+
+
+def shown_name(source: str | Path) -> str:
+    """A file's name as it stands in messages."""
+    return "standard input" if str(source) == "-" else printable(source)
+
+
+def _opened(source: str | Path) -> AbstractContextManager[BinaryIO]:
+    if str(source) == "-":
+        return nullcontext(sys.stdin.buffer)
+    name = shown_name(source)
+    if os.path.isdir(source):
+        raise InputError(f"{name}: a folder, not a results file", word="input.not_file")
+    try:
+        return open(source, "rb")
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file", word="input.missing") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or printable(error)
+        raise InputError(f"{name}: {reason}", word="input.unreadable") from error
+
+
+def _problem(line: object) -> str:
+    """What keeps a parsed line from being a frame line; empty where nothing does."""
+    if not isinstance(line, dict):
+        return "not a JSON object"
+    if "frame_index" not in line:
+        if isinstance(line.get("results"), list):
+            return "this is the document of `run --format list`; write JSONL with `run --format jsonl`"
+        if str(line.get("schema", "")).startswith("videodag.run/"):
+            return "this is a run record; name the results file beside it"
+        return '"frame_index" is missing; this is not a line of `videodag run`'
+    if type(line["frame_index"]) is not int or line["frame_index"] < 0:
+        return '"frame_index" must be a whole number, 0 or more'
+    if type(line.get("time_s")) not in (int, float):
+        return '"time_s" must be a number'
+    if "result" not in line:
+        return '"result" is missing'
+    if line["result"] is None:
+        return "" if isinstance(line.get("error"), dict) else 'a failed frame needs an "error" object'
+    return "" if isinstance(line["result"], dict) else '"result" must be an object or null'
+
+
+def _foreign(name: str, number: int, problem: str) -> InputError:
+    return InputError(f"{name}, line {number}: {problem}", word="input.not_results")
