@@ -98,8 +98,8 @@ class ParamError(RequestError):
 class MissingExtraError(RequestError):
     default_word = "extra.missing"
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the extra {extra!r}: pip install 'videodag[{extra}]'")
+    def __init__(self, what: str, extra: str, *, distribution: str = "videodag") -> None:
+        super().__init__(f"{what} needs the extra {extra!r}: pip install '{distribution}[{extra}]'")
         self.extra = extra
 
 
