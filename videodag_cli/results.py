@@ -89,7 +89,7 @@ def tags(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_boxes(value: object) -> bool:
-    """Whether a value of a result is a list of rows with boxes (detections, tracks, codes, text lines); an empty list is not known to be."""
+    """Whether a value is a list of rows with boxes (detections, tracks, codes, text lines); of an empty list nobody can tell."""
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "xyxy" in value[0]
 
 

@@ -1,0 +1,168 @@
+"""`videodag summary`: a results file in one screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+MAX_LISTED = 6
+
+
+def summary(
+    results: Annotated[str, typer.Argument(metavar="RESULTS", help="Results JSONL; - is standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Say what a results file holds: frames, failures, numbers, classes, tracks, texts."""
+    from videodag_cli.results import read_lines, shown_name
+    from videodag_cli.summary import Summary
+
+    found = Summary.of(read_lines(results)).as_json()
+    if as_json:
+        import orjson
+
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        return
+    import sys
+
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 110
+    render(Console(width=width, highlight=False), found, title=shown_name(results))
+
+
+def render(console: Console, found: dict[str, Any], *, title: str) -> None:
+    """Print `Summary.as_json()` for a person."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from videodag_cli.errors import printable
+
+    head = Text(printable(title, limit=100), style="bold")
+    console.print(head)
+    console.print(Text(_headline(found)))
+    numbers = {p: o for p, o in found["outputs"].items() if o["kind"] == "number"}
+    rows = {p: o for p, o in found["outputs"].items() if o["kind"] in ("detections", "rows")}
+    others = {p: o for p, o in found["outputs"].items() if o["kind"] in ("boolean", "text", "null")}
+    for table in (_rows_table(rows), _others_table(others), _numbers_table(numbers)):
+        if table is not None:
+            console.print(Padding(table, (1, 0, 0, 0), expand=False))
+    if found["errors"]:
+        console.print()
+        for error in found["errors"][:MAX_LISTED]:
+            where = printable(f"{error['node']} ({error['tool']})", limit=60)
+            what = printable(f"{error['type']}: {error['message']}", limit=120)
+            console.print(Text(f"failed {error['frames']} x  {where}  {what}", style="red"))
+
+
+def _headline(found: dict[str, Any]) -> str:
+    if not found["frames"]:
+        return "no frames"
+    failed = f", {found['failed']} failed" if found["failed"] else ""
+    return (
+        f"{_frames(found['frames'])}{failed} · frames {found['first_frame']} to {found['last_frame']}"
+        f" · {clock(found['start_s'])} to {clock(found['end_s'])}"
+    )
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame" if count == 1 else f"{count} frames"
+
+
+def clock(time_s: float) -> str:
+    """`m:ss.mmm`, with hours from one hour on."""
+    milliseconds = round(abs(time_s) * 1000)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    sign = "-" if time_s < 0 else ""
+    seconds = f"{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
+    return f"{sign}{hours}:{minutes:02d}:{seconds}" if hours else f"{sign}{minutes}:{seconds}"
+
+
+def _table(*columns: str, numeric: int) -> Table:
+    """A plain table; the columns from `numeric` on are right-aligned, unless the name ends in a space."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for index, name in enumerate(columns):
+        right = index >= numeric and not name.endswith(" ")
+        table.add_column(name.strip(), justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _numbers_table(numbers: dict[str, Any]) -> Table | None:
+    from rich.text import Text
+
+    if not numbers:
+        return None
+    table = _table("number", "min", "mean", "max", "last", "frames", numeric=1)
+    for path, output in numbers.items():
+        values = (f"{output[name]:.6g}" for name in ("min", "mean", "max", "last"))
+        table.add_row(Text(_name(path)), *values, str(output["frames"]))
+    return table
+
+
+def _rows_table(rows: dict[str, Any]) -> Table | None:
+    from rich.text import Text
+
+    if not rows:
+        return None
+    table = _table("list", "total", "most", "frames with any", "ids", "what ", numeric=1)
+    for path, output in rows.items():
+        table.add_row(
+            Text(_name(path)),
+            str(output["total"]),
+            str(output["max_per_frame"]),
+            f"{output['frames_with_any']} of {output['frames']}",
+            str(output.get("tracks", "")),
+            Text(_contents(output)),
+        )
+    return table
+
+
+def _contents(output: dict[str, Any]) -> str:
+    """Classes, labels and texts of a list output, the most common first."""
+    parts = []
+    for counts in (output.get("classes", {}), *output.get("labels", {}).values()):
+        parts.append(_listed([f"{_name(name)} {count}" for name, count in counts.items()], len(counts)))
+    if texts := output.get("texts"):
+        shown = [repr(_name(text, 30)) for text in texts["most_common"]]
+        parts.append(_listed(shown[:3], texts["distinct"]))
+    return "; ".join(part for part in parts if part)
+
+
+def _listed(names: list[str], total: int) -> str:
+    shown = names[:MAX_LISTED]
+    more = total - len(shown)
+    return ", ".join(shown) + (f", {more} more" if more > 0 else "")
+
+
+def _others_table(others: dict[str, Any]) -> Table | None:
+    from rich.text import Text
+
+    if not others:
+        return None
+    table = _table("output", "frames", "what ", numeric=1)
+    for path, output in others.items():
+        if output["kind"] == "boolean":
+            what = f"true in {output['true']}"
+            if output["true"]:
+                starts = [clock(s) for s in output["starts_s"]]
+                what += f", from {_listed(starts, output['ranges'])}"
+        elif output["kind"] == "text":
+            texts = [repr(_name(text, 30)) for text in output["most_common"]]
+            what = f"{output['distinct']} distinct: {_listed(texts[:3], output['distinct'])}"
+        else:
+            what = "always null"
+        table.add_row(Text(_name(path)), str(output["frames"]), Text(what))
+    return table
+
+
+def _name(text: str, limit: int = 60) -> str:
+    from videodag_cli.errors import printable
+
+    return printable(text, limit=limit)
