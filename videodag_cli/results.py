@@ -33,7 +33,7 @@ def read_lines(source: str | Path) -> Iterator[Line]:
     name = shown_name(source)
     with _opened(source) as stream:
         number = 0
-        while raw := stream.readline(MAX_LINE_BYTES + 1):
+        while raw := _next(stream, name):
             number += 1
             if len(raw) > MAX_LINE_BYTES:
                 raise _foreign(name, number, f"the line is longer than {MAX_LINE_BYTES >> 20} MiB")
@@ -132,6 +132,13 @@ def _opened(source: str | Path) -> AbstractContextManager[BinaryIO]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or printable(error)
         raise InputError(f"{name}: {reason}", word="input.unreadable") from error
+
+
+def _next(stream: BinaryIO, name: str) -> bytes:
+    try:
+        return stream.readline(MAX_LINE_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or printable(error)}", word="input.unreadable") from error
 
 
 def _problem(line: object) -> str:

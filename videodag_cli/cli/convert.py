@@ -1,0 +1,69 @@
+"""`videodag convert`: results in the formats of other programs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class FormatName(StrEnum):
+    csv = "csv"
+    parquet = "parquet"
+    coco = "coco"
+    mot = "mot"
+    vtt = "vtt"
+
+
+class TableName(StrEnum):
+    frames = "frames"
+    detections = "detections"
+    tracks = "tracks"
+
+
+def convert(
+    results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results JSONL; - is standard input.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="File to write; - is standard output.")],
+    to: Annotated[
+        FormatName | None,
+        typer.Option(
+            "--to", help="Format; by default what the extension says: .csv, .parquet, .json (coco), .txt (mot), .vtt."
+        ),
+    ] = None,
+    table: Annotated[
+        TableName | None,
+        typer.Option(
+            "--table", help="Rows of csv and parquet: one per frame (the default), per detection, or per track."
+        ),
+    ] = None,
+    node: Annotated[
+        list[str] | None,
+        typer.Option("--node", metavar="NODE", help="Take only this node's outputs; may be repeated."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing when all went well.")] = False,
+) -> None:
+    """Write results as a table (CSV, Parquet), as COCO JSON, as MOTChallenge text or as WebVTT."""
+    from videodag_cli.convert import convert as convert_files
+    from videodag_cli.errors import printable
+
+    done = convert_files(
+        results,
+        output,
+        to=to.value if to else None,
+        table=table.value if table else None,
+        nodes=node or (),
+        overwrite=overwrite,
+    )
+    if quiet:
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for remark in done.remarks:
+        console.print(Text(f"note: {remark}"))
+    if output != "-":
+        plural = done.unit if done.count == 1 else f"{done.unit}{'es' if done.unit.endswith('x') else 's'}"
+        console.print(Text(f"{done.count} {plural} -> {printable(output)}"))

@@ -1,0 +1,99 @@
+"""Results files as inputs of a conversion, and the boxes in their lines."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from videodag_cli.errors import RequestError, printable
+from videodag_cli.results import Line, is_boxes, leaves, read_lines, read_record
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One results file."""
+
+    name: str
+    """As the user gave it; `-` for standard input."""
+    path: str | Path
+    record: dict[str, Any] | None = None
+
+    def lines(self) -> Iterator[Line]:
+        return read_lines(self.path)
+
+    @property
+    def stem(self) -> str:
+        """The video's name without its extension; the results file's where no record names the video."""
+        video = (self.record or {}).get("input", {}).get("path")
+        return Path(str(video or self.name)).stem.lstrip("-") or "stdin"
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the upright picture, as the record says."""
+        facts = (self.record or {}).get("input", {}).get("video") or {}
+        width, height = facts.get("width"), facts.get("height")
+        return (width, height) if isinstance(width, int) and isinstance(height, int) else None
+
+
+@contextmanager
+def opened(names: Sequence[str | Path], *, twice: bool) -> Iterator[list[Source]]:
+    """The sources of these names; with `twice`, standard input is kept in a temporary file so that it can be read again."""
+    with ExitStack() as stack:
+        found = []
+        for name in names:
+            path: str | Path = name
+            if str(name) == "-" and twice:
+                kept = stack.enter_context(tempfile.NamedTemporaryFile(prefix="videodag-", suffix=".jsonl"))
+                shutil.copyfileobj(sys.stdin.buffer, kept)
+                kept.flush()
+                path = kept.name
+            found.append(Source(str(name), path, read_record(name)))
+        yield found
+
+
+def chosen(path: str, nodes: Sequence[str]) -> bool:
+    """Whether the output `path` was asked for; all are where `nodes` is empty."""
+    return not nodes or any(path == node or path.startswith(f"{node}.") for node in nodes)
+
+
+def boxes(result: Row, nodes: Sequence[str] = ()) -> Iterator[tuple[str, int, Row]]:
+    """`(output path, rank in its list, row)` of every box in a result."""
+    for path, value in leaves(result):
+        if is_boxes(value) and chosen(path, nodes):
+            for index, row in enumerate(value):
+                if isinstance(row, dict) and corners(row) is not None:
+                    yield path, index, row
+
+
+def corners(row: Row) -> tuple[float, float, float, float] | None:
+    """x1, y1, x2, y2 of a row; None where they are not four numbers."""
+    found = row.get("xyxy")
+    if isinstance(found, list) and len(found) == 4 and all(type(v) in (int, float) for v in found):
+        return found[0], found[1], found[2], found[3]
+    return None
+
+
+def number(row: Row, name: str) -> float | None:
+    value = row.get(name)
+    return value if type(value) in (int, float) else None
+
+
+def whole(row: Row, name: str) -> int | None:
+    """An integer field that fits into 64 bits."""
+    value = row.get(name)
+    return value if type(value) is int and -(2**63) <= value < 2**63 else None
+
+
+def one_output(found: Sequence[str], *, form: str, what: str) -> None:
+    """Refuse to mix the boxes of several outputs unasked."""
+    if len(found) > 1:
+        listed = ", ".join(printable(path, limit=60) for path in found)
+        raise RequestError(f"{form}: {what} are in several outputs ({listed}); choose with --node")

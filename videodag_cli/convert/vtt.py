@@ -1,0 +1,58 @@
+"""WebVTT: one cue for each span in which a text was seen, a flag was true or an event was reported.
+
+A cue's identifier is the path of its output. Cues stand in the order of their start, which is not the order in which spans end: they are
+sorted in a temporary database, so that memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import BinaryIO
+
+from videodag_cli.convert import Converted
+from videodag_cli.convert.source import Source, chosen
+from videodag_cli.errors import printable
+from videodag_cli.spans import TEXT, Span, Spans
+
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def write(sources: Sequence[Source], stream: BinaryIO, *, nodes: Sequence[str] = ()) -> Converted:
+    """Write the cues of the one source."""
+    with closing(sqlite3.connect("")) as kept:  # an empty name is a database in a temporary file
+        kept.execute("create table cues (start_ms integer, end_ms integer, output text, text text)")
+        for source in sources:
+            rows = (_cue(span) for span in _spans(source) if chosen(span.output, nodes))
+            kept.executemany("insert into cues values (?, ?, ?, ?)", rows)
+        stream.write(b"WEBVTT\n")
+        count = 0
+        for start_ms, end_ms, output, text in kept.execute("select * from cues order by start_ms, end_ms, rowid"):
+            stream.write(f"\n{output}\n{_clock(start_ms)} --> {_clock(end_ms)}\n{text}\n".encode())
+            count += 1
+    return Converted("vtt", count, "cue")
+
+
+def _spans(source: Source) -> Iterator[Span]:
+    spans = Spans()
+    for line in source.lines():
+        yield from spans.feed(line)
+    yield from spans.finish()
+
+
+def _cue(span: Span) -> tuple[int, int, str, str]:
+    """Times in whole milliseconds from 0 on; a cue lasts at least one."""
+    start_ms = max(0, round(span.start_s * 1000))
+    end_ms = max(start_ms + 1, round(span.end_s * 1000))
+    text = span.label if span.kind == TEXT or span.label == span.output else f"{span.output}: {span.label}"
+    return start_ms, end_ms, _escaped(span.output), _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    return "".join(ENTITIES.get(character, character) for character in printable(text))
+
+
+def _clock(milliseconds: int) -> str:
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
