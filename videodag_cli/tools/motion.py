@@ -72,7 +72,8 @@ class ForegroundDetector:
     """Foreground mask by background subtraction, for a static camera: MOG2 (Zivkovic, ICPR 2004) or KNN
     (Zivkovic and van der Heijden, PRL 2006).
 
-    A cut or a moving camera makes everything foreground until the background is learnt again. The model cannot be saved.
+    Specks are removed from the mask and gaps closed. A cut or a moving camera makes everything foreground until the background is
+    learnt again. The model cannot be saved.
     """
 
     def __init__(
@@ -91,6 +92,10 @@ class ForegroundDetector:
             int, Field(ge=16, le=8192, description="work on a picture of at most this side, in pixels")
         ] = 640,
         warmup: Annotated[int, Field(ge=1, le=100_000, description="first sampled frames, without any foreground")] = 5,
+        open_size: Annotated[
+            int, Field(ge=0, le=99, description="specks up to about this side vanish; mask pixels")
+        ] = 3,
+        close_size: Annotated[int, Field(ge=0, le=99, description="gaps up to about this side close; mask pixels")] = 9,
     ) -> None:
         import cv2
 
@@ -98,6 +103,11 @@ class ForegroundDetector:
             self._model: Any = cv2.createBackgroundSubtractorMOG2(history, threshold or 16.0, shadows)
         else:
             self._model = cv2.createBackgroundSubtractorKNN(history, threshold or 400.0, shadows)
+        self._clean_up = [
+            (operation, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+            for operation, size in ((cv2.MORPH_OPEN, open_size), (cv2.MORPH_CLOSE, close_size))
+            if size > 1
+        ]
         self._max_side = max_side
         self._to_learn = warmup
 
@@ -106,11 +116,14 @@ class ForegroundDetector:
 
         small = frame.scaled(self._max_side)
         mask = self._model.apply(small.image)
-        if self._to_learn:
-            self._to_learn -= 1
-            mask, ready = np.zeros_like(mask), False
+        ready = not self._to_learn
+        if ready:
+            mask = cv2.threshold(mask, _SHADOW, 255, cv2.THRESH_BINARY)[1]
+            for operation, kernel in self._clean_up:
+                mask = cv2.morphologyEx(mask, operation, kernel)
         else:
-            mask, ready = cv2.threshold(mask, _SHADOW, 255, cv2.THRESH_BINARY)[1], True
+            self._to_learn -= 1
+            mask = np.zeros_like(mask)
         mask.flags.writeable = False
         return Foreground(mask, Affine(frame.width / small.width, frame.height / small.height), ready)
 
@@ -119,21 +132,14 @@ class ForegroundDetector:
 def regions(
     foreground: Foreground,
     *,
-    min_area: Annotated[float, Field(ge=0, le=1, description="smallest region, as a share of the picture")] = 0.001,
-    open_size: Annotated[int, Field(ge=0, le=99, description="specks up to about this side vanish; mask pixels")] = 3,
-    close_size: Annotated[int, Field(ge=0, le=99, description="gaps up to about this side close; mask pixels")] = 9,
+    min_area: Annotated[float, Field(ge=0, le=1, description="smallest region, as a share of the picture")] = 0.0005,
 ) -> Detections:
     """Moving regions as boxes, largest first; `area` counts the moving pixels inside."""
     import cv2
 
-    mask = foreground.mask
-    for operation, size in ((cv2.MORPH_OPEN, open_size), (cv2.MORPH_CLOSE, close_size)):
-        if size > 1:
-            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-            mask = np.asarray(cv2.morphologyEx(mask, operation, kernel), np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(foreground.mask, connectivity=8)
     found = stats[1:].astype(np.float64)
-    found = found[found[:, cv2.CC_STAT_AREA] >= max(1.0, min_area * mask.size)]
+    found = found[found[:, cv2.CC_STAT_AREA] >= min_area * foreground.mask.size]
     found = found[np.argsort(-found[:, cv2.CC_STAT_AREA], kind="stable")]
     left, top, width, height, area = found.T
     boxes = np.stack((left, top, left + width, top + height), axis=1)
