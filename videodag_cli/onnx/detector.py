@@ -1,0 +1,311 @@
+"""A detector from an ONNX file: pictures in, boxes in the pictures' pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videodag_cli.boxes import nms
+from videodag_cli.data import Affine, Image, Ints
+from videodag_cli.errors import ParamError, printable
+from videodag_cli.onnx.facts import MAX_SIDE, Facts, Size, facts_of
+from videodag_cli.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
+from videodag_cli.onnx.layouts import Boxes, Layout, Outputs, Probe, recognise
+from videodag_cli.onnx.picture import Fit, InputFormat, Values, packed, placed
+from videodag_cli.onnx.session import CPU, open_session, read_model
+from videodag_cli.onnx.tiles import Grid, Parts, Rectangle, cut_sides, joined
+
+TileBoxes = tuple[int, Rectangle, Boxes]
+"""A tile's number, its place in the picture, and what was found in it."""
+
+DEFAULT_SIDE = 640
+MAX_CANDIDATES = 3000
+"""Best candidates of a picture that go into suppression."""
+_BATCH = 4
+_KEPT = 32
+
+
+@dataclass(frozen=True)
+class InputChoice:
+    """What the user says about the network's input; None leaves it to the model."""
+
+    size: Size | None = None
+    fit: Fit | None = None
+    channels: Literal["rgb", "bgr"] | None = None
+    values: Values | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """An opened model. Shares its session with every other detector of the same file; usable from several threads at once."""
+
+    name: str
+    digest: str
+    facts: Facts
+    layout: Layout
+    form: InputFormat
+    size: Size
+    """Width and height of the network's input."""
+    labels: tuple[str, ...]
+    batch_size: int
+    """Pictures that may go in at once with the same results as one by one."""
+    session: Any = field(repr=False)
+
+    def label(self, class_id: int) -> str:
+        position = class_id - self._label_shift
+        return self.labels[position] if 0 <= position < len(self.labels) else f"class {class_id}"
+
+    @property
+    def _label_shift(self) -> int:
+        """How much smaller a label's place is than its class number: 1 where the labels leave out the background."""
+        lacks_background = not self.labels or self.labels[0].casefold() not in BACKGROUND
+        return self.layout.first_class if lacks_background else 0
+
+    def describe(self) -> dict[str, str | list[str]]:
+        """Facts for people: which file, what it was taken for, how pictures go in, which classes come out."""
+        fixed = "fixed" if None not in self.facts.fixed_size else "open"
+        return {
+            "file": self.name,
+            "sha256": self.digest,
+            "layout": self.layout.name,
+            "input": f"{self.size[0]}x{self.size[1]} ({fixed}), {self.form}, {self.facts.picture.dtype}",
+            "batch": "1 (fixed)" if self.facts.fixed_batch else f"open; {self.batch_size} at once",
+            "labels": list(self.labels),
+        }
+
+    def class_ids(self, positions: frozenset[int]) -> Ints:
+        """Class numbers of labels at these places."""
+        return np.array(sorted(p + self._label_shift for p in positions), np.int64)
+
+    def detect(
+        self,
+        images: Sequence[Image],
+        *,
+        confidence: float,
+        iou: float,
+        alike: Ints | None = None,
+        grid: Grid | None = None,
+    ) -> list[Boxes]:
+        """Boxes of each picture, best first, clipped to it. `alike` maps a class number to the group that suppresses itself."""
+        grid = grid or Grid()
+        crops: list[Image] = []
+        places: list[tuple[int, int, Rectangle]] = []
+        for number, image in enumerate(images):
+            for index, tile in enumerate(grid.tiles(image.shape[1], image.shape[0])):
+                left, top, right, bottom = tile
+                crops.append(image[top:bottom, left:right])
+                places.append((number, index, tile))
+        parts: list[list[TileBoxes]] = [[] for _ in images]
+        for (number, index, tile), boxes in zip(places, self._candidates(crops, confidence), strict=True):
+            parts[number].append((index, tile, self._suppressed(boxes, iou, alike)))
+        return [self._one(image, found, iou, alike) for image, found in zip(images, parts, strict=True)]
+
+    def _one(self, image: Image, parts: list[TileBoxes], iou: float, alike: Ints | None) -> Boxes:
+        height, width = image.shape[:2]
+        if len(parts) == 1:
+            return parts[0][2]
+        shifted, tile_of, cut = [], [], []
+        for index, tile, boxes in parts:
+            moved = boxes.xyxy + np.array((tile[0], tile[1]) * 2, np.float64)
+            shifted.append(boxes._replace(xyxy=moved))
+            tile_of.append(np.full(len(moved), index, np.int64))
+            cut.append(cut_sides(moved, tile, width, height))
+        every = Boxes(*(np.concatenate(columns) for columns in zip(*shifted, strict=True)))
+        everything = Parts(every, np.concatenate(tile_of), np.concatenate(cut), groups_of(every, alike))
+        return joined(everything, iou=iou)
+
+    def _suppressed(self, boxes: Boxes, iou: float, alike: Ints | None) -> Boxes:
+        if self.layout.suppressed and alike is None:
+            order = np.argsort(-boxes.scores, kind="stable")
+        else:
+            order = nms(boxes.xyxy, boxes.scores, iou=iou, groups=groups_of(boxes, alike))
+        return boxes.chosen(order)
+
+    def _candidates(self, images: Sequence[Image], confidence: float) -> list[Boxes]:
+        """What the network says about each picture, in the picture's pixels, clipped, without suppression."""
+        found: list[Boxes] = []
+        for start in range(0, len(images), self.batch_size):
+            chunk = images[start : start + self.batch_size]
+            canvases = [placed(image, self.size, self.form) for image in chunk]
+            outputs = self.run([canvas for canvas, _ in canvases])
+            for row, (image, (_, back)) in enumerate(zip(chunk, canvases, strict=True)):
+                boxes = self.layout.decode(outputs, row, self.size, confidence)
+                found.append(_in_picture(boxes, back, image))
+        return found
+
+    def run(self, canvases: Sequence[Image]) -> Outputs:
+        """The network's outputs for pictures of its input size."""
+        tensors = [
+            packed(c, self.form, dtype=self.facts.picture.dtype, channels_first=self.facts.channels_first)
+            for c in canvases
+        ]
+        picture = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+        return run(self.session, self.facts, picture, self.size)
+
+
+def groups_of(boxes: Boxes, alike: Ints | None) -> Ints:
+    if alike is None:
+        return boxes.class_ids
+    inside = boxes.class_ids < len(alike)
+    return np.asarray(np.where(inside, alike[np.where(inside, boxes.class_ids, 0)], boxes.class_ids), np.int64)
+
+
+def _in_picture(boxes: Boxes, back: Affine, image: Image) -> Boxes:
+    """The best candidates mapped to the picture and clipped; what lies outside or is not finite is dropped."""
+    height, width = image.shape[:2]
+    with np.errstate(over="ignore", invalid="ignore"):
+        xyxy = back.boxes(boxes.xyxy)
+    valid = np.isfinite(xyxy).all(axis=1) & np.isfinite(boxes.scores)
+    xyxy = np.clip(np.where(valid[:, None], xyxy, 0.0), 0.0, np.array((width, height) * 2, np.float64))
+    valid &= (xyxy[:, 2] - xyxy[:, 0] >= 1.0) & (xyxy[:, 3] - xyxy[:, 1] >= 1.0)
+    chosen = np.flatnonzero(valid)
+    if len(chosen) > MAX_CANDIDATES:
+        chosen = chosen[np.sort(np.argsort(-boxes.scores[chosen], kind="stable")[:MAX_CANDIDATES])]
+    return Boxes(xyxy[chosen], boxes.scores[chosen], boxes.class_ids[chosen])
+
+
+_opened: dict[tuple[Any, ...], Detector] = {}
+_opening = Lock()
+
+
+def open_detector(
+    path: Path,
+    *,
+    labels: tuple[str, ...] | None = None,
+    choice: InputChoice | None = None,
+    provider: str = CPU,
+    form: InputFormat | None = None,
+) -> Detector:
+    """Open and recognise a model; equal requests in a process share one. Raises `ParamError` for a model that does not fit."""
+    choice = choice or InputChoice()
+    content, digest = read_model(path)
+    key = (digest, path.name, labels, choice, provider, form)
+    with _opening:
+        detector = _opened.pop(key, None)
+        if detector is None:
+            detector = _open(content, digest, path.name, labels, choice, provider, form)
+            while len(_opened) >= _KEPT:
+                _opened.pop(next(iter(_opened)))
+        _opened[key] = detector
+        return detector
+
+
+def _open(
+    content: bytes,
+    digest: str,
+    name: str,
+    labels: tuple[str, ...] | None,
+    choice: InputChoice,
+    provider: str,
+    form: InputFormat | None,
+) -> Detector:
+    session = open_session(content, digest, name=name, provider=provider)
+    facts = facts_of(session, name=name)
+    size = _input_size(facts, choice.size, name)
+    shape = (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
+    try:
+        outputs = run(session, facts, np.zeros(shape, facts.picture.dtype), size)
+    except ParamError:
+        raise
+    except Exception as error:  # onnxruntime's errors share no base class of their own
+        reason = printable(" ".join(str(error).split()), limit=200)
+        raise ParamError(
+            f"model {printable(name)} fails on an input of {size[0]}x{size[1]}: {reason}; param size sets another",
+            word="param.file",
+        ) from error
+    known = labels or facts.names
+    layout = recognise(Probe(facts, outputs, size, len(known) if known else None), name=name)
+    if known is None:
+        count = layout.class_count or 0
+        known = COCO if count == len(COCO) else coco_by_category() if count == 91 else unnamed(count)
+    form = form or layout.form
+    if choice.fit is not None and choice.fit != form.fit:
+        form = replace(form, fit=choice.fit)
+    form = replace(form, channels=choice.channels or form.channels, values=choice.values or form.values)
+    return Detector(
+        name=name,
+        digest=digest,
+        facts=facts,
+        layout=layout,
+        form=form,
+        size=size,
+        labels=known,
+        batch_size=1 if facts.fixed_batch else _safe_batch(session, facts, shape, size),
+        session=session,
+    )
+
+
+def _input_size(facts: Facts, wanted: Size | None, name: str) -> Size:
+    """Width and height to feed: what the model fixes, what the user wants, what the metadata says, or 640."""
+    fallback = wanted or facts.trained_size or (DEFAULT_SIDE, DEFAULT_SIDE)
+    fixed = facts.fixed_size
+    size = (fixed[0] or fallback[0], fixed[1] or fallback[1])
+    if wanted is not None and size != wanted:
+        raise ParamError(
+            f"model {printable(name)} takes pictures of {size[0]}x{size[1]} only; param size asks for {wanted[0]}x{wanted[1]}"
+        )
+    if max(size) > MAX_SIDE:
+        raise ParamError(
+            f"model {printable(name)} takes pictures of {size[0]}x{size[1]}; the limit is {MAX_SIDE} a side"
+        )
+    if wanted is not None and "stride" in facts.metadata and (size[0] % facts.stride or size[1] % facts.stride):
+        raise ParamError(f"param size: width and height must be multiples of the model's stride {facts.stride}")
+    return size
+
+
+def _safe_batch(session: Any, facts: Facts, shape: tuple[int, ...], size: Size) -> int:
+    """How many pictures may go in at once: `_BATCH` if that gives the same bytes as one by one, else 1."""
+    random = np.random.default_rng(0)
+    high = 256 if facts.picture.dtype == "uint8" else 1
+    pictures = (random.random((_BATCH, *shape[1:])) * high).astype(facts.picture.dtype)
+    try:
+        single = [run(session, facts, pictures[i : i + 1], size) for i in range(_BATCH)]
+        for count in range(2, _BATCH + 1):
+            together = run(session, facts, pictures[:count], size)
+            for name, values in together.items():
+                rows = np.concatenate([one[name] for one in single[:count]])
+                if rows.shape != values.shape or rows.tobytes() != np.ascontiguousarray(values).tobytes():
+                    return 1
+    except Exception:  # a model that says its batch is open, and is wrong
+        return 1
+    return _BATCH
+
+
+def run(session: Any, facts: Facts, picture: NDArray[Any], size: Size) -> dict[str, NDArray[Any]]:
+    """One call of the model: outputs by name, half precision widened."""
+    feed: dict[str, NDArray[Any]] = {facts.picture.name: picture}
+    for port in facts.inputs:
+        if port is not facts.picture:
+            feed[port.name] = _companion(port, len(picture), size)
+    values = session.run(None, feed)
+    return {
+        port.name: np.asarray(value, np.float32 if value.dtype == np.float16 else value.dtype)
+        for port, value in zip(facts.outputs, values, strict=True)
+        if isinstance(value, np.ndarray)
+    }
+
+
+def _companion(port: Any, count: int, size: Size) -> NDArray[Any]:
+    """The value of a further input: always such that boxes come out in the network's pixels."""
+    name = port.name.lower()
+    if name in ("orig_target_sizes", "orig_size"):
+        row: tuple[float, ...] = size
+    elif name in ("target_sizes", "im_shape", "image_shape"):
+        row = (size[1], size[0])
+    elif name == "scale_factor":
+        row = (1.0, 1.0)
+    elif name == "pixel_mask" and len(port.shape) == 3:
+        height, width = port.shape[1] or size[1], port.shape[2] or size[0]
+        return np.ones((count, height, width), port.dtype)
+    else:
+        raise ParamError(
+            f"the model has an input that no known detector has: {port}; export it with the picture as its only input",
+            word="param.file",
+        )
+    return np.array([row] * count, port.dtype)

@@ -1,0 +1,134 @@
+"""Names of classes: the COCO list, label files, and what a model's metadata says."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from videodag_cli.errors import ParamError, printable
+from videodag_cli.tool import unknown_name
+
+MAX_LABELS = 100_000
+_MAX_TEXT = 4_000_000
+_METADATA_KEYS = ("names", "labels", "classes", "class_names")
+BACKGROUND = frozenset({"???", "background", "__background__", "_background_", "bg"})
+
+_COCO_TEXT = (
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,bench,bird,cat,"
+    "dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,"
+    "baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,"
+    "orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,"
+    "cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush"
+)
+COCO = tuple(_COCO_TEXT.split(","))
+"""The 80 classes of COCO in the order detectors number them."""
+
+_COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+
+
+def coco_by_category() -> tuple[str, ...]:
+    """The same classes at their category number 1 to 90; index 0 is background, numbers that COCO never used are `class N`."""
+    numbers = [n for n in range(1, 91) if n not in _COCO_GAPS]
+    named = dict(zip(numbers, COCO, strict=True))
+    return ("background", *(named.get(n, f"class {n}") for n in range(1, 91)))
+
+
+def unnamed(count: int) -> tuple[str, ...]:
+    return tuple(f"class {i}" for i in range(count))
+
+
+def read_labels(source: Path | Sequence[str]) -> tuple[str, ...]:
+    """Labels from a list, or from a file: one name per line, or JSON (a list, or an object from number to name)."""
+    if not isinstance(source, Path):
+        return _checked(list(source), "labels")
+    shown = printable(source)
+    try:
+        if not source.is_file():
+            raise ParamError(f"labels {shown} is not a file", word="param.file")
+        if source.stat().st_size > _MAX_TEXT:
+            raise ParamError(f"labels {shown} is larger than 4 MB; it holds one name per line", word="param.file")
+        text = source.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamError(f"labels {shown} cannot be read as text: {printable(error)}", word="param.file") from error
+    if text.lstrip()[:1] in ("[", "{"):
+        try:
+            names = _as_list(json.loads(text))
+        except (ValueError, RecursionError):
+            names = None
+        if names is None:
+            raise ParamError(f"labels {shown} is not a JSON list of names, nor an object 0, 1, ...", word="param.file")
+    else:
+        names = [line.strip() for line in text.splitlines()]
+        while names and not names[-1]:
+            names.pop()
+    return _checked(names, f"labels {shown}")
+
+
+def labels_in(metadata: dict[str, str]) -> tuple[str, ...] | None:
+    """Class names that a model carries: a Python literal (read, never evaluated), JSON, or text with commas or lines."""
+    for key in _METADATA_KEYS:
+        text = metadata.get(key, "")
+        if not text or len(text) > _MAX_TEXT:
+            continue
+        names = _as_list(literal(text))
+        if names is None and text.lstrip()[:1] not in ("[", "{", "("):
+            parts = [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
+            names = parts if len(parts) > 1 else None
+        if names and len(names) <= MAX_LABELS:
+            return tuple(printable(name, limit=200) for name in names)
+    return None
+
+
+def literal(text: str) -> Any:
+    """The value of a Python or JSON literal; None for anything else."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        pass
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def class_filter(wanted: Sequence[str], labels: Sequence[str]) -> frozenset[int]:
+    """Class numbers of the wanted names; upper and lower case are the same. Raises `ParamError` for a name there is not."""
+    by_name: dict[str, list[int]] = {}
+    for number, label in enumerate(labels):
+        by_name.setdefault(label.casefold(), []).append(number)
+    chosen: set[int] = set()
+    for name in wanted:
+        numbers = by_name.get(name.strip().casefold())
+        if numbers is None:
+            raise ParamError(unknown_name("class", name, _shortened(labels)))
+        chosen.update(numbers)
+    return frozenset(chosen)
+
+
+def _shortened(labels: Sequence[str]) -> list[str]:
+    return [label for label in labels if label.casefold() not in BACKGROUND]
+
+
+def _as_list(value: Any) -> list[str] | None:
+    if isinstance(value, dict):
+        try:
+            numbered = {int(number): name for number, name in value.items()}
+        except (TypeError, ValueError):
+            return None
+        if not numbered or min(numbered) < 0 or max(numbered) >= MAX_LABELS:
+            return None
+        value = [numbered.get(i, f"class {i}") for i in range(max(numbered) + 1)]
+    if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
+        return list(value)
+    return None
+
+
+def _checked(names: list[str], where: str) -> tuple[str, ...]:
+    if not names or not all(names):
+        raise ParamError(f"{where}: there is an empty name; give one name per class", word="param.file")
+    if len(names) > MAX_LABELS:
+        raise ParamError(f"{where}: more than {MAX_LABELS} names", word="param.file")
+    return tuple(printable(name, limit=200) for name in names)

@@ -1,0 +1,101 @@
+"""Sessions of onnxruntime: one per model, provider and thread count, shared by every tool and thread of the process.
+
+`InferenceSession.run` may be called from several threads at once. Each session computes on one thread of its own caller, because the
+engine already runs as many frames at once as there are CPUs; that is also what makes results independent of the number of workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from videodag_cli.errors import ParamError, printable
+from videodag_cli.onnx.wire import WireError, external_files
+
+CPU = "CPUExecutionProvider"
+MAX_MODEL_BYTES = 2**31 - 1
+"""A protocol buffer, and so an ONNX file, cannot be larger."""
+_KEPT = 8
+_FATAL_ONLY = 4
+_sessions: dict[tuple[str, str, int], Any] = {}
+_lock = Lock()
+
+
+def read_model(path: Path) -> tuple[bytes, str]:
+    """The file's bytes and their SHA-256. Raises `ParamError` for what cannot be an ONNX model of its own."""
+    shown = printable(path)
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise ParamError(f"model {shown} is not a regular file; name an .onnx file", word="param.file")
+        if facts.st_size > MAX_MODEL_BYTES:
+            raise ParamError(f"model {shown} is larger than 2 GB, which no ONNX file can be", word="param.file")
+        content = path.read_bytes()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "it cannot be read"
+        raise ParamError(f"model {shown} cannot be read: {reason}", word="param.file") from error
+    try:
+        outside = external_files(content)
+    except WireError as error:
+        raise ParamError(
+            f"model {shown} is not an ONNX file: {error}. Export the model to ONNX and name that file",
+            word="param.file",
+        ) from error
+    if outside:
+        raise ParamError(
+            f"model {shown} keeps its weights in another file ({printable(outside[0], limit=80)}), and only the file that "
+            "is named is opened; save the model with its weights inside",
+            word="param.file",
+        )
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def open_session(content: bytes, digest: str, *, name: str, provider: str = CPU, threads: int = 1) -> Any:
+    """A shared `onnxruntime.InferenceSession`. `name` is what messages call the model."""
+    with _lock:
+        key = (digest, provider, threads)
+        session = _sessions.pop(key, None)
+        if session is None:
+            session = _create(content, name, provider, threads)
+            while len(_sessions) >= _KEPT:
+                _sessions.pop(next(iter(_sessions)))
+        _sessions[key] = session
+        return session
+
+
+def _create(content: bytes, name: str, provider: str, threads: int) -> Any:
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    installed = onnxruntime.get_available_providers()
+    if provider not in installed:
+        raise ParamError(
+            f"provider {printable(provider, limit=60)!r} is not in this onnxruntime; installed: {', '.join(installed)}"
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = [provider] if provider == CPU else [provider, CPU]
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
+    except Exception as error:  # onnxruntime's errors share no base class of their own
+        raise ParamError(
+            f"model {printable(name)} cannot be opened by onnxruntime {onnxruntime.__version__}: {_reason(error)}",
+            word="param.file",
+        ) from error
+    if provider not in session.get_providers():
+        raise ParamError(f"provider {provider!r} is installed but did not start; used instead: {CPU}")
+    return session
+
+
+def _reason(error: Exception) -> str:
+    """onnxruntime's message on one line, without its prefix."""
+    text = " ".join(str(error).split())
+    return printable(text.removeprefix("[ONNXRuntimeError] : "), limit=300)

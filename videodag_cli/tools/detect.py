@@ -1,0 +1,220 @@
+"""Objects and faces by neural networks: those that come with the package, or an ONNX file of the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from videodag_cli.data import Detections, Faces, Frame
+from videodag_cli.errors import ParamError
+from videodag_cli.onnx.builtin import OBJECT_MODELS, alike_map
+from videodag_cli.onnx.detector import InputChoice, open_detector
+from videodag_cli.onnx.faces import FaceDetector
+from videodag_cli.onnx.facts import MAX_SIDE, Size
+from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category, read_labels
+from videodag_cli.onnx.layouts import Boxes
+from videodag_cli.onnx.picture import Fit, Values
+from videodag_cli.onnx.session import CPU
+from videodag_cli.onnx.tiles import parse_grid
+from videodag_cli.tool import tool
+
+CONFIDENCE, IOU = 0.25, 0.5
+"""Thresholds for a model of the user's."""
+
+
+def _names(value: Any) -> Any:
+    """`person,car` -> a list of names."""
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return value
+
+
+def _size(value: Any) -> Any:
+    """`640` or `640x384` (width x height) as it is written, whether text or number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_names)]
+Share = Annotated[float, Field(ge=0, le=1)]
+SizeText = Annotated[str, BeforeValidator(_size), Field(pattern=r"^[0-9]{1,4}(x[0-9]{1,4})?$")]
+
+
+@tool(version=1, stateless=True, batch_size=4)
+class Objects:
+    """Objects found by a neural network, best first.
+
+    A model file may be YOLOv5, YOLOv6, YOLOv8, YOLO11, YOLOX, NanoDet, DETR, RT-DETR or SSD, or anything exported with suppression
+    inside; what it is shows in its outputs and metadata.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Annotated[
+            Literal["people", "vehicles"] | Path,
+            Field(
+                description="an ONNX file, or people (NanoDet-g: the 80 classes of COCO, best for people) "
+                "or vehicles (SSD MobileNet: 23 classes of Open Images, best for cars)"
+            ),
+        ] = "people",
+        labels: Annotated[
+            Literal["coco", "coco91"] | Path | list[str] | None,
+            Field(
+                description="class names: a file with one per line or JSON, a list, coco or coco91; default: the model's metadata"
+            ),
+        ] = None,
+        confidence: Annotated[
+            Share | None, Field(description="lowest score; default: people 0.45, vehicles 0.4, a file 0.25")
+        ] = None,
+        iou: Annotated[
+            Share | None,
+            Field(
+                description="overlap above which the lesser of two boxes goes; default: people 0.6, vehicles 0.5, a file 0.5"
+            ),
+        ] = None,
+        classes: Annotated[Names | None, Field(description="only these, by name: person,car")] = None,
+        max_detections: Annotated[int, Field(ge=1, description="at most so many, the best")] = 300,
+        tiles: Annotated[
+            str,
+            Field(
+                description="look at rows x columns of overlapping tiles (1x2), for objects that are small in the picture"
+            ),
+        ] = "1x1",
+        overlap: Annotated[float, Field(ge=0, le=0.9, description="share of a tile that its neighbour sees too")] = 0.2,
+        provider: Annotated[str, Field(description="execution provider of onnxruntime")] = CPU,
+        size: Annotated[
+            SizeText | None,
+            Field(
+                description="the network's input, such as 640 or 640x384 (width x height), where the model leaves it open"
+            ),
+        ] = None,
+        fit: Annotated[
+            Fit | None,
+            Field(description="how the picture goes into the network's input; default: as the kind of model does"),
+        ] = None,
+        channels: Annotated[Literal["rgb", "bgr"] | None, Field(description="order of the colours")] = None,
+        values: Annotated[
+            Values | None,
+            Field(description="numbers for black and white: unit 0..1, byte 0..255, signed -1..1, or normalised"),
+        ] = None,
+    ) -> None:
+        self._grid = parse_grid(tiles, overlap)
+        self._limit = max_detections
+        choice = InputChoice(_parse_size(size), fit, channels, values)
+        if isinstance(model, str):
+            shipped = OBJECT_MODELS[model]
+            if labels is not None:
+                raise ParamError(f"param labels: the model {model!r} has its own names; labels go with a model file")
+            self._detector = open_detector(shipped.path(), labels=shipped.names(), choice=choice, provider=provider)
+            self._alike = alike_map(self._detector.labels, shipped.alike)
+            self._confidence, self._iou = shipped.confidence, shipped.iou
+        else:
+            self._detector = open_detector(model, labels=_labels(labels), choice=choice, provider=provider)
+            self._alike = None
+            self._confidence, self._iou = CONFIDENCE, IOU
+        self._confidence = self._confidence if confidence is None else confidence
+        self._iou = self._iou if iou is None else iou
+        self._classes = None
+        if classes:
+            self._classes = self._detector.class_ids(class_filter(classes, self._detector.labels))
+        self.batch_size = self._detector.batch_size
+
+    def __call__(self, frames: list[Frame]) -> list[Detections]:
+        found = self._detector.detect(
+            [frame.image for frame in frames],
+            confidence=self._confidence,
+            iou=self._iou,
+            alike=self._alike,
+            grid=self._grid,
+        )
+        return [self._detections(boxes) for boxes in found]
+
+    def describe(self) -> dict[str, str | list[str]]:
+        """What the model is, for `pipelines validate --load`."""
+        return self._detector.describe()
+
+    def _detections(self, boxes: Boxes) -> Detections:
+        rows = np.arange(len(boxes.scores))
+        if self._classes is not None:
+            rows = rows[np.isin(boxes.class_ids, self._classes)]
+        rows = rows[: self._limit]
+        class_ids = boxes.class_ids[rows]
+        return Detections(
+            xyxy=boxes.xyxy[rows],
+            confidence=boxes.scores[rows],
+            class_id=class_ids,
+            class_name=tuple(self._detector.label(int(i)) for i in class_ids),
+        )
+
+
+@tool(version=1, stateless=True, id="faces")
+class FaceFinder:
+    """Faces with six key points (right eye, left eye, nose tip, middle of the mouth, right ear, left ear), best first.
+
+    With detections as a second input, looks inside each of their boxes instead of the whole picture, so that faces are found that are
+    small in it: feed it people.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Annotated[
+            Literal["short", "full"],
+            Field(description="full: up to about 5 m from the camera; short: close faces, and three times as fast"),
+        ] = "full",
+        confidence: Annotated[Share, Field(description="lowest score")] = 0.5,
+        iou: Annotated[Share, Field(description="overlap above which the lesser of two boxes goes")] = 0.3,
+        margin: Annotated[
+            float,
+            Field(ge=0, le=2, description="share of its sides by which a detection's box is grown before looking"),
+        ] = 0.1,
+        max_detections: Annotated[int, Field(ge=1, description="at most so many, the best")] = 300,
+    ) -> None:
+        self._detector = FaceDetector(model)
+        self._confidence, self._iou = confidence, iou
+        self._margin, self._limit = margin, max_detections
+
+    def __call__(self, frame: Frame, detections: Detections | None = None) -> Faces:
+        thresholds = {"confidence": self._confidence, "iou": self._iou}
+        if detections is None:
+            found = self._detector.detect(frame.image, **thresholds)
+        else:
+            found = self._detector.detect_inside(frame.image, detections.xyxy, margin=self._margin, **thresholds)
+        count = min(len(found.scores), self._limit)
+        return Faces(
+            Detections(
+                xyxy=found.xyxy[:count],
+                confidence=found.scores[:count],
+                class_id=np.zeros(count, np.int64),
+                class_name=("face",) * count,
+                keypoints=found.keypoints[:count],
+            )
+        )
+
+    def describe(self) -> dict[str, str | list[str]]:
+        """What the model is, for `pipelines validate --load`."""
+        return self._detector.describe()
+
+
+def _labels(source: Literal["coco", "coco91"] | Path | list[str] | None) -> tuple[str, ...] | None:
+    if source is None:
+        return None
+    if source == "coco":
+        return COCO
+    if source == "coco91":
+        return coco_by_category()
+    assert not isinstance(source, str)
+    return read_labels(source)
+
+
+def _parse_size(text: str | None) -> Size | None:
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    size = (int(width), int(height or width))
+    if not all(32 <= side <= MAX_SIDE for side in size):
+        raise ParamError(f"param size: width and height are 32 to {MAX_SIDE} pixels, got {text}")
+    return size
