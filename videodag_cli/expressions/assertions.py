@@ -14,7 +14,7 @@ Statements with a word of time are combined by `and`, `or` and `not`; a conditio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from videodag_cli.errors import RequestError
@@ -34,6 +34,13 @@ class AssertionOutcome:
     holds: bool
     ranges: tuple[TimeRange, ...] = ()
     message: str = ""
+    text: str = ""
+    """The assertion."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, as in records."""
+        ranges = [asdict(found) for found in self.ranges]
+        return {"assertion": self.text, "holds": self.holds, "message": self.message, "ranges": ranges}
 
 
 class Assertion:
@@ -70,11 +77,10 @@ class Assertion:
             unseen = self._judge.unseen()
             self._problem = unseen[0] if unseen else ""
         if self._problem:
-            return AssertionOutcome(False, (), f"{self.text!r} cannot be judged: {self._problem}")
+            return AssertionOutcome(False, (), f"{self.text!r} cannot be judged: {self._problem}", self.text)
         outcome = self._statement.outcome(wanted=True)
-        if outcome.holds:
-            return outcome
-        return AssertionOutcome(False, outcome.ranges, f"{self.text!r} does not hold: {outcome.message}")
+        message = "" if outcome.holds else f"{self.text!r} does not hold: {outcome.message}"
+        return AssertionOutcome(outcome.holds, outcome.ranges, message, self.text)
 
     def _judged(self, line: Mapping[str, Any], moment: Moment) -> None:
         try:

@@ -190,7 +190,7 @@ def _compared(compare: tree.Compare, left: Any, right: Any, asks_null: bool) -> 
         return None
     kinds = {_kind(left), _kind(right)}
     if sign == "contains":
-        fits = kinds == {"a text"}
+        fits = isinstance(right, str) and isinstance(left, str | list)
     elif sign in _ORDERINGS:
         fits = kinds == {"a number"}
     else:
