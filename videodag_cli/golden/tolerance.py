@@ -24,30 +24,32 @@ class Tolerance(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     abs: NotNegative = Field(
-        0.01,
+        default=0.01,
         description="Numbers: largest absolute difference. Whole numbers are compared exactly unless this is 1 or more.",
     )
     rel: NotNegative = Field(
-        0.01, description="Numbers with decimals: largest difference as a share of the larger one."
+        default=0.01, description="Numbers with decimals: largest difference as a share of the larger one."
     )
     iou: Share = Field(
-        0.5,
+        default=0.5,
         description="Rows with boxes: smallest overlap (intersection over union) of two boxes that are the same thing.",
     )
-    box_px: NotNegative = Field(4.0, description="Coordinates of boxes and key points: largest difference in pixels.")
-    box_rel: NotNegative = Field(
-        0.01, description="The same as a share of the box's longer side; the larger of the two counts."
+    box_px: NotNegative = Field(
+        default=4.0, description="Coordinates of boxes and key points: largest difference in pixels."
     )
-    confidence: Share = Field(0.05, description="Largest difference of confidences.")
+    box_rel: NotNegative = Field(
+        default=0.01, description="The same as a share of the box's longer side; the larger of the two counts."
+    )
+    confidence: Share = Field(default=0.05, description="Largest difference of confidences.")
     borderline: Share = Field(
-        0.02,
+        default=0.02,
         description="A row may come or go when its confidence is this close to a threshold in the run record's params.",
     )
     text_edits: Annotated[int, Field(ge=0)] = Field(
-        0, description="Text: most insertions, deletions and replacements of characters."
+        default=0, description="Text: most insertions, deletions and replacements of characters."
     )
     ignore: tuple[str, ...] = Field(
-        (), description="Names of fields that are not compared; '*' leaves the whole output out."
+        default=(), description="Names of fields that are not compared; '*' leaves the whole output out."
     )
 
 
@@ -55,7 +57,7 @@ class Tolerance(BaseModel):
 class Tolerances:
     """One tolerance per output, and one for all others."""
 
-    default: Tolerance = field(default_factory=lambda: Tolerance())
+    default: Tolerance = field(default_factory=Tolerance)
     by_output: Mapping[str, Tolerance] = field(default_factory=dict)
 
     def __getitem__(self, output: str) -> Tolerance:
