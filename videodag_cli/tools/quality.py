@@ -81,9 +81,14 @@ def sharpness(
     """
     import cv2
 
-    # 16-bit differences are exact up to ksize 5, and a norm sums their squares far faster than a deviation in floats.
+    # 16-bit differences are exact up to ksize 5, and a norm sums their squares far faster than a deviation in floats. It squares
+    # a root on the way, hence the rounding back to the whole number that it stands for.
     laplacian = cv2.Laplacian(frame.gray, cv2.CV_16S, ksize=ksize)
-    count, total, squares = laplacian.size, int(cv2.sumElems(laplacian)[0]), int(cv2.norm(laplacian, cv2.NORM_L2SQR))
+    count, total, squares = (
+        laplacian.size,
+        round(cv2.sumElems(laplacian)[0]),
+        round(cv2.norm(laplacian, cv2.NORM_L2SQR)),
+    )
     return Sharpness((count * squares - total * total) / (count * count))
 
 

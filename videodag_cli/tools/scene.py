@@ -49,7 +49,9 @@ class Content:
         min_scene_s: MinSceneLength = 0.6,
         flashes: Annotated[
             Literal["merge", "suppress"],
-            Field(description="cuts closer than min_scene_s: merge them into the last one, or keep only the first"),
+            Field(
+                description="cuts in quick succession: merge each long burst into its last, or allow one every min_scene_s"
+            ),
         ] = "merge",
         luma_only: LumaOnly = False,
     ) -> None:
@@ -183,9 +185,9 @@ class _Feed:
 class _Scenes:
     """Which candidates start a scene of the minimum length, by PySceneDetect's rules.
 
-    Without `merge` a candidate counts when the last one that counted is long enough ago. With it, a first candidate counts at once,
-    and a burst of closer ones becomes a single cut at its last, known once no other followed for the minimum length (or for
-    `patience` frames).
+    Without `merge` a candidate counts when the last one that counted is long enough ago. With it, a candidate counts when no other
+    came before it for the minimum length; closer ones form a burst, and one that lasts for the minimum length is a cut at its last
+    candidate, known once no other followed for that length (or for `patience` frames).
     """
 
     def __init__(self, min_length_s: float, *, merge: bool, patience: int = 0) -> None:
