@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from videodag_cli.data import Floats, Ints
+from videodag_cli.data import Detections, Floats, Ints
 
 
 def box_areas(xyxy: ArrayLike) -> Floats:
@@ -58,3 +58,12 @@ def nms(xyxy: ArrayLike, scores: ArrayLike, *, iou: float, groups: ArrayLike | N
             rivals &= group[i + 1 :] == group[i]
         remaining[i + 1 :] &= ~rivals
     return order[np.array(kept, np.int64)].astype(np.int64)
+
+
+def class_labels(detections: Detections) -> list[str]:
+    """What tells the classes apart: the names, else the numbers as text, else nothing."""
+    if detections.class_name is not None:
+        return list(detections.class_name)
+    if detections.class_id is not None:
+        return [str(number) for number in detections.class_id]
+    return [""] * len(detections)

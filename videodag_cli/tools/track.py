@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from videodag_cli.boxes import class_labels
 from videodag_cli.data import Detections, Frame, Tracks
 from videodag_cli.errors import ParamError
 from videodag_cli.tool import tool
@@ -36,7 +37,7 @@ class Objects:
         self,
         *,
         high_confidence: Share = 0.5,
-        low_confidence: Share = 0.25,
+        low_confidence: Share = 0.2,
         new_confidence: Share = 0.55,
         instant_confidence: Annotated[float, Field(ge=0)] = 0.7,
         min_hits: Annotated[int, Field(ge=1)] = 3,
@@ -104,12 +105,3 @@ class Objects:
     def restore(self, state: Mapping[str, Any]) -> None:
         self._tracker.restore(state["tracker"])
         self._kinds = dict(state["kinds"])
-
-
-def class_labels(detections: Detections) -> list[str]:
-    """What tells classes apart: the names, else the numbers as text, else nothing."""
-    if detections.class_name is not None:
-        return list(detections.class_name)
-    if detections.class_id is not None:
-        return [str(number) for number in detections.class_id]
-    return [""] * len(detections)

@@ -1,0 +1,100 @@
+"""Which boxes go on: by class, confidence, size and place."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
+
+from videodag_cli import geometry
+from videodag_cli.boxes import class_labels
+from videodag_cli.data import Detections, Floats, Tracks, VideoInfo
+from videodag_cli.errors import ParamError
+from videodag_cli.regions import Anchor, Units, Zones, anchors, regions
+from videodag_cli.tool import tool
+
+
+def _names(value: Any) -> Any:
+    """`person,car` -> a list of names."""
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return value
+
+
+Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Area = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _BoxFilter:
+    """What a box has to fulfil; areas and zones are in the upright source picture."""
+
+    def __init__(
+        self,
+        video: VideoInfo,
+        *,
+        classes: Annotated[Names | None, Field(description="only these, by name: person,car")] = None,
+        exclude: Annotated[Names | None, Field(description="none of these, by name")] = None,
+        min_confidence: Annotated[Share | None, Field(description="lowest confidence; boxes without one stay")] = None,
+        max_confidence: Annotated[Share | None, Field(description="highest confidence, likewise")] = None,
+        min_area: Annotated[
+            Area | None, Field(description="smallest area of the box, in square pixels or as a share of the picture")
+        ] = None,
+        max_area: Annotated[Area | None, Field(description="largest area of the box, likewise")] = None,
+        zones: Annotated[
+            Zones | None,
+            Field(
+                description='only inside any of these: [{"name": "door", "polygon": [[x, y], ...]}], or a JSON file of that'
+            ),
+        ] = None,
+        units: Annotated[
+            Units, Field(description="of areas and zones: pixels, or fractions of the upright picture")
+        ] = "pixel",
+        anchor: Annotated[Anchor, Field(description="the point of the box that has to be inside")] = "bottom_center",
+    ) -> None:
+        self._confidence, self._area = (min_confidence, max_confidence), (min_area, max_area)
+        for name, (low, high) in (("confidence", self._confidence), ("area", self._area)):
+            if low is not None and high is not None and low > high:
+                raise ParamError(f"min_{name} {low:g} is above max_{name} {high:g}; nothing would remain")
+        if units == "fraction" and max(min_area or 0.0, max_area or 0.0) > 1:
+            raise ParamError("an area is above 1, the whole picture; with units=pixel, areas are square pixels")
+        self._video, self._anchor = video, anchor
+        self._classes, self._exclude = classes, exclude or []
+        self._unit_area = float(video.width * video.height) if units == "fraction" else 1.0
+        self._regions = None if zones is None else regions(zones, units, video)
+
+    def _keeps(self, detections: Detections) -> NDArray[np.bool_]:
+        labels = class_labels(detections)
+        wanted = [(self._classes is None or label in self._classes) and label not in self._exclude for label in labels]
+        keep = np.array(wanted, bool)
+        if detections.confidence is not None:
+            keep &= _between(detections.confidence, self._confidence)
+        keep &= _between(detections.box_area / self._unit_area, self._area)
+        if self._regions is not None:
+            points = anchors(detections, self._anchor, self._video)
+            keep &= np.any([geometry.inside(region.polygon, points) for region in self._regions], axis=0)
+        return keep
+
+
+def _between(values: Floats, limits: tuple[float | None, float | None]) -> NDArray[np.bool_]:
+    low, high = limits
+    above = np.ones(len(values), bool) if low is None else values >= low
+    return np.asarray(above if high is None else above & (values <= high))
+
+
+@tool(version=1, stateless=True, id="detections")
+class DetectionFilter(_BoxFilter):
+    """The detections that fulfil every condition given, in their order."""
+
+    def __call__(self, detections: Detections) -> Detections:
+        return detections[self._keeps(detections)]
+
+
+@tool(version=1, stateless=True, id="tracks")
+class TrackFilter(_BoxFilter):
+    """The tracks that fulfil every condition given, in their order; ids stay."""
+
+    def __call__(self, tracks: Tracks) -> Tracks:
+        return tracks[self._keeps(tracks)]

@@ -1,0 +1,30 @@
+"""One set of boxes from several detectors."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from videodag_cli.boxes import class_labels, nms
+from videodag_cli.data import Detections, concatenated
+from videodag_cli.tool import tool
+
+
+@tool(version=1, id="detections")
+def merged(
+    *detections: Detections,
+    iou: Annotated[float, Field(ge=0, le=1, description="overlap above which the lesser of two boxes goes")] = 0.5,
+    class_agnostic: Annotated[bool, Field(description="let boxes of different classes suppress each other")] = False,
+) -> Detections:
+    """All boxes of all predecessors, best first; of those that overlap, the most confident one remains.
+
+    Classes are told apart by name, so detectors whose numbers differ go together. Boxes without a confidence count as certain.
+    Equally good ones are ranked in the order of the edges.
+    """
+    together = concatenated(detections)
+    parts = [np.ones(len(part)) if part.confidence is None else part.confidence for part in detections]
+    scores = np.concatenate(parts)
+    groups = None if class_agnostic else np.array(class_labels(together), object)
+    return together[nms(together.xyxy, scores, iou=iou, groups=groups)]
