@@ -7,6 +7,7 @@ checked for its envelope (`frame_index`, `time_s`, `result`, `error`) and nothin
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -107,11 +108,15 @@ def leaves(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
+_PLAIN_PART = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]{1,9}", re.ASCII)
+
+
 def path_part(key: str) -> str:
-    """One part of a path; quoted where it could be taken for two."""
-    if key and not any(c in key for c in '."\\'):
+    """One part of a path as expressions take it: quoted where it is not a plain name."""
+    if _PLAIN_PART.fullmatch(key):
         return key
-    return orjson.dumps(key).decode()
+    quote = "'" if '"' in key else '"'
+    return f"{quote}{key}{quote}"
 
 
 def shown_name(source: str | Path) -> str:

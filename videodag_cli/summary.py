@@ -126,6 +126,8 @@ class Rows:
         for row in rows:
             if isinstance(row, Mapping):
                 self._row(row)
+            elif isinstance(row, str):
+                self._label("value", row)
 
     def _row(self, row: Mapping[str, Any]) -> None:
         self.boxes = self.boxes or "xyxy" in row
@@ -141,9 +143,12 @@ class Rows:
         if "xyxy" not in row:
             for name, value in row.items():
                 if isinstance(value, str) and name not in ("class_name", "text"):
-                    counts = self.labels.setdefault(name, Counter())
-                    if value in counts or len(counts) < MAX_DISTINCT:
-                        counts[value] += 1
+                    self._label(name, value)
+
+    def _label(self, name: str, value: str) -> None:
+        counts = self.labels.setdefault(name, Counter())
+        if value in counts or len(counts) < MAX_DISTINCT:
+            counts[value] += 1
 
     def as_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {

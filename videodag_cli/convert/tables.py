@@ -104,10 +104,11 @@ def _frames(sources: Sequence[Source], nodes: Sequence[str]) -> Table:
             for path, value in leaves(line["result"] or {}):
                 if chosen(path, nodes):
                     kinds.setdefault(path, set()).add(_kind(value))
-    found = {path: _column(path, seen) for path, seen in kinds.items()}
+    found = [(path, column) for path, seen in kinds.items() for column in _columns(path, seen)]
     errors = tuple(Column(f"error_{part}", "text") for part in _ERROR)
     fixed = (*_MOMENT, Column("ok", "boolean"), *errors)
-    columns = (_SOURCE, *_tag_columns(names, (*fixed, *found.values())), *fixed, *found.values())
+    outputs = [column for _, column in found]
+    columns = (_SOURCE, *_tag_columns(names, (*fixed, *outputs)), *fixed, *outputs)
 
     def rows() -> Iterator[tuple[Value, ...]]:
         for source in sources:
@@ -121,7 +122,7 @@ def _frames(sources: Sequence[Source], nodes: Sequence[str]) -> Table:
                     float(line["time_s"]),
                     line["result"] is not None,
                     *(_as_text(error.get(part)) for part in _ERROR),
-                    *(_cell(values.get(path), path, column) for path, column in found.items()),
+                    *(_cell(values.get(path), column) for path, column in found),
                 )
 
     return Table(columns, rows())
@@ -137,25 +138,28 @@ def _kind(value: object) -> str:
     if isinstance(value, list):
         if not value:
             return "empty"
-        return "rows" if all(isinstance(row, dict) for row in value) else "list"
+        return "rows" if all(isinstance(row, dict) for row in value) else "values"
     return "text"
 
 
-def _column(path: str, seen: set[str]) -> Column:
-    """A list of rows becomes their count; what is of several kinds becomes text."""
-    seen = seen - {"null"}
-    if seen and seen <= {"rows", "empty"}:
-        return Column(f"{path}.count", "integer")
-    if seen == {"boolean"}:
-        return Column(path, "boolean")
-    return Column(path, "number" if seen <= {"number", "boolean"} else "text")
+def _columns(path: str, seen: set[str]) -> list[Column]:
+    """A list becomes its length, and its text where it holds plain values; what is of several kinds becomes text."""
+    found = []
+    if seen & {"rows", "values", "empty"}:
+        found.append(Column(f"{path}.count", "integer"))
+    plain = seen - {"rows", "empty", "null"}
+    if plain == {"boolean"}:
+        found.append(Column(path, "boolean"))
+    elif plain or not found:
+        found.append(Column(path, "number" if plain <= {"number", "boolean"} else "text"))
+    return found
 
 
-def _cell(value: Any, path: str, column: Column) -> Value:
+def _cell(value: Any, column: Column) -> Value:
     if value is None:
         return None
     if column.kind == "integer":
-        return len(value)
+        return len(value) if isinstance(value, list) else None
     if column.kind == "number":
         return float(value)
     return value if column.kind == "boolean" else _as_text(value)

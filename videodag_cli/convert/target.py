@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import stat
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from videodag_cli.errors import OutputError, printable
+from videodag_cli.output import output_error
 
 PART_SUFFIX = ".part"
 
@@ -110,11 +110,5 @@ def _translated(name: str) -> Iterator[None]:
     """An operating system's refusal as an `OutputError`."""
     try:
         yield
-    except BrokenPipeError as error:
-        raise OutputError(f"{name}: the reader went away", word="output.closed") from error
-    except (PermissionError, NotADirectoryError, IsADirectoryError) as error:
-        raise OutputError(f"{name}: {error.strerror}", word="output.folder") from error
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = error.strerror or printable(error)
-        raise OutputError(f"{name}: {reason}", word="output.full" if full else "output.failed") from error
+        raise output_error(error, name) from error

@@ -14,8 +14,10 @@ from typing import BinaryIO
 from videodag_cli.convert import Converted
 from videodag_cli.convert.source import Source, chosen
 from videodag_cli.errors import printable
-from videodag_cli.spans import TEXT, Span, Spans
+from videodag_cli.spans import EVENT, FLAG, TEXT, Span, Spans
 
+SHORTEST_MS = 1000
+"""A cut, a crossing or another event of one moment stays this long, so that it can be read."""
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -42,9 +44,10 @@ def _spans(source: Source) -> Iterator[Span]:
 
 
 def _cue(span: Span) -> tuple[int, int, str, str]:
-    """Times in whole milliseconds from 0 on; a cue lasts at least one."""
+    """Times in whole milliseconds from 0 on."""
     start_ms = max(0, round(span.start_s * 1000))
-    end_ms = max(start_ms + 1, round(span.end_s * 1000))
+    momentary = span.kind == EVENT or (span.kind == FLAG and span.frames == 1)
+    end_ms = max(start_ms + (SHORTEST_MS if momentary else 1), round(span.end_s * 1000))
     text = span.label if span.kind == TEXT or span.label == span.output else f"{span.output}: {span.label}"
     return start_ms, end_ms, _escaped(span.output), _escaped(text)
 
