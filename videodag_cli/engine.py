@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from videodag_cli.data import Affine, Frame, Geometric, VideoInfo
@@ -152,6 +153,12 @@ class Engine:
     def has_checkpoints(self) -> bool:
         """Whether the state of every stateful node can be saved and restored."""
         return all(n.step.spec.stateless or (n.step.spec.has_checkpoint and not n.lookahead) for n in self._nodes)
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """What the tools say about themselves (opened models, for instance), by node; tools without `describe()` are left out."""
+        return {
+            n.step.id: n.instance.describe() for n in self._nodes if callable(getattr(n.instance, "describe", None))
+        }
 
     def restore(self, states: dict[str, Any]) -> None:
         """Give each stateful node the state that a checkpoint took."""
@@ -307,7 +314,7 @@ class _Node:
     def _make(self) -> Any:
         spec = self.step.spec
         if not spec.is_class:
-            return spec.target
+            return partial(spec.target, **self.step.params)
         arguments = (self.video,) if spec.signature.wants_video else ()
         try:
             made = spec.target(*arguments, **self.step.params)
@@ -546,6 +553,8 @@ class _Node:
     def _finish(self) -> None:
         try:
             rest = list(self.instance.finish())
+            if len(rest) > self._unanswered and self._unanswered < self.lookahead:
+                rest = rest[-self._unanswered :] if self._unanswered else []  # a video shorter than the look-ahead
             if len(rest) != self._unanswered:
                 raise ValueError(f"finish() gave {len(rest)} values for {self._unanswered} frames")
             for value in rest:

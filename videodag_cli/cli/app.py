@@ -1,0 +1,135 @@
+"""The command line: one file per command; errors become one line and an exit code here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from videodag_cli import __version__
+from videodag_cli.cli import pipelines, run, tools
+from videodag_cli.errors import OutputError, RequestError, VideodagError, printable
+
+app = typer.Typer(
+    name="videodag",
+    help="Run named pipelines of vision tools over video files; one JSON line per sampled frame.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+RUNNING, RESULTS, LOOKING = "Run", "Work with results", "Look things up"
+app.command("run", rich_help_panel=RUNNING)(run.run)
+app.add_typer(pipelines.app, name="pipelines", rich_help_panel=LOOKING)
+app.add_typer(tools.app, name="tools", rich_help_panel=LOOKING)
+for _name, _panel in {"check": RUNNING, "summary": RESULTS, "report": RESULTS, "ranges": RESULTS, "convert": RESULTS, "diff": RESULTS, "probe": LOOKING, "schema": LOOKING}.items():
+    import importlib
+    try:
+        app.command(_name, rich_help_panel=_panel)(getattr(importlib.import_module(f"videodag_cli.cli.{_name}"), _name))
+    except ImportError:
+        pass
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"videodag {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the command `videodag`."""
+    from videodag_cli.cli import streams
+
+    streams.fill_closed()
+    os._exit(_flushed(_run_app()))
+
+
+def _flushed(code: int) -> int:
+    """Flush what is buffered; threads of tools that still hang are left behind, so the process ends at once."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return 141
+    except OSError as error:
+        from videodag_cli.cli import streams
+        from videodag_cli.output import output_error
+
+        failed = output_error(error, "standard output")
+        streams.say_error(failed)
+        return failed.exit_code
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+    return code
+
+
+def _run_app(args: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code, having printed the one line a failure prints."""
+    from videodag_cli.cli.streams import say, say_error
+    from videodag_cli.signals import StopSignal, stop_signals
+
+    try:
+        with stop_signals():
+            result = app(args=args, prog_name="videodag", standalone_mode=False)
+            return result if isinstance(result, int) else 0
+    except StopSignal as signal:
+        say(f"videodag: error[stopped.signal]: {signal}; what was written is kept, the same command continues")
+        return signal.exit_code
+    except KeyboardInterrupt:
+        say("videodag: error[stopped.signal]: SIGINT")
+        return 130
+    except BrokenPipeError:
+        return 141
+    except VideodagError as error:
+        if isinstance(error, OutputError) and error.word == "output.closed":
+            return 141
+        _debug()
+        say_error(error)
+        return error.exit_code
+    except Exception as error:
+        return _other_error(error)
+
+
+def _other_error(error: Exception) -> int:
+    from videodag_cli.cli.streams import say, say_error
+    from videodag_cli.output import output_error
+
+    describe = getattr(error, "format_message", None)
+    if callable(describe):  # a usage error of the command line parser
+        if type(error).__name__ == "NoArgsIsHelpError":
+            say(str(describe()))
+            return 2
+        say_error(RequestError(printable(str(describe()).strip())))
+        return 2
+    if type(error).__name__ == "Abort":
+        return 130
+    _debug()
+    if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+        failed = output_error(error, "standard output")
+        say_error(failed)
+        return failed.exit_code
+    say_error(
+        VideodagError(
+            f"{type(error).__name__}: {printable(error, limit=300)}; VIDEODAG_DEBUG=1 shows where; please report it"
+        )
+    )
+    return 1
+
+
+def _debug() -> None:
+    if os.environ.get("VIDEODAG_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exc()

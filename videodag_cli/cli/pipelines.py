@@ -1,0 +1,208 @@
+"""`videodag pipelines`: list, show, validate, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from videodag_cli.pipeline import Found
+    from videodag_cli.plan import Plan, Step
+    from videodag_cli.plugins import Registry
+
+app = typer.Typer(help="List, draw and check pipelines.", no_args_is_help=True)
+
+Folders = Annotated[list[Path] | None, typer.Option("--pipelines-dir", metavar="DIR", help="Search this folder first.")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="Tools in DIR/*.py.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_pipelines(pipelines_dir: Folders = None, as_json: AsJson = False) -> None:
+    """List pipelines: id, name, outputs, where each comes from and what it hides."""
+    from videodag_cli.errors import PipelineError, printable
+    from videodag_cli.pipeline import catalogue, load, search_places
+
+    rows: list[dict[str, Any]] = []
+    for found in catalogue(search_places(pipelines_dir or ())):
+        row: dict[str, Any] = {"id": found.id, "from": found.place.label, "path": str(found.path)}
+        try:
+            pipeline = load(found.path).pipeline
+            row |= {"name": pipeline.name, "outputs": list(pipeline.output_nodes), "description": pipeline.description}
+        except PipelineError as error:
+            row |= {"name": "", "outputs": [], "description": "", "problem": error.message}
+        row["hides"] = [str(path) for path in found.hides]
+        rows.append(row)
+    if as_json:
+        _print_json(rows)
+        return
+    table = [("ID", "NAME", "OUTPUTS", "FROM")]
+    for row in rows:
+        name = row["name"] or "cannot be loaded; see `pipelines validate`"
+        hides = f" (hides {', '.join(map(printable, row['hides']))})" if row["hides"] else ""
+        table.append(
+            (printable(row["id"]), printable(name), ", ".join(map(printable, row["outputs"])), row["from"] + hides)
+        )
+    typer.echo(columns(table))
+
+
+@app.command()
+def show(
+    pipeline: Annotated[str, typer.Argument(metavar="ID", help="An id, builtin:ID, or a .json file.")],
+    format: Annotated[Literal["text", "json", "mermaid"], typer.Option(help="How it is shown.")] = "text",
+    pipelines_dir: Folders = None,
+    plugins_dir: Plugins = None,
+) -> None:
+    """Draw a pipeline: the nodes, the types on its edges, every parameter."""
+    from videodag_cli.cli.plugin_options import make_registry
+    from videodag_cli.pipeline import find, load, search_places
+    from videodag_cli.plan import make_plan
+
+    found = find(pipeline, search_places(pipelines_dir or ()))
+    loaded = load(found.path)
+    if format == "json":
+        _print_json(loaded.pipeline.model_dump(mode="json"))
+        return
+    plan = make_plan(loaded, make_registry(plugins_dir))
+    typer.echo(_mermaid(plan) if format == "mermaid" else _drawing(plan, found))
+
+
+@app.command()
+def validate(
+    pipelines: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID|FILE]...", help="All that can be found, if none is named.")
+    ] = None,
+    pipelines_dir: Folders = None,
+    plugins_dir: Plugins = None,
+    load_models: Annotated[
+        bool, typer.Option("--load", help="Also make the tools: open the models and say what they are.")
+    ] = False,
+) -> None:
+    """Check pipelines; every problem of every one is printed."""
+    from videodag_cli.cli.plugin_options import make_registry
+    from videodag_cli.errors import PipelineError, VideodagError, printable
+    from videodag_cli.pipeline import catalogue, find, load, search_places
+    from videodag_cli.plan import make_plan
+
+    places = search_places(pipelines_dir or ())
+    names = pipelines or [str(found.path) for found in catalogue(places)]
+    registry = make_registry(plugins_dir)
+    problems = []
+    for name in names:
+        try:
+            found = find(name, places)
+            plan = make_plan(load(found.path), registry)
+            described = _describe_tools(plan, registry) if load_models else []
+        except VideodagError as error:
+            problems.append(error)
+            typer.echo(f"not ok  {error.message}")
+            continue
+        typer.echo(f"ok      {printable(plan.pipeline.id)}  ({printable(found.path)})")
+        for line in [*plan.warnings, *described]:
+            typer.echo(f"        {line}")
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise PipelineError(f"{len(problems)} of {len(names)} pipelines have problems")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of pipeline files, for editors."""
+    from videodag_cli.pipeline import Pipeline
+
+    described = Pipeline.model_json_schema()
+    described["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    described["title"] = "videodag pipeline"
+    _print_json(described)
+
+
+def _describe_tools(plan: Plan, registry: Registry) -> list[str]:
+    from videodag_cli.data import VideoInfo
+    from videodag_cli.engine import Engine
+
+    for step in plan.steps:
+        registry.require(step.node.plugin_id, step.spec)
+    with Engine(plan, VideoInfo(width=1280, height=720)) as engine:
+        return [
+            f"{node}: " + ", ".join(f"{key} {value}" for key, value in facts.items())
+            for node, facts in engine.describe().items()
+        ]
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+
+
+def columns(rows: list[tuple[str, ...]]) -> str:
+    """Rows of text as aligned columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _drawing(plan: Plan, found: Found) -> str:
+    """Nodes in the order they run; under each what flows in, what it is set to, what flows out."""
+    from videodag_cli.errors import printable
+
+    pipeline = plan.pipeline
+    lines = [f"{printable(pipeline.id)}: {printable(pipeline.name)}"]
+    if pipeline.description:
+        lines.append(printable(pipeline.description))
+    lines.append(f"from {found.place.label}: {printable(found.path)}  {plan.loaded.digest[:19]}")
+    lines += ["", "  decoded frame"]
+    for step in plan.steps:
+        lines += _drawn_step(plan, step)
+    lines += ["", "writes " + ", ".join(map(printable, pipeline.output_nodes))]
+    return "\n".join(lines)
+
+
+def _drawn_step(plan: Plan, step: Step) -> list[str]:
+    from videodag_cli.errors import printable
+    from videodag_cli.tool import type_name
+
+    gives = " + ".join(type_name(kind) for kind in step.spec.signature.outputs)
+    kind = "" if step.spec.stateless else "  (keeps state)"
+    star = "  => written" if step.is_output else ""
+    lines = ["   |", f"  [{printable(step.id)}]  {step.tool_name}{kind}"]
+    for binding in step.bindings:
+        for source in binding.sources:
+            origin = "decoded frame" if source.node is None else printable(source.node)
+            flows = _flowing(plan, step, source.node, source.output)
+            lines.append(f"   |  <- {flows} from {origin}  ({binding.input.name})")
+    for name, value in step.params.items():
+        given = "" if name in step.node.params else "  (default)"
+        lines.append(f"   |  {name} = {printable(_short(value), limit=90)}{given}")
+    lines.append(f"   |  -> {gives}{star}")
+    return lines
+
+
+def _flowing(plan: Plan, step: Step, node: str | None, output: int) -> str:
+    from videodag_cli.tool import type_name
+
+    return "frame" if node is None else type_name(plan.by_id[node].spec.signature.outputs[output])
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value) if not isinstance(value, Path) else str(value)
+
+
+def _mermaid(plan: Plan) -> str:
+    """A Mermaid flowchart; nodes get neutral names, since ids may hold anything."""
+    from videodag_cli.errors import printable
+
+    names = {step.id: f"n{i}" for i, step in enumerate(plan.steps)}
+    lines = ["flowchart TD", '  frame(["decoded frame"])']
+    for step in plan.steps:
+        shape = ('[["', '"]]') if step.is_output else ('["', '"]')
+        label = f"{printable(step.id)}<br/>{step.tool_name}".replace('"', "#quot;")
+        lines.append(f"  {names[step.id]}{shape[0]}{label}{shape[1]}")
+    for step in plan.steps:
+        for binding in step.bindings:
+            for source in binding.sources:
+                start = "frame" if source.node is None else names[source.node]
+                lines.append(f"  {start} -->|{_flowing(plan, step, source.node, source.output)}| {names[step.id]}")
+    return "\n".join(lines)

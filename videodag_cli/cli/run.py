@@ -1,0 +1,368 @@
+"""`videodag run`: one video through one pipeline."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from videodag_cli.plugins import Registry
+    from videodag_cli.record import RunRecord
+    from videodag_cli.run import RunOptions, RunStart
+    from videodag_cli.video import Sampling
+
+SAMPLING, PARAMS, OUTPUT, FAILURES, MACHINE, LIMITS = (
+    "Sampling",
+    "Pipeline parameters",
+    "Output",
+    "Failures and limits",
+    "How it runs",
+    "Limits before decoding",
+)
+
+
+def run(
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="An MP4 or MOV file.", show_default=False)],
+    pipeline: Annotated[
+        str,
+        typer.Option(
+            "--pipeline", "-p", metavar="ID", help="Pipeline: an id, builtin:ID, or a .json file.", show_default=False
+        ),
+    ],
+    frame_stride: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Every Nth frame: frame_index % N == 0.", rich_help_panel=SAMPLING),
+    ] = None,
+    every: Annotated[
+        str | None,
+        typer.Option(metavar="SECONDS", help="The first frame at or after each multiple.", rich_help_panel=SAMPLING),
+    ] = None,
+    keyframes: Annotated[bool, typer.Option("--keyframes", help="Keyframes only.", rich_help_panel=SAMPLING)] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="From here on: 3.5, 00:01:40 or 120f.", rich_help_panel=SAMPLING),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Up to, not including.", rich_help_panel=SAMPLING)
+    ] = None,
+    max_frames: Annotated[
+        int | None, typer.Option(metavar="N", help="At most N sampled frames.", rich_help_panel=SAMPLING)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Replace a parameter.", rich_help_panel=PARAMS),
+    ] = None,
+    params: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='JSON {"node": {"param": value}}.', rich_help_panel=PARAMS),
+    ] = None,
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="FILE", help="Output; - is standard output.", rich_help_panel=OUTPUT),
+    ] = "-",
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the run record here.", rich_help_panel=OUTPUT),
+    ] = None,
+    format: Annotated[
+        Literal["jsonl", "list", "summary"], typer.Option(help="What is written.", rich_help_panel=OUTPUT)
+    ] = "jsonl",
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A constant leading field in every line.", rich_help_panel=OUTPUT),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an output of another request.", rich_help_panel=OUTPUT)
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run even what is up to date.", rich_help_panel=OUTPUT)
+    ] = False,
+    assert_: Annotated[
+        list[str] | None,
+        typer.Option("--assert", metavar="EXPR", help="Exit 5 unless this holds.", rich_help_panel=FAILURES),
+    ] = None,
+    on_error: Annotated[
+        Literal["record", "stop"],
+        typer.Option(help="A failed frame is recorded, or ends the run.", rich_help_panel=FAILURES),
+    ] = "record",
+    max_errors: Annotated[
+        int | None, typer.Option(metavar="N", help="Stop after more failures.", rich_help_panel=FAILURES)
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Decode every frame; stop at any gap.", rich_help_panel=FAILURES),
+    ] = False,
+    accept_damage: Annotated[
+        float,
+        typer.Option(metavar="PERCENT", help="Losing at most this share counts as done.", rich_help_panel=FAILURES),
+    ] = 0.0,
+    decoder: Annotated[
+        Literal["auto", "opencv", "pyav"], typer.Option(help="Which library decodes.", rich_help_panel=MACHINE)
+    ] = "auto",
+    stream: Annotated[
+        int | None, typer.Option(metavar="N", help="Which stream of the file.", rich_help_panel=MACHINE)
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Frames worked on at once; default: the CPUs.", rich_help_panel=MACHINE),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="At most N frames in a batch.", rich_help_panel=MACHINE)
+    ] = None,
+    pipelines_dir: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Search this folder first.", rich_help_panel=MACHINE),
+    ] = None,
+    plugins_dir: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Tools in DIR/*.py.", rich_help_panel=MACHINE),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Decide and list everything; do nothing.", rich_help_panel=MACHINE)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel=MACHINE)
+    ] = False,
+    progress: Annotated[
+        Literal["auto", "always", "never", "json"],
+        typer.Option(help="Progress on standard error.", rich_help_panel=MACHINE),
+    ] = "auto",
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time went.", rich_help_panel=MACHINE)
+    ] = False,
+    max_pixels: Annotated[
+        int | None, typer.Option(metavar="N", help="Refuse larger pictures.", rich_help_panel=LIMITS)
+    ] = None,
+    max_index_frames: Annotated[
+        int | None, typer.Option(metavar="N", help="Refuse files that claim more frames.", rich_help_panel=LIMITS)
+    ] = None,
+) -> None:
+    """Run a pipeline over a video and write one JSON line per sampled frame."""
+    from videodag_cli.cli import streams
+    from videodag_cli.cli.plugin_options import make_registry
+    from videodag_cli.run import RunOptions, run_video
+
+    claimed = streams.claim_stdout()
+    options = RunOptions(
+        workers=_positive("--workers", workers),
+        batch_size=_positive("--batch-size", batch_size),
+        on_error=on_error,
+        max_errors=max_errors,
+        strict=strict,
+        accept_damage_percent=accept_damage,
+        overwrite=overwrite,
+        force=force,
+        decoder=decoder,
+        stream=stream,
+        limits=_limits(max_pixels, max_index_frames),
+        format=format,
+        tags=_tags(tag or []),
+    )
+    sampling = _sampling(frame_stride, every, keyframes, start, end, max_frames)
+    registry = make_registry(plugins_dir)
+    remarks = _Remarks(quiet=quiet)
+    plan = _plan(pipeline, registry, pipelines_dir, params, set_ or [], remarks)
+    assertions = _assertions(assert_ or [], plan)
+    if dry_run:
+        _dry_run(video, plan, sampling, registry, options, output, streams.require_stdout(claimed))
+        return
+    destination = streams.require_stdout(claimed) if output == "-" else output
+    from videodag_cli.cli.progress import progress as show_progress
+
+    label = Path(video).name
+    mode = "never" if quiet and progress == "auto" else progress
+    with show_progress(mode, remarks.shown(label)) as sink:
+        result = run_video(
+            video,
+            plan,
+            sampling=sampling,
+            output=destination,
+            record=record,
+            registry=registry,
+            options=options,
+            assertions=assertions,
+            on_progress=sink,
+            on_start=remarks.started,
+        )
+    remarks.finished(result, output, profile=profile)
+    _raise_for(result, video)
+
+
+class _Remarks:
+    """What a run tells a person on standard error."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def shown(self, name: str) -> str:
+        from videodag_cli.errors import printable
+
+        return printable(name, limit=60)
+
+    def say(self, text: str) -> None:
+        from videodag_cli.cli import streams
+
+        if not self.quiet:
+            streams.say(text)
+
+    def started(self, start: RunStart) -> None:
+        if start.continued_at:
+            self.say(f"continuing behind the {start.continued_at} lines of an earlier run")
+
+    def finished(self, record: RunRecord, output: str, *, profile: bool) -> None:
+        from videodag_cli.cli.verdict import bottleneck, profile_table
+
+        if profile:
+            self.say(profile_table(record))
+        a = record.accounting
+        if record.status == "up_to_date":
+            self.say(f"{self.shown(output)} is up to date; --force runs it anyway")
+            return
+        losses = [f"{a.failed} failed"] * bool(a.failed) + [f"{a.undecodable} undecodable"] * bool(a.undecodable)
+        rate = a.sampled / record.wall_time_s if record.wall_time_s else 0.0
+        where = "" if output == "-" else f" -> {self.shown(output)}"
+        self.say(
+            f"sampled {a.sampled} = ok {a.ok} + failed {a.failed} + undecodable {a.undecodable}, "
+            f"{record.wall_time_s:.1f} s, {rate:.1f} frames/s{where}\n{bottleneck(record)}"
+            if losses
+            else f"{a.ok} frames ok, {record.wall_time_s:.1f} s, {rate:.1f} frames/s{where}\n{bottleneck(record)}"
+        )
+        for problem in record.problems[:1]:
+            self.say(f"note: {problem}")
+
+
+def _raise_for(record: RunRecord, video: str) -> None:
+    """The error a finished run ends with, if any."""
+    from videodag_cli.cli.clock import clock
+    from videodag_cli.errors import DifferenceError, IncompleteError, printable
+
+    a = record.accounting
+    shown = printable(video, limit=200)
+    parts = []
+    if a.undecodable:
+        first = f", first at {clock(a.first_missing_time_s)}" if a.first_missing_time_s is not None else ""
+        parts.append(f"damaged: {a.undecodable} of {a.sampled} sampled frames could not be decoded{first}")
+    if a.failed:
+        error = record.errors[0] if record.errors else None
+        what = (
+            f", first frame {error.frame_index} in node {error.node!r}: {error.type}: {error.message}" if error else ""
+        )
+        parts.append(f"{a.failed} of {a.sampled} sampled frames failed{what}")
+    if record.exit_code == 4:
+        raise IncompleteError(f"{shown}: {'; '.join(parts)}")
+    if parts:
+        from videodag_cli.cli import streams
+
+        streams.say(f"videodag: accepted: {shown}: {'; '.join(parts)}")
+    broken = [a["message"] for a in record.assertions if not a["holds"]]
+    if broken:
+        raise DifferenceError("; ".join(broken), word="check.assertion")
+
+
+def _positive(option: str, value: int | None) -> int | None:
+    from videodag_cli.errors import RequestError
+
+    if value is not None and value < 1:
+        raise RequestError(f"{option} {value}: give a whole number from 1 up")
+    return value
+
+
+def _limits(max_pixels: int | None, max_index_frames: int | None) -> Any:
+    from videodag_cli.video import Limits
+
+    given = {"max_pixels": max_pixels, "max_frames": max_index_frames}
+    return Limits(**{name: value for name, value in given.items() if value is not None})
+
+
+def _sampling(
+    stride: int | None, every: str | None, keyframes: bool, start: str | None, end: str | None, max_frames: int | None
+) -> Sampling:
+    from fractions import Fraction
+
+    from videodag_cli.errors import RequestError, printable
+    from videodag_cli.video import Sampling, parse_position
+
+    every_s = None
+    if every is not None:
+        with suppress(ValueError, ZeroDivisionError):
+            every_s = Fraction(every.removesuffix("s"))
+        if every_s is None:
+            raise RequestError(f"--every {printable(every)!r}: give seconds, such as 0.5 or 1/3")
+    return Sampling(
+        stride=stride,
+        every_s=every_s,
+        keyframes=keyframes,
+        start=None if start is None else parse_position(start),
+        end=None if end is None else parse_position(end),
+        max_frames=max_frames,
+    )
+
+
+def _tags(given: list[str]) -> dict[str, str]:
+    from videodag_cli.errors import RequestError, printable
+
+    tags: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise RequestError(f"--tag {printable(text)!r}: give KEY=VALUE")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise RequestError(f"--tag {printable(text)!r}: is not valid UTF-8") from error
+        tags[key] = value
+    return tags
+
+
+def _plan(
+    name: str,
+    registry: Registry,
+    folders: list[Path] | None,
+    params: Path | None,
+    assignments: list[str],
+    remarks: _Remarks,
+) -> Any:
+    from videodag_cli.cli.assignments import overrides
+    from videodag_cli.errors import printable
+    from videodag_cli.pipeline import find, load, search_places
+    from videodag_cli.plan import make_plan
+
+    found = find(name, search_places(folders or ()))
+    loaded = load(found.path)
+    plan = make_plan(loaded, registry, overrides=overrides(loaded.pipeline, registry, params, assignments))
+    remarks.say(f"pipeline {printable(loaded.pipeline.id)}: {printable(found.path)} ({loaded.digest[:15]})")
+    for hidden in found.hides:
+        remarks.say(f"  hides {printable(hidden)}; builtin:{printable(loaded.pipeline.id)} means the built-in one")
+    for warning in plan.warnings:
+        remarks.say(f"  {warning}")
+    return plan
+
+
+def _assertions(texts: list[str], plan: Any) -> list[Any]:
+    if not texts:
+        return []
+    from videodag_cli.errors import RequestError
+    from videodag_cli.expressions import parse_assertion
+    from videodag_cli.tool import unknown_name
+
+    found = [parse_assertion(text) for text in texts]
+    for assertion in found:
+        for node in sorted(assertion.nodes - set(plan.pipeline.output_nodes)):
+            raise RequestError("--assert: " + unknown_name("output node", node, list(plan.pipeline.output_nodes)))
+    return found
+
+
+def _dry_run(
+    video: str, plan: Any, sampling: Sampling, registry: Registry, options: RunOptions, output: str, stdout: Any
+) -> None:
+    import orjson
+
+    from videodag_cli.run import describe_run
+
+    described = describe_run(
+        video, plan, sampling=sampling, registry=registry, options=options, output=None if output == "-" else output
+    )
+    stdout.write(orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))

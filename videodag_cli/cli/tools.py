@@ -1,0 +1,163 @@
+"""`videodag tools`: what can stand in a pipeline."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from videodag_cli.plugins import Plugin
+    from videodag_cli.tool import ToolSpec
+
+app = typer.Typer(help="List and describe tools.", no_args_is_help=True)
+
+Folders = Annotated[list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="Tools in DIR/*.py.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_tools(plugins_dir: Folders = None, as_json: AsJson = False) -> None:
+    """List every tool of every plugin; a broken plugin is reported and stops nothing."""
+    from videodag_cli.cli.pipelines import columns
+    from videodag_cli.cli.plugin_options import make_registry
+    from videodag_cli.cli.streams import say, say_error
+    from videodag_cli.errors import PluginError
+
+    registry = make_registry(plugins_dir)
+    plugins, problems = registry.all()
+    found = []
+    for plugin in plugins:
+        for spec in plugin.tools.values():
+            try:
+                found.append(described(plugin, spec))
+            except PluginError as error:
+                problems.append(error)
+    if as_json:
+        _print_json(found)
+    else:
+        rows = [("TOOL", "TAKES", "GIVES", "WHAT IT DOES")]
+        for tool in found:
+            takes = ", ".join(i["type"] + "?" * i["optional"] for i in tool["inputs"])
+            rows.append((tool["id"], takes, " + ".join(tool["outputs"]), tool["summary"]))
+        typer.echo(columns(rows))
+    for remark in registry.hidden:
+        say(remark)
+    for problem in problems:
+        say_error(problem)
+
+
+@app.command()
+def show(
+    tool: Annotated[str, typer.Argument(metavar="PLUGIN.TOOL", help="For example quality.sharpness.")],
+    plugins_dir: Folders = None,
+    as_json: AsJson = False,
+) -> None:
+    """Describe a tool: inputs, outputs, and each parameter with its type, default and range."""
+    from videodag_cli.cli.plugin_options import make_registry
+    from videodag_cli.errors import PluginError, printable
+
+    plugin_id, dot, tool_id = tool.partition(".")
+    if not dot:
+        raise PluginError(f"{printable(tool)!r}: give PLUGIN.TOOL, such as quality.sharpness")
+    registry = make_registry(plugins_dir)
+    spec = registry.tool(plugin_id, tool_id)
+    facts = described(registry.plugin(plugin_id), spec)
+    if as_json:
+        _print_json(facts)
+        return
+    lines = [f"{facts['id']} (version {facts['version']}, {facts['source']})", "", facts["doc"], ""]
+    lines.append("takes    " + (", ".join(i["label"] for i in facts["inputs"]) or "nothing"))
+    lines.append("gives    " + " + ".join(facts["outputs"]))
+    lines.append("state    " + ("none: calls are independent" if facts["stateless"] else "called in frame order"))
+    if facts["batch_size"] > 1:
+        lines.append(f"batches  up to {facts['batch_size']} frames")
+    if facts["requires"]:
+        lines.append(f"needs    the extra {facts['requires']!r}")
+    for param in facts["params"]:
+        lines += ["", f"  {param['name']}: {param['type']}{_range(param)} = {param['default']}"]
+        if param["description"]:
+            lines.append(f"      {param['description']}")
+    typer.echo("\n".join(lines))
+
+
+def described(plugin: Plugin, spec: ToolSpec) -> dict[str, Any]:
+    """Everything about a tool as plain data."""
+    from videodag_cli.tool import type_name
+
+    schema = spec.params_model.model_json_schema()
+    properties = schema.get("properties", {})
+    params = []
+    for name, (_, default) in spec.signature.params.items():
+        known = properties.get(name, {})
+        params.append(
+            {
+                "name": name,
+                "type": _type_text(known, schema.get("$defs", {})),
+                "default": "required" if default is inspect.Parameter.empty else known.get("default", default),
+                "description": known.get("description", ""),
+                "schema": known,
+            }
+        )
+    return {
+        "id": f"{plugin.id}.{spec.id}",
+        "source": plugin.source,
+        "version": spec.version,
+        "summary": spec.doc.partition("\n")[0],
+        "doc": spec.doc,
+        "inputs": [
+            {
+                "name": i.name,
+                "type": " | ".join(type_name(t) for t in i.types),
+                "optional": i.optional,
+                "variadic": i.variadic,
+                "label": i.label,
+            }
+            for i in spec.signature.inputs
+        ],
+        "outputs": [type_name(kind) for kind in spec.signature.outputs],
+        "stateless": spec.stateless,
+        "batch_size": spec.batch_size,
+        "requires": spec.requires,
+        "params": params,
+        "definitions": schema.get("$defs", {}),
+    }
+
+
+def _type_text(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """A JSON Schema as a short type: `number | null`, `"mog2" | "knn"`, `list of zone`."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " | ".join(dict.fromkeys(_type_text(option, definitions) for option in schema["anyOf"]))
+    if "enum" in schema:
+        return " | ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in schema["enum"])
+    if "const" in schema:
+        return f'"{schema["const"]}"'
+    if schema.get("type") == "array":
+        items = schema.get("items")
+        return f"list of {_type_text(items, definitions)}" if isinstance(items, dict) else "list"
+    if schema.get("format") == "path":
+        return "file"
+    return str(schema.get("type", "any"))
+
+
+def _range(param: dict[str, Any]) -> str:
+    schema = param["schema"]
+    options = [schema, *schema.get("anyOf", ())]
+    for option in options:
+        low = option.get("minimum", option.get("exclusiveMinimum"))
+        high = option.get("maximum", option.get("exclusiveMaximum"))
+        if low is not None or high is not None:
+            left = "" if low is None else f"{'>' if 'exclusiveMinimum' in option else '>='} {low}"
+            right = "" if high is None else f"{'<' if 'exclusiveMaximum' in option else '<='} {high}"
+            return f" ({', '.join(part for part in (left, right) if part)})"
+    return ""
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
