@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from videodag_cli.boxes import nms
 from videodag_cli.data import Floats, Image
 from videodag_cli.onnx.builtin import FACE_MODELS, FaceModel
-from videodag_cli.onnx.layouts.blazeface import FORM, anchors, decode
+from videodag_cli.onnx.layouts.blazeface import FORM, KEYPOINTS, anchors, decode
 from videodag_cli.onnx.picture import packed, placed
 from videodag_cli.onnx.session import open_session, read_model
 
@@ -26,6 +27,9 @@ class FoundFaces(NamedTuple):
     keypoints: Floats
     """(N, 6, 2)"""
 
+    def chosen(self, rows: NDArray[Any]) -> FoundFaces:
+        return FoundFaces(self.xyxy[rows], self.scores[rows], self.keypoints[rows])
+
 
 class FaceDetector:
     """One of the shipped models; its session is shared, calls are independent."""
@@ -38,35 +42,29 @@ class FaceDetector:
         self._regressors = next(o.name for o in self._session.get_outputs() if o.shape[-1] == 16)
         self._logits = next(o.name for o in self._session.get_outputs() if o.shape[-1] == 1)
 
-    def detect(self, image: Image, *, confidence: float, iou: float) -> FoundFaces:
-        """Faces of a picture, best first, boxes clipped to it."""
+    def detect(self, image: Image, regions: Iterable[Floats], *, confidence: float, iou: float) -> FoundFaces:
+        """Faces inside regions (left, top, right, bottom) of a picture; one that several regions show counts once."""
+        height, width = image.shape[:2]
+        parts = [FoundFaces(np.empty((0, 4)), np.empty(0), np.empty((0, len(KEYPOINTS), 2)))]
+        for region in regions:
+            left, top = np.maximum(np.floor(region[:2]), 0).astype(int)
+            right, bottom = np.minimum(np.ceil(region[2:]), (width, height)).astype(int)
+            if min(right - left, bottom - top) >= MIN_REGION:
+                found = self._look(image[top:bottom, left:right], confidence)
+                offset = np.array((left, top), np.float64)
+                parts.append(FoundFaces(found.xyxy + np.tile(offset, 2), found.scores, found.keypoints + offset))
+        every = FoundFaces(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        every = _clipped(every, width, height)
+        return every.chosen(nms(every.xyxy, every.scores, iou=iou))
+
+    def _look(self, image: Image, confidence: float) -> FoundFaces:
+        """Every candidate in a picture, without suppression."""
         side = self.model.side
         canvas, back = placed(image, (side, side), FORM)
         tensor = packed(canvas, FORM, dtype="float32", channels_first=False)
         regressors, logits = self._session.run([self._regressors, self._logits], {self._input: tensor})
         boxes, scores, keypoints = decode(regressors[0], logits[0], side, confidence)
-        found = FoundFaces(back.boxes(boxes), scores, back.points(keypoints))
-        return _clipped(_chosen(found, nms(found.xyxy, found.scores, iou=iou)), image.shape[1], image.shape[0])
-
-    def detect_inside(
-        self, image: Image, regions: Iterable[Floats], *, margin: float, confidence: float, iou: float
-    ) -> FoundFaces:
-        """Faces inside boxes, each grown by `margin` of its sides; a face found in several counts once."""
-        height, width = image.shape[:2]
-        parts: list[FoundFaces] = []
-        for left, top, right, bottom in regions:
-            grow_x, grow_y = margin * (right - left), margin * (bottom - top)
-            x1, y1 = max(0, int(np.floor(left - grow_x))), max(0, int(np.floor(top - grow_y)))
-            x2, y2 = min(width, int(np.ceil(right + grow_x))), min(height, int(np.ceil(bottom + grow_y)))
-            if min(x2 - x1, y2 - y1) < MIN_REGION:
-                continue
-            found = self.detect(image[y1:y2, x1:x2], confidence=confidence, iou=iou)
-            offset = np.array((x1, y1), np.float64)
-            parts.append(FoundFaces(found.xyxy + np.tile(offset, 2), found.scores, found.keypoints + offset))
-        if not parts:
-            return FoundFaces(np.empty((0, 4)), np.empty(0), np.empty((0, 6, 2)))
-        every = FoundFaces(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-        return _chosen(every, nms(every.xyxy, every.scores, iou=iou))
+        return FoundFaces(back.boxes(boxes), scores, back.points(keypoints))
 
     def describe(self) -> dict[str, str | list[str]]:
         side = self.model.side
@@ -79,11 +77,13 @@ class FaceDetector:
         }
 
 
-def _chosen(found: FoundFaces, rows: Any) -> FoundFaces:
-    return FoundFaces(found.xyxy[rows], found.scores[rows], found.keypoints[rows])
+def grown(box: Floats, margin: float) -> Floats:
+    """A box grown by a share of its sides on each side."""
+    grow = np.tile(margin * (box[2:] - box[:2]), 2)
+    return np.asarray(box + grow * (-1, -1, 1, 1))
 
 
 def _clipped(found: FoundFaces, width: int, height: int) -> FoundFaces:
     xyxy = np.clip(found.xyxy, 0.0, np.array((width, height) * 2, np.float64))
     inside = (xyxy[:, 2] - xyxy[:, 0] >= 1.0) & (xyxy[:, 3] - xyxy[:, 1] >= 1.0)
-    return _chosen(found._replace(xyxy=xyxy), inside)
+    return found._replace(xyxy=xyxy).chosen(inside)

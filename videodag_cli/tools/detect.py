@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from videodag_cli.data import Detections, Faces, Frame
+from videodag_cli.data import Detections, Faces, Floats, Frame
 from videodag_cli.errors import ParamError
 from videodag_cli.onnx.builtin import OBJECT_MODELS, alike_map
 from videodag_cli.onnx.detector import InputChoice, open_detector
-from videodag_cli.onnx.faces import FaceDetector
+from videodag_cli.onnx.faces import FaceDetector, grown
 from videodag_cli.onnx.facts import MAX_SIDE, Size
 from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category, read_labels
 from videodag_cli.onnx.layouts import Boxes
@@ -154,8 +154,8 @@ class Objects:
 class FaceFinder:
     """Faces with six key points (right eye, left eye, nose tip, middle of the mouth, right ear, left ear), best first.
 
-    With detections as a second input, looks inside each of their boxes instead of the whole picture, so that faces are found that are
-    small in it: feed it people.
+    With detections as a second input, also looks inside each of their boxes, so that faces are found that are small in the picture:
+    feed it people.
     """
 
     def __init__(
@@ -171,18 +171,22 @@ class FaceFinder:
             float,
             Field(ge=0, le=2, description="share of its sides by which a detection's box is grown before looking"),
         ] = 0.1,
+        whole_frame: Annotated[
+            bool, Field(description="with detections: look at the whole picture too; false: only inside their boxes")
+        ] = True,
         max_detections: Annotated[int, Field(ge=1, description="at most so many, the best")] = 300,
     ) -> None:
         self._detector = FaceDetector(model)
         self._confidence, self._iou = confidence, iou
-        self._margin, self._limit = margin, max_detections
+        self._margin, self._limit, self._whole_frame = margin, max_detections, whole_frame
 
     def __call__(self, frame: Frame, detections: Detections | None = None) -> Faces:
-        thresholds = {"confidence": self._confidence, "iou": self._iou}
-        if detections is None:
-            found = self._detector.detect(frame.image, **thresholds)
-        else:
-            found = self._detector.detect_inside(frame.image, detections.xyxy, margin=self._margin, **thresholds)
+        regions: list[Floats] = []
+        if detections is None or self._whole_frame:
+            regions.append(np.array((0, 0, frame.width, frame.height), np.float64))
+        if detections is not None:
+            regions += [grown(box, self._margin) for box in detections.xyxy]
+        found = self._detector.detect(frame.image, regions, confidence=self._confidence, iou=self._iou)
         count = min(len(found.scores), self._limit)
         return Faces(
             Detections(
