@@ -145,42 +145,77 @@ def columns(rows: list[tuple[str, ...]]) -> str:
 
 
 def _drawing(plan: Plan, found: Found) -> str:
-    """Nodes in the order they run; under each what flows in, what it is set to, what flows out."""
+    """The graph as a tree from the decoded frame down: a node hangs below the last of its predecessors to run."""
     from videodag_cli.errors import printable
 
     pipeline = plan.pipeline
     lines = [f"{printable(pipeline.id)}: {printable(pipeline.name)}"]
     if pipeline.description:
         lines.append(printable(pipeline.description))
-    lines.append(f"from {found.place.label}: {printable(found.path)}  {plan.loaded.digest[:19]}")
-    lines += ["", "  decoded frame"]
+    lines.append(f"{found.place.label}: {printable(found.path)}  {plan.loaded.digest[:19]}")
+    order = {step.id: i for i, step in enumerate(plan.steps)}
+    below: dict[str | None, list[Step]] = {}
     for step in plan.steps:
-        lines += _drawn_step(plan, step)
-    lines += ["", "writes " + ", ".join(map(printable, pipeline.output_nodes))]
+        parent = max(step.predecessors, key=lambda name: order[name], default=None)
+        below.setdefault(parent, []).append(step)
+    lines += ["", "decoded frame"]
+    lines += _branches(plan, below, None, "")
     return "\n".join(lines)
 
 
-def _drawn_step(plan: Plan, step: Step) -> list[str]:
-    from videodag_cli.errors import printable
-    from videodag_cli.tool import type_name
-
-    gives = " + ".join(type_name(kind) for kind in step.spec.signature.outputs)
-    kind = "" if step.spec.stateless else "  (keeps state)"
-    star = "  => written" if step.is_output else ""
-    lines = ["   |", f"  [{printable(step.id)}]  {step.tool_name}{kind}"]
-    for binding in step.bindings:
-        for source in binding.sources:
-            origin = "decoded frame" if source.node is None else printable(source.node)
-            flows = _flowing(plan, step, source.node, source.output)
-            lines.append(f"   |  <- {flows} from {origin}  ({binding.input.name})")
-    for name, value in step.params.items():
-        given = "" if name in step.node.params else "  (default)"
-        lines.append(f"   |  {name} = {printable(_short(value), limit=90)}{given}")
-    lines.append(f"   |  -> {gives}{star}")
+def _branches(plan: Plan, below: dict[str | None, list[Step]], parent: str | None, indent: str) -> list[str]:
+    lines: list[str] = []
+    children = below.get(parent, [])
+    for step in children:
+        last = step is children[-1]
+        lines += _drawn_step(
+            plan, step, parent, indent, "└─" if last else "├─", "  " if last else "│ ", step.id in below
+        )
+        lines += _branches(plan, below, step.id, indent + ("   " if last else "│  "))
     return lines
 
 
-def _flowing(plan: Plan, step: Step, node: str | None, output: int) -> str:
+def _drawn_step(
+    plan: Plan, step: Step, parent: str | None, indent: str, elbow: str, rail: str, has_children: bool
+) -> list[str]:
+    from videodag_cli.errors import printable
+    from videodag_cli.tool import type_name
+
+    flows: dict[str | None, list[str]] = {}
+    for binding in step.bindings:
+        for source in binding.sources:
+            flows.setdefault(source.node, []).append(_flowing(plan, source.node, source.output))
+    main = ", ".join(flows.pop(parent, []))
+    gives = " + ".join(type_name(kind) for kind in step.spec.signature.outputs)
+    written = "  [written]" if step.is_output else ""
+    kind = "" if step.spec.stateless else ", keeps state"
+    lines = [
+        f"{indent}{elbow} {main} → {printable(step.id)}: {step.tool_name} → {gives}{written}{kind and f'  ({kind[2:]})'}"
+    ]
+    pad = f"{indent}{rail} {'│' if has_children else ' '}    "
+    lines += [
+        f"{pad}with {', '.join(kinds)} from {'the decoded frame' if node is None else printable(node)}"
+        for node, kinds in flows.items()
+    ]
+    given = {name: value for name, value in step.params.items() if name in step.node.params}
+    lines += [f"{pad}{name} = {printable(_short(value), limit=90)}" for name, value in given.items()]
+    defaults = [f"{n} = {printable(_short(v), limit=30)}" for n, v in step.params.items() if n not in given]
+    lines += [f"{pad}default: {line}" for line in _filled(defaults, 100)]
+    return lines
+
+
+def _filled(parts: list[str], width: int) -> list[str]:
+    """Parts joined by commas, in lines of at most about `width` characters."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(part) + 2 <= width:
+            lines[-1] += f", {part}"
+        else:
+            lines.append(part)
+    return lines
+
+
+def _flowing(plan: Plan, node: str | None, output: int) -> str:
     from videodag_cli.tool import type_name
 
     return "frame" if node is None else type_name(plan.by_id[node].spec.signature.outputs[output])
@@ -204,5 +239,5 @@ def _mermaid(plan: Plan) -> str:
         for binding in step.bindings:
             for source in binding.sources:
                 start = "frame" if source.node is None else names[source.node]
-                lines.append(f"  {start} -->|{_flowing(plan, step, source.node, source.output)}| {names[step.id]}")
+                lines.append(f"  {start} -->|{_flowing(plan, source.node, source.output)}| {names[step.id]}")
     return "\n".join(lines)

@@ -20,7 +20,7 @@ def fill_closed() -> None:
             _closed.add(fd)
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is fd
     if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115: it lives as long as the process
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
 
