@@ -1,0 +1,303 @@
+// The frame browser: a stored picture or plain ground, boxes drawn over it, values beside it, and a polygon built by clicks.
+
+const STAGE_HEIGHT = 620;
+const pictures = new Map(); // line -> {image, ready}
+const polygons = [[]]; // in pixels of the source frame; the last one is being built
+const canvas = byId('canvas');
+let place = { left: 0, top: 0, scale: 1, width: 1, height: 1 };
+
+function drawViewer() {
+  const hint = DATA.pictures.length
+    ? `${plural(DATA.pictures.length, 'picture')} stored; boxes are drawn for every frame.`
+    : 'No picture is stored in this report; boxes are drawn for every frame.';
+  byId('frames-hint').textContent = hint;
+  if (!lineCount()) { byId('frames').replaceChildren(byId('frames').firstElementChild, empty('The results file has no lines.')); return; }
+  for (const picture of DATA.pictures) pictures.set(picture.line, { src: picture.src, image: null });
+  drawStrip();
+  prepareConfidence();
+  preparePolygon();
+  const draw = throttled(drawStage);
+  new ResizeObserver(draw).observe(byId('stage'));
+  on('line', throttled(() => { drawStage(); describeFrame(); markStrip(); }));
+  on('thresholds', throttled(() => { drawStage(); describeFrame(); describeConfidence(); }));
+  on('theme', draw);
+  on('polygon', draw);
+  canvas.addEventListener('pointermove', (event) => { byId('pointer').textContent = pointText(toSource(event)); });
+  canvas.addEventListener('pointerleave', () => { byId('pointer').textContent = frameSizeText(); });
+  canvas.addEventListener('click', (event) => { polygons[polygons.length - 1].push(toSource(event)); byId('polygon-card').open = true; emit('polygon'); });
+  canvas.addEventListener('keydown', (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[event.key];
+    if (step) { event.preventDefault(); choose(state.line + step); }
+  });
+  byId('previous').addEventListener('click', () => choose(state.line - 1));
+  byId('next').addEventListener('click', () => choose(state.line + 1));
+  byId('go').addEventListener('change', (event) => chooseFrame(Number(event.target.value)));
+  byId('pointer').textContent = frameSizeText();
+}
+
+const frameSizeText = () => (DATA.size_known ? `${DATA.size[0]} × ${DATA.size[1]} px` : 'frame size not known');
+const pointText = ([x, y]) => `x ${x.toFixed(0)}, y ${y.toFixed(0)} px  ·  ${(x / DATA.size[0]).toFixed(4)}, ${(y / DATA.size[1]).toFixed(4)}`;
+
+function toSource(event) {
+  const box = canvas.getBoundingClientRect();
+  const within = (value, limit) => Math.max(0, Math.min(limit, value));
+  return [within((event.clientX - box.left - place.left) / place.scale, DATA.size[0]), within((event.clientY - box.top - place.top) / place.scale, DATA.size[1])];
+}
+
+function pictureOf(line) {
+  const found = pictures.get(line);
+  if (!found) return null;
+  if (!found.image) {
+    found.image = new Image();
+    found.image.addEventListener('load', () => { if (state.line === line) drawStage(); });
+    found.image.src = found.src;
+  }
+  return found.image.complete && found.image.naturalWidth ? found.image : null;
+}
+
+function drawStage() {
+  const [sourceWidth, sourceHeight] = DATA.size;
+  const width = byId('stage').clientWidth;
+  if (!width) return;
+  const height = Math.min(STAGE_HEIGHT, (width * sourceHeight) / sourceWidth);
+  const pen = sharpCanvas(canvas, width, height);
+  const scale = Math.min(width / sourceWidth, height / sourceHeight);
+  place = { scale, left: (width - sourceWidth * scale) / 2, top: (height - sourceHeight * scale) / 2 };
+  pen.save();
+  pen.translate(place.left, place.top);
+  const image = pictureOf(state.line);
+  if (image) pen.drawImage(image, 0, 0, sourceWidth * scale, sourceHeight * scale);
+  else drawGround(pen, sourceWidth * scale, sourceHeight * scale);
+  for (const boxes of DATA.boxes) drawBoxes(pen, boxes, scale, Boolean(image));
+  drawPolygons(pen, scale);
+  pen.restore();
+}
+
+function drawGround(pen, width, height) {
+  pen.strokeStyle = palette.line;
+  pen.lineWidth = 1;
+  pen.beginPath();
+  for (let part = 1; part < 10; part++) {
+    const x = Math.round((width * part) / 10) + 0.5;
+    const y = Math.round((height * part) / 10) + 0.5;
+    pen.moveTo(x, 0); pen.lineTo(x, height);
+    pen.moveTo(0, y); pen.lineTo(width, y);
+  }
+  pen.stroke();
+  const failed = !DATA.frames.ok[state.line];
+  const text = failed ? 'This frame failed: it has no result.' : pictures.has(state.line) ? '' : `No picture of this frame is stored; --at ${DATA.frames.index[state.line]}f adds it.`;
+  pen.font = '12.5px system-ui, sans-serif';
+  pen.textAlign = 'left';
+  pen.textBaseline = 'top';
+  const size = pen.measureText(text).width;
+  if (!text) return;
+  pen.fillStyle = palette.sunk;
+  pen.fillRect(6, 6, size + 12, 22);
+  pen.fillStyle = failed ? palette.bad : palette['ink-2'];
+  pen.fillText(text, 12, 10);
+}
+
+function drawBoxes(pen, boxes, scale, overPicture) {
+  const threshold = state.thresholds[boxes.path] - 1e-6;
+  const [from, to] = boxRange(boxes, state.line);
+  pen.font = '600 11px system-ui, sans-serif';
+  pen.textBaseline = 'middle';
+  pen.textAlign = 'left';
+  for (let box = from; box < to; box++) {
+    if (!keeps(boxes, box, threshold)) continue;
+    const [x1, y1, x2, y2] = [0, 1, 2, 3].map((i) => (boxes.xyxy[4 * box + i] / boxes.scale) * scale);
+    const tone = overPicture ? OVER_PICTURE[boxColourRank(boxes, box)] : colour(boxColourRank(boxes, box));
+    if (overPicture) {
+      pen.strokeStyle = 'rgba(0,0,0,0.55)';
+      pen.lineWidth = 3.5;
+      pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    }
+    pen.strokeStyle = tone;
+    pen.lineWidth = 1.75;
+    pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    const label = boxLabel(boxes, box);
+    if (!label) continue;
+    const width = pen.measureText(label).width + 8;
+    const top = y1 >= 16 ? y1 - 16 : y1;
+    pen.fillStyle = tone;
+    pen.fillRect(x1 - 1, top, width, 15);
+    pen.fillStyle = overPicture || palette['on-accent'] !== '#ffffff' ? '#0b0d10' : '#ffffff';
+    pen.fillText(label, x1 + 3, top + 8);
+  }
+}
+
+// Bright enough for any picture, in light and in dark.
+const OVER_PICTURE = ['#8cb4ff', '#ffb36b', '#6fe0c8', '#d3b0ff', '#ff9dbb', '#d0d4da'];
+
+function boxLabel(boxes, box) {
+  if (boxes.text_rank[box]) return boxes.texts[boxes.text_rank[box] - 1].slice(0, 40);
+  const name = boxes.classes[boxes.class_rank[box]];
+  const id = boxes.tracker_id[box];
+  const parts = [name.slice(0, 30), id >= 0 ? `#${id}` : ''];
+  return parts.filter(Boolean).join(' ');
+}
+
+// -- beside the picture --------------------------------------------------------------------------------------------------------
+
+const ROWS_SHOWN = 60;
+
+function describeFrame() {
+  const line = state.line;
+  byId('frame-name').textContent = `Frame ${count(DATA.frames.index[line])}`;
+  byId('frame-time').textContent = clock(DATA.frames.time_s[line]);
+  byId('go').value = DATA.frames.index[line];
+  byId('previous').disabled = line === 0;
+  byId('next').disabled = line === lineCount() - 1;
+  const found = [];
+  const group = (name, value) => found.push(el('tr', { class: 'group' }, el('td', {}, name), el('td', {}, value)));
+  const value = (name, text) => found.push(el('tr', {}, el('td', {}, name), el('td', {}, text)));
+  const failure = DATA.failures.find((f) => f.line === line);
+  if (!DATA.frames.ok[line]) {
+    group('failed', failure ? failure.node : '');
+    if (failure) found.push(el('tr', {}, el('td', { colSpan: 2 }, `${failure.tool}: ${failure.type}: ${failure.message}`)));
+  }
+  for (const boxes of DATA.boxes) {
+    if (!DATA.frames.ok[line]) break;
+    const [from, to] = boxRange(boxes, line);
+    const kept = [];
+    for (let box = from; box < to; box++) if (keeps(boxes, box, state.thresholds[boxes.path] - 1e-6)) kept.push(box);
+    group(boxes.path, kept.length === to - from ? plural(kept.length, 'box').replace('boxs', 'boxes') : `${kept.length} of ${to - from}`);
+    for (const box of kept.slice(0, ROWS_SHOWN)) {
+      const name = boxLabel(boxes, box) || boxes.path;
+      found.push(el('tr', {}, el('td', {}, el('i', { class: 'dot', key: colourName(boxColourRank(boxes, box)) }), name), el('td', {}, Number.isNaN(boxes.confidence[box]) ? '' : boxes.confidence[box].toFixed(2))));
+    }
+    if (kept.length > ROWS_SHOWN) value('…', `${kept.length - ROWS_SHOWN} more`);
+  }
+  const numbers = DATA.numbers.filter((n) => !Number.isNaN(n.values[line]));
+  if (numbers.length) group('numbers', '');
+  for (const { path, values } of numbers) value(path, number(values[line]));
+  const flags = DATA.flags.filter((f) => f.values[line] < 2);
+  if (flags.length) group('flags', '');
+  for (const { path, values } of flags) value(path, values[line] ? 'true' : 'false');
+  fill(byId('frame-values'), el('table', { class: 'values' }, el('tbody', {}, found)));
+}
+
+function drawStrip() {
+  const strip = byId('strip');
+  if (!DATA.pictures.length) { fill(strip, empty(DATA.pictures_missing)); return; }
+  fill(strip, DATA.pictures.map((picture) => {
+    const reasons = picture.reasons.join(', ');
+    return el('button', { class: 'thumb', type: 'button', title: reasons, 'aria-pressed': 'false', onclick: () => choose(picture.line) },
+      el('img', { src: picture.src, alt: '', loading: 'lazy' }), el('span', {}, el('b', {}, clock(DATA.frames.time_s[picture.line], 1)), ` frame ${count(DATA.frames.index[picture.line])}`), el('span', {}, reasons));
+  }));
+}
+
+function markStrip() {
+  [...byId('strip').querySelectorAll('.thumb')].forEach((thumb, i) => {
+    const pressed = DATA.pictures[i].line === state.line;
+    thumb.setAttribute('aria-pressed', String(pressed));
+    const strip = byId('strip');
+    if (pressed && (thumb.offsetLeft < strip.scrollLeft + strip.offsetLeft || thumb.offsetLeft + thumb.offsetWidth > strip.offsetLeft + strip.scrollLeft + strip.clientWidth)) {
+      strip.scrollTo({ left: thumb.offsetLeft - strip.offsetLeft - 60 });
+    }
+  });
+}
+
+// -- confidence ------------------------------------------------------------------------------------------------------------------
+
+const filtered = () => DATA.boxes.filter((boxes) => boxes.has_confidence);
+const chosenBoxes = () => DATA.boxes.find((boxes) => boxes.path === byId('confidence-output').value);
+
+function prepareConfidence() {
+  const outputs = filtered();
+  const card = byId('confidence-card');
+  if (!outputs.length) { card.hidden = true; return; }
+  const select = byId('confidence-output');
+  fill(select, outputs.map((boxes) => el('option', { value: boxes.path }, boxes.path)));
+  const slider = byId('confidence');
+  const take = () => {
+    const boxes = chosenBoxes();
+    slider.min = String(Math.floor(boxes.lowest * 100) / 100);
+    slider.max = '1';
+    slider.step = '0.01';
+    slider.value = String(Math.max(Number(slider.min), state.thresholds[boxes.path]));
+    describeConfidence();
+  };
+  select.addEventListener('change', take);
+  slider.addEventListener('input', () => {
+    const value = Number(slider.value);
+    state.thresholds[chosenBoxes().path] = value <= Number(slider.min) ? 0 : value;
+    emit('thresholds');
+  });
+  take();
+}
+
+function describeConfidence() {
+  const boxes = chosenBoxes();
+  if (!boxes) return;
+  const value = Number(byId('confidence').value);
+  byId('confidence-value').textContent = value.toFixed(2);
+  const total = boxes.confidence.length;
+  const kept = keptBoxes(boxes);
+  const setting = DATA.settings[boxes.path];
+  byId('confidence-effect').textContent = `${count(kept)} of ${count(total)} boxes stay. ${kept === total ? `The run kept none below ${boxes.lowest.toFixed(2)}.` : ''}`;
+  const note = setting.note ? el('p', { class: 'soft small more' }, setting.note) : null;
+  fill(byId('confidence-set'), setting.node ? command(`--set ${setting.node}.${setting.param}=${value.toFixed(2)}`) : null, note);
+}
+
+// -- polygon ----------------------------------------------------------------------------------------------------------------------
+
+function drawPolygons(pen, scale) {
+  for (const points of polygons) {
+    if (!points.length) continue;
+    pen.beginPath();
+    points.forEach(([x, y], i) => (i ? pen.lineTo(x * scale, y * scale) : pen.moveTo(x * scale, y * scale)));
+    if (points.length > 2) pen.closePath();
+    pen.fillStyle = 'rgba(122,167,255,0.22)';
+    pen.fill();
+    pen.strokeStyle = 'rgba(0,0,0,0.5)';
+    pen.lineWidth = 4;
+    pen.stroke();
+    pen.strokeStyle = '#ffffff';
+    pen.lineWidth = 1.75;
+    pen.stroke();
+    pen.fillStyle = '#ffffff';
+    for (const [x, y] of points) { pen.beginPath(); pen.arc(x * scale, y * scale, 3.5, 0, 7); pen.fill(); pen.stroke(); }
+  }
+}
+
+function polygonText() {
+  const fractions = byId('polygon-unit').value === 'fractions';
+  const round = (value, digits) => Number(value.toFixed(digits));
+  const coordinates = ([x, y]) => (fractions ? [round(x / DATA.size[0], 4), round(y / DATA.size[1], 4)] : [round(x, 0), round(y, 0)]);
+  const isLine = byId('polygon-kind').value === 'lines';
+  const finished = polygons.filter((points) => points.length);
+  const name = (i) => `${byId('polygon-name').value || (isLine ? 'line' : 'zone')}${finished.length > 1 ? ` ${i + 1}` : ''}`;
+  const shapes = finished.map((points, i) => (isLine
+    ? `{"name": ${JSON.stringify(name(i))}, "start": ${pair(coordinates(points[0]))}, "end": ${pair(coordinates(points[points.length - 1]))}}`
+    : `{"name": ${JSON.stringify(name(i))}, "polygon": [${points.map((point) => pair(coordinates(point))).join(', ')}]}`));
+  const node = JSON.stringify(byId('polygon-node').value || 'zones');
+  return `{${node}: {"${isLine ? 'lines' : 'zones'}": [\n  ${shapes.join(',\n  ')}\n], "units": "${fractions ? 'fraction' : 'pixel'}"}}`;
+}
+
+const pair = ([x, y]) => `[${x}, ${y}]`;
+
+function preparePolygon() {
+  const kind = byId('polygon-kind');
+  const node = () => { byId('polygon-node').value = (kind.value === 'lines' ? DATA.line_node : DATA.zone_node) ?? kind.value; };
+  kind.value = DATA.line_node && !DATA.zone_node ? 'lines' : 'zones';
+  kind.addEventListener('input', () => { node(); emit('polygon'); });
+  node();
+  const show = () => {
+    const points = polygons.reduce((n, p) => n + p.length, 0);
+    byId('polygon-hint').textContent = points ? plural(points, 'point') : 'Click on the picture to place points; the JSON is for --params.';
+    byId('polygon-json').textContent = points ? polygonText() : 'No points yet.';
+    for (const id of ['undo', 'close', 'clear', 'copy']) byId(`polygon-${id}`).disabled = !points;
+  };
+  on('polygon', show);
+  for (const id of ['node', 'name', 'unit']) byId(`polygon-${id}`).addEventListener('input', () => emit('polygon'));
+  byId('polygon-undo').addEventListener('click', () => {
+    if (!polygons[polygons.length - 1].length && polygons.length > 1) polygons.pop();
+    polygons[polygons.length - 1].pop();
+    emit('polygon');
+  });
+  byId('polygon-close').addEventListener('click', () => { if (polygons[polygons.length - 1].length) polygons.push([]); emit('polygon'); });
+  byId('polygon-clear').addEventListener('click', () => { polygons.splice(0, polygons.length, []); emit('polygon'); });
+  byId('polygon-copy').addEventListener('click', () => copied(polygonText()));
+  show();
+}

@@ -1,0 +1,52 @@
+"""Small pictures of chosen frames, as JPEG in data URIs."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from videodag_cli.errors import printable
+
+MAX_SIDE = 800
+JPEG_QUALITY = 82
+
+
+def video_of(record: Mapping[str, Any] | None, results: str | Path) -> tuple[Path | None, str]:
+    """The video that a run record names, looked for where it says and beside the results; and a remark, which may be empty."""
+    facts = (record or {}).get("input") or {}
+    named = facts.get("path")
+    if not isinstance(named, str) or not named:
+        return None, "No run record names the video, so there are no pictures; --video CLIP gives them."
+    beside = Path(results).parent / Path(named).name
+    for path in (Path(named), beside):
+        if path.is_file():
+            size = os.stat(path).st_size
+            if facts.get("size") not in (None, size):
+                return (
+                    path,
+                    f"{printable(path.name)} is not as long as it was when it ran: the pictures may not be what was seen.",
+                )
+            return path, ""
+    return None, f"{printable(named)} was not found, so there are no pictures; --video CLIP gives them."
+
+
+def picture_uris(video: Path, frames: Sequence[int]) -> tuple[dict[int, str], tuple[int, int]]:
+    """`frame_index` -> data URI for those of `frames` that can be decoded, and width and height of the upright frame.
+
+    Raises `InputError` for a video that is refused.
+    """
+    import cv2
+
+    from videodag_cli.video import Sampling, open_reader
+
+    uris: dict[int, str] = {}
+    with open_reader(video, sampling=Sampling()) as reader:
+        size = (reader.info.width, reader.info.height)
+        for frame in reader.frames(wanted=frames):
+            done, data = cv2.imencode(".jpg", frame.scaled(MAX_SIDE).image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            if done:
+                uris[frame.index] = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
+    return uris, size
