@@ -29,6 +29,7 @@ WORDS: dict[str, str] = {
     "plugin.broken": "a plugin could not be loaded",
     "param.invalid": "a parameter has a wrong name, type or value",
     "param.file": "a file named by a parameter cannot be used",
+    "suite.invalid": "a suite, or an expected result it names, is missing or has problems",
     "extra.missing": "an optional dependency is not installed",
     "input.missing": "there is no such file",
     "input.not_file": "the path is a folder, a pipe or a device",

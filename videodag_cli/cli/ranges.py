@@ -1,0 +1,81 @@
+"""`videodag ranges`: when was it true."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from videodag_cli.expressions import TimeRange
+
+
+def ranges(
+    results: Annotated[str, typer.Argument(metavar="RESULTS", help="Results JSONL; - is standard input.")],
+    where: Annotated[
+        str,
+        typer.Option(metavar="EXPR", help="What must be so, as in 'people.count >= 1'.", show_default=False),
+    ],
+    min_: Annotated[
+        str | None, typer.Option("--min", metavar="TIME", help="Leave out shorter ranges: 2s, 500ms.")
+    ] = None,
+    gap: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Bridge pauses up to this long: 1s. Done before --min.")
+    ] = None,
+    format: Annotated[Literal["jsonl", "csv", "vtt"], typer.Option(help="What is printed.")] = "jsonl",
+) -> None:
+    """Print the time ranges in which an expression is true.
+
+    One line per range: start_s, end_s (the end of its last frame's time), start_frame, end_frame (the last frame in it) and frames.
+    """
+    from videodag_cli.cli import streams
+    from videodag_cli.expressions import find_ranges, parse_duration_us, parse_where
+    from videodag_cli.results import read_lines
+
+    found = find_ranges(
+        read_lines(results),
+        parse_where(where),
+        gap_us=0 if gap is None else parse_duration_us(gap, what="--gap"),
+        min_us=0 if min_ is None else parse_duration_us(min_, what="--min"),
+        on_unseen=lambda why: streams.say(f"videodag: note: {why}"),
+    )
+    if format == "csv":
+        typer.echo("start_s,end_s,start_frame,end_frame,frames")
+    elif format == "vtt":
+        typer.echo("WEBVTT\n")
+    label = _cue_text(where)
+    for item in found:
+        typer.echo(_jsonl(item) if format == "jsonl" else _csv(item) if format == "csv" else _cue(item, label))
+
+
+def _jsonl(found: TimeRange) -> str:
+    from dataclasses import asdict
+
+    import orjson
+
+    return orjson.dumps(asdict(found)).decode()
+
+
+def _csv(found: TimeRange) -> str:
+    from dataclasses import astuple
+
+    return ",".join(str(value) for value in astuple(found))
+
+
+def _cue(found: TimeRange, label: str) -> str:
+    # A player shows no cue without length.
+    end_s = max(found.end_s, found.start_s + 0.001)
+    return f"{_timestamp(found.start_s)} --> {_timestamp(end_s)}\n{label}\n"
+
+
+def _timestamp(time_s: float) -> str:
+    minutes, milliseconds = divmod(max(0, round(time_s * 1000)), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
+
+
+def _cue_text(where: str) -> str:
+    """The expression as a cue's text, where <, > and & are markup."""
+    from videodag_cli.errors import printable
+
+    return printable(" ".join(where.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
