@@ -78,7 +78,10 @@ def _pictures(
     video: str | Path | None,
     picked: dict[int, list[str]],
 ) -> tuple[list[dict[str, Any]], tuple[int, int] | None, list[str]]:
-    """Pictures of the picked lines, the frame's size, and remarks. A video named by the user must be readable, one named by the record need not."""
+    """Pictures of the picked lines, the frame's size, and remarks.
+
+    A video that the user named must be readable, one that the record names need not.
+    """
     from videodag_cli.report.pictures import picture_uris, video_of
 
     remark = ""
@@ -90,7 +93,9 @@ def _pictures(
     if path is None or not picked:
         return [], None, [remark] if remark else []
     try:
-        uris, size = picture_uris(path, [found.frame_index[line] for line in picked])
+        stream = ((record or {}).get("request") or {}).get("stream")
+        frames = [found.frame_index[line] for line in picked]
+        uris, size = picture_uris(path, frames, stream=stream if isinstance(stream, int) else None)
     except InputError as error:
         if video is not None:
             raise

@@ -27,25 +27,31 @@ def video_of(record: Mapping[str, Any] | None, results: str | Path) -> tuple[Pat
             if facts.get("size") not in (None, size):
                 return (
                     path,
-                    f"{printable(path.name)} is not as long as it was when it ran: the pictures may not be what was seen.",
+                    f"{printable(path.name)} has changed since it ran: the pictures may not be what was seen.",
                 )
             return path, ""
     return None, f"{printable(named)} was not found, so there are no pictures; --video CLIP gives them."
 
 
-def picture_uris(video: Path, frames: Sequence[int]) -> tuple[dict[int, str], tuple[int, int]]:
+def picture_uris(
+    video: Path, frames: Sequence[int], *, stream: int | None = None
+) -> tuple[dict[int, str], tuple[int, int]]:
     """`frame_index` -> data URI for those of `frames` that can be decoded, and width and height of the upright frame.
 
-    Raises `InputError` for a video that is refused.
+    frames: ascending. stream: number of the stream in the container. Raises `InputError` for a video that is refused.
     """
-    import cv2
+    import numpy as np
 
-    from videodag_cli.video import Sampling, open_reader
+    from videodag_cli.video import open_reader, probe
+
+    import cv2  # isort: skip  # what it prints is silenced by `video`
 
     uris: dict[int, str] = {}
-    with open_reader(video, sampling=Sampling()) as reader:
-        size = (reader.info.width, reader.info.height)
-        for frame in reader.frames(wanted=frames):
+    found = probe(video, stream=stream)
+    size = (found.facts.width, found.facts.height)
+    targets = np.array([frame for frame in frames if frame < found.facts.frame_count], np.int64)
+    with open_reader(found, targets, decoder="pyav") as reader:  # it seeks, and the frames are far apart
+        for frame in reader:
             done, data = cv2.imencode(".jpg", frame.scaled(MAX_SIDE).image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             if done:
                 uris[frame.index] = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"

@@ -124,6 +124,9 @@ function number(value) {
   return value.toFixed(digits).replace('-', '−');
 }
 
+// The same without zeros at the end, for figures that stand alone.
+const short = (value, digits = 3) => (Number.isFinite(value) ? String(Number(value.toPrecision(digits))).replace('-', '−') : '–');
+
 function bytes(size) {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let rank = 0;
@@ -135,7 +138,7 @@ function bytes(size) {
 let palette = {};
 function readPalette() {
   const style = getComputedStyle(document.documentElement);
-  const names = ['ground', 'panel', 'sunk', 'ink', 'ink-2', 'ink-3', 'line', 'accent', 'accent-soft', 'bad', 'warn', 'good', 'on-accent'];
+  const names = ['ground', 'panel', 'sunk', 'ink', 'ink-2', 'ink-3', 'line', 'accent', 'accent-soft', 'bad', 'warn', 'on-accent'];
   palette = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
   palette.series = [0, 1, 2, 3, 4, 5].map((i) => style.getPropertyValue(`--c${i}`).trim());
 }

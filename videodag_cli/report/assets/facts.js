@@ -29,7 +29,7 @@ function drawKeyFigures() {
     figure('Not decodable', account ? count(account.undecodable) : '–', account ? (account.undecodable ? `first at ${clock(account.first_missing_time_s)}` : 'no sampled frame was lost') : 'needs the run record', account?.undecodable > 0),
     figure('Span', lines ? clock(times[lines - 1] - times[0], 1) : '–', lines ? `${clock(times[0])} to ${clock(times[lines - 1])}` : ''),
     ...tracks.slice(0, 1).map((b) => figure('Tracks', count(new Set(b.tracker_id).size - (b.tracker_id.includes(-1) ? 1 : 0)), `distinct ids in ${b.path}`)),
-    figure('Run time', wall === undefined ? '–' : `${number(wall)} s`, wall === undefined ? 'needs the run record' : `${number(account.sampled / wall)} frames per second`),
+    figure('Run time', wall === undefined ? '–' : `${short(wall)} s`, wall === undefined ? 'needs the run record' : `${short(account.sampled / wall)} frames per second`),
   );
 }
 
@@ -71,7 +71,7 @@ function drawEvents() {
       output ?? 'All', el('span', { class: 'num' }, count(output === null ? spans.length : spans.filter((s) => s.output === output).length)),
     )));
     const rows = wanted.slice(0, shown).map((s) => el('tr', {},
-      el('td', { class: 'num' }, clock(s.start_s)), el('td', { class: 'num' }, `${number(s.end_s - s.start_s)} s`),
+      el('td', { class: 'num' }, clock(s.start_s)), el('td', { class: 'num' }, `${(s.end_s - s.start_s).toFixed(2)} s`),
       el('td', { class: 'num' }, frameLink(lineAtFrame(s.frame))), el('td', { class: 'num' }, count(s.frames)),
       el('td', {}, s.output), el('td', { class: 'text' }, s.kind === 'flag' ? 'true' : s.label)));
     const head = [['start', 'num'], ['length', 'num'], ['frame', 'num'], ['frames', 'num'], ['output'], ['what']];
@@ -117,11 +117,11 @@ function drawNodes() {
     el('td', { class: 'num' }, count(t.count)), el('td', { class: 'num' }, t.mean_ms.toFixed(2)), el('td', { class: 'num' }, t.p50_ms.toFixed(2)),
     el('td', { class: 'num' }, t.p95_ms.toFixed(2)),
     el('td', { class: 'meter' }, el('div', {}, el('i', { class: 'reach', 'width%': (100 * t.p95_ms) / reach }), el('i', { 'width%': (100 * t.p50_ms) / reach }))),
-    el('td', { class: 'num' }, `${number((t.mean_ms * t.count) / 1000)} s`)));
+    el('td', { class: 'num' }, `${((t.mean_ms * t.count) / 1000).toFixed(2)} s`)));
   const profile = Object.entries(DATA.record.profile ?? {});
   fill(byId('nodes-body'),
     table([['node'], ['tool'], ['calls', 'num'], ['mean ms', 'num'], ['p50 ms', 'num'], ['p95 ms', 'num'], ['p50, p95'], ['in all', 'num']], rows),
-    profile.length ? el('p', { class: 'soft small more' }, `Where the run's time went: ${profile.map(([name, s]) => `${name} ${number(s)} s`).join(', ')}.`) : null);
+    profile.length ? el('p', { class: 'soft small more' }, `Where the run's time went: ${profile.map(([name, s]) => `${name} ${short(s)} s`).join(', ')}.`) : null);
 }
 
 function drawRun() {

@@ -163,7 +163,7 @@ function addNumber(entry) {
     n++;
   }
   const now = el('div', { class: 'now' });
-  const row = addRow('', path, now, el('div', { class: 'range' }, n ? `${number(low)} … ${number(high)}, mean ${number(sum / n)}` : 'no values'));
+  const row = addRow('', path, now, el('div', { class: 'range' }, n ? `${short(low)} … ${short(high)}, mean ${short(sum / n)}` : 'no values'));
   const plot = chart(row.plot, NUMBER_HEIGHT, () => [values], [0], false);
   rows.push({ draw: plot.draw, restyle: plot.restyle, say: (line) => { now.textContent = number(values[line]); } });
 }

@@ -1,6 +1,6 @@
 // The frame browser: a stored picture or plain ground, boxes drawn over it, values beside it, and a polygon built by clicks.
 
-const STAGE_HEIGHT = 620;
+const STAGE_HEIGHT = 680;
 const pictures = new Map(); // line -> {image, ready}
 const polygons = [[]]; // in pixels of the source frame; the last one is being built
 const canvas = byId('canvas');
