@@ -190,6 +190,16 @@ def _parse(path: Path, data: bytes) -> SuiteTable:
         raise _bad(path, f"is not TOML: {printable(error, limit=160)}") from error
 
 
+def case_table(values: Mapping[str, Any]) -> CaseTable:
+    """A new case. Raises RequestError."""
+    try:
+        return CaseTable.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(printable(part, limit=60) for part in first["loc"])
+        raise RequestError(f"{where}: {printable(first['msg'], limit=160)}") from error
+
+
 def _cases(path: Path, table: SuiteTable) -> list[Case]:
     names: set[str] = set()
     cases = []

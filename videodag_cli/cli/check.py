@@ -64,7 +64,7 @@ def check(
     """Run suites of regression checks: exit 5 on a difference, 4 on a failed run, 2 on a bad suite."""
     from videodag_cli.cli import streams
     from videodag_cli.errors import RequestError
-    from videodag_cli.suite import CaseTable, SamplingTable, chosen_suites, free_name, load_suite
+    from videodag_cli.suite import case_table, chosen_suites, free_name, load_suite
 
     sampling = {
         "frame_stride": frame_stride,
@@ -86,13 +86,15 @@ def check(
             if update:
                 raise RequestError("--add writes a new expected result, --update old ones; give one of them")
             suite, clip = suites
-            table = CaseTable(
-                name=name or f"{clip.stem}-{Path(pipeline.removeprefix('builtin:')).stem}",
-                clip=_relative(str(clip), suite),
-                pipeline=_relative(pipeline, suite) if pipeline.endswith(".json") else pipeline,
-                sampling=SamplingTable(**{key: value for key, value in sampling.items() if value is not None}),
-                expected="new",
-                assert_=tuple(assert_ or ()),
+            table = case_table(
+                {
+                    "name": f"{clip.stem}-{Path(pipeline.removeprefix('builtin:')).stem}" if name is None else name,
+                    "clip": _relative(str(clip), suite),
+                    "pipeline": _relative(pipeline, suite) if pipeline.endswith(".json") else pipeline,
+                    "sampling": {key: value for key, value in sampling.items() if value is not None},
+                    "expected": "new",
+                    "assert": tuple(assert_ or ()),
+                }
             )
             table = table.model_copy(update={"name": free_name(suite, table.name, exact=name is not None)})
             outcomes = [_added(suite, table, set_ or [], folder, say)]
