@@ -24,6 +24,8 @@ class BuiltinModel:
     iou: float
     alike: tuple[tuple[str, ...], ...] = ()
     """Classes that the model reports twice for one object: they suppress each other."""
+    bridges: bool = False
+    """The model puts boxes between objects that stand close together."""
 
     def path(self) -> Path:
         return model_path(self.file)
@@ -45,7 +47,7 @@ class FaceModel:
 
 
 OBJECT_MODELS = {
-    "people": BuiltinModel("nanodet_g_416_fp16.onnx", COCO, 0.45, 0.6, (("car", "truck", "bus"),)),
+    "people": BuiltinModel("nanodet_g_416_fp16.onnx", COCO, 0.45, 0.6, (("car", "truck", "bus"),), bridges=True),
     "vehicles": BuiltinModel(
         "ssd_mobilenetv2_oidv4_300_fp16.onnx", "oidv4_labelmap.txt", 0.40, 0.5, (("Car", "Vehicle"),)
     ),

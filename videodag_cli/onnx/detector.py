@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from videodag_cli.boxes import nms
 from videodag_cli.data import Affine, Image, Ints
 from videodag_cli.errors import ParamError, printable
+from videodag_cli.onnx.bridges import without_bridges
 from videodag_cli.onnx.facts import MAX_SIDE, Facts, Size, facts_of
 from videodag_cli.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
 from videodag_cli.onnx.layouts import Boxes, Layout, Outputs, Probe, recognise
@@ -28,7 +29,7 @@ DEFAULT_SIDE = 640
 MAX_CANDIDATES = 3000
 """Best candidates of a picture that go into suppression."""
 _BATCH = 4
-_KEPT = 32
+_KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,19 @@ class InputChoice:
     fit: Fit | None = None
     channels: Literal["rgb", "bgr"] | None = None
     values: Values | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """Which of a network's candidates count."""
+
+    confidence: float
+    iou: float
+    alike: Ints | None = None
+    """Class number -> number of the group that suppresses itself; None: each class for itself."""
+    bridges: bool = False
+    """Drop boxes that lie between two better ones."""
+    grid: Grid = field(default_factory=Grid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,49 +97,43 @@ class Detector:
         """Class numbers of labels at these places."""
         return np.array(sorted(p + self._label_shift for p in positions), np.int64)
 
-    def detect(
-        self,
-        images: Sequence[Image],
-        *,
-        confidence: float,
-        iou: float,
-        alike: Ints | None = None,
-        grid: Grid | None = None,
-    ) -> list[Boxes]:
-        """Boxes of each picture, best first, clipped to it. `alike` maps a class number to the group that suppresses itself."""
-        grid = grid or Grid()
+    def detect(self, images: Sequence[Image], rules: Rules) -> list[Boxes]:
+        """Boxes of each picture, best first, clipped to it."""
         crops: list[Image] = []
         places: list[tuple[int, int, Rectangle]] = []
         for number, image in enumerate(images):
-            for index, tile in enumerate(grid.tiles(image.shape[1], image.shape[0])):
+            for index, tile in enumerate(rules.grid.tiles(image.shape[1], image.shape[0])):
                 left, top, right, bottom = tile
                 crops.append(image[top:bottom, left:right])
                 places.append((number, index, tile))
         parts: list[list[TileBoxes]] = [[] for _ in images]
-        for (number, index, tile), boxes in zip(places, self._candidates(crops, confidence), strict=True):
-            parts[number].append((index, tile, self._suppressed(boxes, iou, alike)))
-        return [self._one(image, found, iou, alike) for image, found in zip(images, parts, strict=True)]
+        for (number, index, tile), boxes in zip(places, self._candidates(crops, rules.confidence), strict=True):
+            parts[number].append((index, tile, self._suppressed(boxes, rules)))
+        return [self._one(image, found, rules) for image, found in zip(images, parts, strict=True)]
 
-    def _one(self, image: Image, parts: list[TileBoxes], iou: float, alike: Ints | None) -> Boxes:
+    def _one(self, image: Image, parts: list[TileBoxes], rules: Rules) -> Boxes:
+        """What the tiles of a picture found, as one."""
         height, width = image.shape[:2]
         if len(parts) == 1:
-            return parts[0][2]
-        shifted, tile_of, cut = [], [], []
-        for index, tile, boxes in parts:
-            moved = boxes.xyxy + np.array((tile[0], tile[1]) * 2, np.float64)
-            shifted.append(boxes._replace(xyxy=moved))
-            tile_of.append(np.full(len(moved), index, np.int64))
-            cut.append(cut_sides(moved, tile, width, height))
-        every = Boxes(*(np.concatenate(columns) for columns in zip(*shifted, strict=True)))
-        everything = Parts(every, np.concatenate(tile_of), np.concatenate(cut), groups_of(every, alike))
-        return joined(everything, iou=iou)
-
-    def _suppressed(self, boxes: Boxes, iou: float, alike: Ints | None) -> Boxes:
-        if self.layout.suppressed and alike is None:
-            order = np.argsort(-boxes.scores, kind="stable")
+            found = parts[0][2]
         else:
-            order = nms(boxes.xyxy, boxes.scores, iou=iou, groups=groups_of(boxes, alike))
-        return boxes.chosen(order)
+            shifted, tile_of, cut = [], [], []
+            for index, tile, boxes in parts:
+                moved = boxes.xyxy + np.array((tile[0], tile[1]) * 2, np.float64)
+                shifted.append(boxes._replace(xyxy=moved))
+                tile_of.append(np.full(len(moved), index, np.int64))
+                cut.append(cut_sides(moved, tile, width, height))
+            every = Boxes(*(np.concatenate(columns) for columns in zip(*shifted, strict=True)))
+            groups = groups_of(every, rules.alike)
+            found = joined(Parts(every, np.concatenate(tile_of), np.concatenate(cut), groups), iou=rules.iou)
+        if rules.bridges:
+            found = found.chosen(without_bridges(found.xyxy, groups_of(found, rules.alike)))
+        return found
+
+    def _suppressed(self, boxes: Boxes, rules: Rules) -> Boxes:
+        if self.layout.suppressed and rules.alike is None:
+            return boxes.chosen(np.argsort(-boxes.scores, kind="stable"))
+        return boxes.chosen(nms(boxes.xyxy, boxes.scores, iou=rules.iou, groups=groups_of(boxes, rules.alike)))
 
     def _candidates(self, images: Sequence[Image], confidence: float) -> list[Boxes]:
         """What the network says about each picture, in the picture's pixels, clipped, without suppression."""

@@ -24,7 +24,7 @@ MAX_TILES = 64
 _EDGE = 0.02
 """A box closer to an inner edge than this share of the tile's side counts as cut."""
 _COVERED = 0.6
-"""A part gives way to a whole box that covers this share of it."""
+"""A part gives way to whole boxes that cover this share of it."""
 _ALIGNED = 0.6
 """Two parts belong together when they overlap by this much (intersection over union) along the seam."""
 _GONE = -2
@@ -122,13 +122,13 @@ def joined(parts: Parts, *, iou: float) -> Boxes:
 
 
 def _without_covered(parts: Parts) -> Parts:
-    """Without the parts of which a whole box of another tile covers most."""
+    """Without the parts of which whole boxes of other tiles, together, cover most."""
     shared = intersection_matrix(parts.boxes.xyxy, parts.boxes.xyxy)
-    covered = shared > _COVERED * box_areas(parts.boxes.xyxy)[:, None]
-    covered &= parts.is_part[:, None] & ~parts.is_part[None, :]
-    covered &= parts.tile_of[:, None] != parts.tile_of[None, :]
-    covered &= parts.groups[:, None] == parts.groups[None, :]
-    return parts.chosen(np.flatnonzero(~covered.any(axis=1)))
+    counts = parts.is_part[:, None] & ~parts.is_part[None, :]
+    counts &= parts.tile_of[:, None] != parts.tile_of[None, :]
+    counts &= parts.groups[:, None] == parts.groups[None, :]
+    covered = np.where(counts, shared, 0.0).sum(axis=1) > _COVERED * box_areas(parts.boxes.xyxy)
+    return parts.chosen(np.flatnonzero(~covered))
 
 
 def _sewn(parts: Parts) -> Parts:

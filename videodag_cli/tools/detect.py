@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from videodag_cli.data import Detections, Faces, Floats, Frame
 from videodag_cli.errors import ParamError
 from videodag_cli.onnx.builtin import OBJECT_MODELS, alike_map
-from videodag_cli.onnx.detector import InputChoice, open_detector
+from videodag_cli.onnx.detector import InputChoice, Rules, open_detector
 from videodag_cli.onnx.faces import FaceDetector, grown
 from videodag_cli.onnx.facts import MAX_SIDE, Size
 from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category, read_labels
@@ -101,7 +102,6 @@ class Objects:
             Field(description="numbers for black and white: unit 0..1, byte 0..255, signed -1..1, or normalised"),
         ] = None,
     ) -> None:
-        self._grid = parse_grid(tiles, overlap)
         self._limit = max_detections
         choice = InputChoice(_parse_size(size), fit, channels, values)
         if isinstance(model, str):
@@ -109,27 +109,25 @@ class Objects:
             if labels is not None:
                 raise ParamError(f"param labels: the model {model!r} has its own names; labels go with a model file")
             self._detector = open_detector(shipped.path(), labels=shipped.names(), choice=choice, provider=provider)
-            self._alike = alike_map(self._detector.labels, shipped.alike)
-            self._confidence, self._iou = shipped.confidence, shipped.iou
+            rules = Rules(
+                shipped.confidence, shipped.iou, alike_map(self._detector.labels, shipped.alike), shipped.bridges
+            )
         else:
             self._detector = open_detector(model, labels=_labels(labels), choice=choice, provider=provider)
-            self._alike = None
-            self._confidence, self._iou = CONFIDENCE, IOU
-        self._confidence = self._confidence if confidence is None else confidence
-        self._iou = self._iou if iou is None else iou
+            rules = Rules(CONFIDENCE, IOU)
+        self._rules = replace(
+            rules,
+            confidence=rules.confidence if confidence is None else confidence,
+            iou=rules.iou if iou is None else iou,
+            grid=parse_grid(tiles, overlap),
+        )
         self._classes = None
         if classes:
             self._classes = self._detector.class_ids(class_filter(classes, self._detector.labels))
         self.batch_size = self._detector.batch_size
 
     def __call__(self, frames: list[Frame]) -> list[Detections]:
-        found = self._detector.detect(
-            [frame.image for frame in frames],
-            confidence=self._confidence,
-            iou=self._iou,
-            alike=self._alike,
-            grid=self._grid,
-        )
+        found = self._detector.detect([frame.image for frame in frames], self._rules)
         return [self._detections(boxes) for boxes in found]
 
     def describe(self) -> dict[str, str | list[str]]:
