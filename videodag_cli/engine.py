@@ -18,13 +18,14 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from videodag_cli.board import Board
 from videodag_cli.data import Affine, Frame, Geometric, VideoInfo
 from videodag_cli.errors import MissingExtraError, ParamError, PluginError, VideodagError, printable
 from videodag_cli.lines import FrameResult, NodeFailure, output_key, plain
@@ -116,22 +117,43 @@ class Engine:
 
     workers: how many frames the stateless nodes work on at once; results do not depend on it.
     batch_size: at most this many frames are given at once to tools that take batches; results do not depend on it.
+    serial: one call at a time, on the caller's thread.
+    board: is told about every call, so that another process can see what hangs.
+    lost: calls that are not made but fail, by frame index and node.
     """
 
-    def __init__(self, plan: Plan, video: VideoInfo, *, workers: int = 1, batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        video: VideoInfo,
+        *,
+        workers: int = 1,
+        batch_size: int | None = None,
+        serial: bool = False,
+        board: Board | None = None,
+        lost: Mapping[tuple[int, str], NodeFailure] | None = None,
+    ) -> None:
         self.plan = plan
         self.video = video
         self.workers = max(1, workers)
-        self.batch_size = batch_size
+        self.batch_size = 1 if serial else batch_size
+        self._serial = serial
+        self._board = board
+        self._lost = lost or {}
         self.timings: dict[str, Timings] = {step.id: Timings() for step in plan.steps}
         self._open = ExitStack()
         self._nodes: list[_Node] = []
 
     def __enter__(self) -> Engine:
         with ExitStack() as stack:
+            if self._board is not None:
+                self._board.name_nodes([(step.id, step.tool_name) for step in self.plan.steps])
             readers = _last_readers(self.plan)
             for position, step in enumerate(self.plan.steps):
-                node = _Node(self.plan, position, step, self.video, drops=readers[position])
+                lost = {index: failure for (index, name), failure in self._lost.items() if name == step.id}
+                node = _Node(
+                    self.plan, position, step, self.video, drops=readers[position], board=self._board, lost=lost
+                )
                 stack.callback(node.close)
                 node.start()
                 self._nodes.append(node)
@@ -180,7 +202,7 @@ class Engine:
         """
         with ExitStack() as stack:
             items = self._envelopes(stack, frames, checkpoint_due)
-            shared = _pool(stack, self.workers, "stateless")
+            shared = self._pool(stack, self.workers, "stateless")
             for stage in _stages(self._nodes):
                 items = self._stage(stack, stage, items, shared)
             for item in items:
@@ -203,10 +225,11 @@ class Engine:
         self, stack: ExitStack, frames: Iterable[Frame], checkpoint_due: Callable[[], bool] | None
     ) -> Iterator[Item]:
         iterator = iter(frames)
-        reader = _pool(stack, 1, "reader")
+        reader = self._pool(stack, 1, "reader")
         done = object()
         count = len(self._nodes)
-        for frame in ordered_map(reader, lambda _: next(iterator, done), itertools.count(), window=READ_AHEAD):
+        window = 1 if self._serial else READ_AHEAD
+        for frame in ordered_map(reader, lambda _: next(iterator, done), itertools.count(), window=window):
             if not isinstance(frame, Frame):
                 return
             yield Envelope(frame, frame.index, frame.time_s, [None] * count, spent_ns=[0] * count)
@@ -216,13 +239,15 @@ class Engine:
     def _stage(self, stack: ExitStack, nodes: list[_Node], items: Iterator[Item], shared: Executor) -> Iterator[Item]:
         first = nodes[0]
         if not first.step.spec.stateless:
-            own = _pool(stack, 1, first.step.id)
-            groups = ordered_map(own, first.in_order, itertools.chain(items, [None]), window=READ_AHEAD)
+            own = self._pool(stack, 1, "node")
+            window = 1 if self._serial else READ_AHEAD
+            groups = ordered_map(own, first.in_order, itertools.chain(items, [None]), window=window)
             return itertools.chain.from_iterable(groups)
         size = min(first.batch_size, self.batch_size or first.batch_size)
         if first.batches:
             chunks = _chunks(items, size)
-            groups = ordered_map(shared, first.in_batch, chunks, window=self.workers + 1)
+            window = 1 if self._serial else self.workers + 1
+            groups = ordered_map(shared, first.in_batch, chunks, window=window)
             return itertools.chain.from_iterable(groups)
 
         def work(item: Item) -> Item:
@@ -231,13 +256,26 @@ class Engine:
                     node.process(item)
             return item
 
-        return ordered_map(shared, work, items, window=self.workers + 2)
+        return ordered_map(shared, work, items, window=1 if self._serial else self.workers + 2)
+
+    def _pool(self, stack: ExitStack, threads: int, name: str) -> Executor:
+        if self._serial:
+            return _CallersThread()
+        pool = ThreadPoolExecutor(threads, thread_name_prefix=f"videodag-{name}")
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        return pool
 
 
-def _pool(stack: ExitStack, threads: int, name: str) -> ThreadPoolExecutor:
-    pool = ThreadPoolExecutor(threads, thread_name_prefix=f"videodag-{name}")
-    stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-    return pool
+class _CallersThread(Executor):
+    """Runs what is submitted at once."""
+
+    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+        future: Future[R] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
 
 
 def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
@@ -273,7 +311,19 @@ def _last_readers(plan: Plan) -> list[list[int]]:
 class _Node:
     """A step with its instance, and how it is called."""
 
-    def __init__(self, plan: Plan, position: int, step: Step, video: VideoInfo, *, drops: list[int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        position: int,
+        step: Step,
+        video: VideoInfo,
+        *,
+        drops: list[int],
+        board: Board | None,
+        lost: Mapping[int, NodeFailure],
+    ) -> None:
+        self._board = board
+        self._lost = lost
         self.position = position
         self.step = step
         self.video = video
@@ -374,7 +424,7 @@ class _Node:
             self._seed_random(envelope)
             started = time.perf_counter_ns()
             try:
-                returned = (self._callable())(*self._arguments(envelope))
+                returned = self._call(self._arguments(envelope), envelope.index)
                 self._accept(envelope, returned)
             except BaseException as error:
                 self._fail(envelope, error)
@@ -385,7 +435,21 @@ class _Node:
         if envelope.failed and not self._predecessors.isdisjoint(envelope.failed):
             envelope.failed.add(self.position)
             return False
+        if envelope.index in self._lost:
+            envelope.failed.add(self.position)
+            envelope.failure = envelope.failure or self._lost[envelope.index]
+            return False
         return True
+
+    def _call(self, arguments: Sequence[Any], index: int) -> Any:
+        """Call the tool; the board, if there is one, knows while it runs."""
+        if self._board is None:
+            return self._callable()(*arguments)
+        self._board.enter(self.position, index)
+        try:
+            return self._callable()(*arguments)
+        finally:
+            self._board.leave()
 
     def _seed_random(self, envelope: Envelope) -> None:
         cv2 = sys.modules.get("cv2")
@@ -477,7 +541,7 @@ class _Node:
         self._seed_random(envelopes[0])
         started = time.perf_counter_ns()
         columns = [list(column) for column in zip(*map(self._arguments, envelopes), strict=True)]
-        returned = (self._callable())(*columns)
+        returned = self._call(columns, envelopes[0].index if len(envelopes) == 1 else -1)
         if not isinstance(returned, list | tuple) or len(returned) != len(envelopes):
             raise TypeError(f"returned {type(returned).__name__}, not a list with one result for each frame")
         accepted = time.perf_counter_ns()
@@ -520,7 +584,7 @@ class _Node:
             self._seed_random(item)
             started = time.perf_counter_ns()
             try:
-                returned = self.instance(*self._arguments(item))
+                returned = self._call(self._arguments(item), item.index)
             except BaseException as error:
                 self._fail(item, error)
                 self._delayed.append((item, True))

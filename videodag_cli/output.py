@@ -8,6 +8,7 @@ standard output are written straight.
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -296,15 +297,13 @@ class OutputFile:
         self.close()
 
     def give_up(self, *, keep: bool) -> None:
-        """Leave the part for a later run, cut to whole lines, or remove it where it holds nothing."""
+        """Leave the part for a later run, cut to whole lines; remove it where it holds nothing or is not to be kept."""
         if self._fd < 0:
             return
         if keep and self.size:
-            try:
+            with contextlib.suppress(OSError):  # the next run cuts a torn tail as well
                 os.ftruncate(self._fd, self.size)
                 os.fsync(self._fd)
-            except OSError:  # the next run cuts a torn tail as well
-                pass
         else:
             self.part.unlink(missing_ok=True)
             self.note.unlink(missing_ok=True)

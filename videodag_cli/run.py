@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.engine import Engine
 from videodag_cli.errors import InputError, RequestError, StoppedError, printable
+from videodag_cli.guard import ChildContext, child_context
 from videodag_cli.lines import RESERVED_TAGS, FrameResult
 from videodag_cli.output import (
     OutputFile,
@@ -150,7 +151,6 @@ def run_video(
     try:
         with ExitStack() as stack:
             if isinstance(destination, OutputFile):
-                stack.callback(destination.close)
                 finished = _begin(job, destination)
                 if finished is not None:
                     found = _as_of_now(finished, job.options, _judged(assertions, destination.path))
@@ -215,7 +215,7 @@ def describe_run(
         "input": {**job.identity().model_dump(mode="json"), "video": found.facts.model_dump(mode="json")},
         "decoder": {"name": choice.name, "reason": choice.reason},
         "frames": {
-            "in_video": found.index.count,
+            "in_video": len(found.index),
             "sampled": len(targets),
             "first": found.index.time_s(int(targets[0])) if len(targets) else None,
             "last": found.index.time_s(int(targets[-1])) if len(targets) else None,
@@ -390,19 +390,28 @@ class _Execution:
         self.probe = probe(job.path, stream=options.stream, limits=options.limits)
         self.targets = select(self.probe.index, job.sampling)
         if not len(self.targets):
-            window = " in the window asked for" if self.probe.index.count else ""
+            window = " in the window asked for" if len(self.probe.index) else ""
             raise InputError(f"{printable(job.path)}: holds no frame{window}", word="input.no_frames")
         _limit_opencv_threads()
         self.workers = options.workers or default_workers()
         info = replace(self.probe.info, sampled_count=len(self.targets))
-        self.engine = stack.enter_context(Engine(job.plan, info, workers=self.workers, batch_size=options.batch_size))
+        child = child_context() or ChildContext()
+        self.engine = stack.enter_context(
+            Engine(
+                job.plan,
+                info,
+                workers=self.workers,
+                batch_size=options.batch_size,
+                serial=child.serial,
+                board=child.board,
+                lost={(item.frame_index, item.failure.node): item.failure for item in child.lost},
+            )
+        )
         self.sink = make_sink(options.format, tags=options.tags)
         self.progress = self._continue()
         self._first_line = self.progress.last_frame
         todo = self._todo()
-        self.reader: Reader = stack.enter_context(
-            open_reader(self.probe, todo, decoder=options.decoder, decode_all=options.strict)
-        )
+        self.reader: Reader = stack.enter_context(open_reader(self.probe, todo, decoder=options.decoder))
         self._digest: Future[str] | None = None
         if self._hashes:
             pool = ThreadPoolExecutor(1, thread_name_prefix="videodag-digest")
@@ -417,8 +426,14 @@ class _Execution:
     def _continue(self) -> Progress:
         """How far an unfinished output has come; the part is cut there, the tools get their states."""
         destination = self.destination
-        if not isinstance(destination, OutputFile) or not self.sink.resumable:
+        self._replays = not self.engine.is_stateless
+        if not self.sink.resumable or destination is None:
             return Progress()
+        if isinstance(destination, StraightOutput):
+            child = child_context()
+            if child is None or child.last_frame < 0:
+                return Progress()
+            return Progress(lines=child.lines, failed=child.failed, last_frame=child.last_frame)
         if self.engine.is_stateless:
             progress = destination.progress(stateless=True)
         elif self.engine.has_checkpoints:
@@ -432,7 +447,7 @@ class _Execution:
         return progress
 
     def _todo(self) -> NDArray[np.int64]:
-        if getattr(self, "_replays", True):
+        if self._replays:
             return self.targets
         return np.compress(self.targets > self.progress.last_frame, self.targets)
 
@@ -538,7 +553,7 @@ class _Execution:
             lost = np.setdiff1d(earlier, np.fromiter(self.progress.written, np.int64, len(self.progress.written)))
             missing = np.concatenate([lost, missing])
         index = self.probe.index
-        not_examined = max(0, index.count - self.reader.decoded_count - len(missing))
+        not_examined = max(0, len(index) - self.reader.decoded_count - len(missing))
         return Accounting(
             sampled=len(self.targets),
             ok=count - failed,

@@ -25,8 +25,18 @@ RUNNING, RESULTS, LOOKING = "Run", "Work with results", "Look things up"
 app.command("run", rich_help_panel=RUNNING)(run.run)
 app.add_typer(pipelines.app, name="pipelines", rich_help_panel=LOOKING)
 app.add_typer(tools.app, name="tools", rich_help_panel=LOOKING)
-for _name, _panel in {"check": RUNNING, "summary": RESULTS, "report": RESULTS, "ranges": RESULTS, "convert": RESULTS, "diff": RESULTS, "probe": LOOKING, "schema": LOOKING}.items():
+for _name, _panel in {
+    "check": RUNNING,
+    "summary": RESULTS,
+    "report": RESULTS,
+    "ranges": RESULTS,
+    "convert": RESULTS,
+    "diff": RESULTS,
+    "probe": LOOKING,
+    "schema": LOOKING,
+}.items():
     import importlib
+
     try:
         app.command(_name, rich_help_panel=_panel)(getattr(importlib.import_module(f"videodag_cli.cli.{_name}"), _name))
     except ImportError:
@@ -53,7 +63,11 @@ def main() -> None:
     from videodag_cli.cli import streams
 
     streams.fill_closed()
-    os._exit(_flushed(_run_app()))
+    code = _flushed(_run_app())
+    guard = sys.modules.get("videodag_cli.guard")
+    if guard is not None:
+        guard.mark_finished()
+    os._exit(code)
 
 
 def _flushed(code: int) -> int:

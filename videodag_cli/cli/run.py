@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from videodag_cli.guard import GuardLimits
     from videodag_cli.plugins import Registry
     from videodag_cli.record import RunRecord
     from videodag_cli.run import RunOptions, RunStart
@@ -99,6 +101,21 @@ def run(
         float,
         typer.Option(metavar="PERCENT", help="Losing at most this share counts as done.", rich_help_panel=FAILURES),
     ] = 0.0,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="End the run after this long.", rich_help_panel=FAILURES)
+    ] = None,
+    node_timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="End it when one call takes longer.", rich_help_panel=FAILURES),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="End it when it uses more: 500M, 2G.", rich_help_panel=FAILURES),
+    ] = None,
+    isolate: Annotated[
+        bool,
+        typer.Option("--isolate", help="A call that dies or hangs costs one frame.", rich_help_panel=FAILURES),
+    ] = False,
     decoder: Annotated[
         Literal["auto", "opencv", "pyav"], typer.Option(help="Which library decodes.", rich_help_panel=MACHINE)
     ] = "auto",
@@ -146,6 +163,12 @@ def run(
     from videodag_cli.run import RunOptions, run_video
 
     claimed = streams.claim_stdout()
+    watched = _watched(timeout, node_timeout, max_memory, isolate, max_errors)
+    if watched is not None and not dry_run:
+        from videodag_cli.guard import supervise
+
+        relayed = streams.require_stdout(claimed) if output == "-" else None
+        raise typer.Exit(supervise(sys.argv[1:], watched, relayed))
     options = RunOptions(
         workers=_positive("--workers", workers),
         batch_size=_positive("--batch-size", batch_size),
@@ -268,6 +291,38 @@ def _positive(option: str, value: int | None) -> int | None:
     if value is not None and value < 1:
         raise RequestError(f"{option} {value}: give a whole number from 1 up")
     return value
+
+
+def _watched(
+    timeout: float | None, node_timeout: float | None, max_memory: str | None, isolate: bool, max_errors: int | None
+) -> GuardLimits | None:
+    """The limits a parent process has to keep; None where there are none, or where this process is the child."""
+    from videodag_cli.errors import RequestError
+    from videodag_cli.guard import DEFAULT_CRASHES, GuardLimits, child_context
+
+    for option, value in (("--timeout", timeout), ("--node-timeout", node_timeout)):
+        if value is not None and not value > 0:
+            raise RequestError(f"{option} {value:g}: give seconds above 0")
+    limits = GuardLimits(
+        timeout_s=timeout,
+        node_timeout_s=node_timeout,
+        max_memory_bytes=None if max_memory is None else _size(max_memory),
+        isolate=isolate,
+        max_crashes=DEFAULT_CRASHES if max_errors is None else max_errors,
+    )
+    return limits if limits.needed and child_context() is None else None
+
+
+def _size(text: str) -> int:
+    """`500M` -> bytes."""
+    import re
+
+    from videodag_cli.errors import RequestError, printable
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) <= 0:
+        raise RequestError(f"--max-memory {printable(text)!r}: give a size such as 500M or 2G")
+    return int(float(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2].upper()])
 
 
 def _limits(max_pixels: int | None, max_index_frames: int | None) -> Any:
