@@ -1,0 +1,70 @@
+"""Reading video files: what a file holds, which frames are sampled, and their pictures in order.
+
+Importing this package loads neither OpenCV nor PyAV; the public names are loaded when first used.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+# Both are read when OpenCV is loaded or first opens a video, so they have to be in place before either: on a damaged
+# file FFmpeg and OpenCV would print up to a hundred lines on stderr.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+_HOMES = {
+    "DecoderChoice": "choice",
+    "Limits": "limits",
+    "PacketIndex": "index",
+    "Position": "sampling",
+    "Probe": "probing",
+    "Reader": "reader",
+    "Sampling": "sampling",
+    "VideoFacts": "facts",
+    "choose_decoder": "choice",
+    "open_reader": "reader",
+    "parse_every": "sampling",
+    "parse_position": "sampling",
+    "probe": "probing",
+    "select": "sampling",
+}
+
+__all__ = [
+    "DecoderChoice",
+    "Limits",
+    "PacketIndex",
+    "Position",
+    "Probe",
+    "Reader",
+    "Sampling",
+    "VideoFacts",
+    "choose_decoder",
+    "open_reader",
+    "parse_every",
+    "parse_position",
+    "probe",
+    "select",
+]
+
+if TYPE_CHECKING:
+    from videodag_cli.video.choice import DecoderChoice, choose_decoder
+    from videodag_cli.video.facts import VideoFacts
+    from videodag_cli.video.index import PacketIndex
+    from videodag_cli.video.limits import Limits
+    from videodag_cli.video.probing import Probe, probe
+    from videodag_cli.video.reader import Reader, open_reader
+    from videodag_cli.video.sampling import Position, Sampling, parse_every, parse_position, select
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,72 @@
+"""Which reader takes a video, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videodag_cli.errors import InputError, RequestError, printable
+
+if TYPE_CHECKING:
+    from videodag_cli.video.probing import Probe
+
+DECODERS = ("auto", "opencv", "pyav")
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderChoice:
+    name: str
+    """`opencv` or `pyav`."""
+    reason: str
+
+
+def choose_decoder(probe: Probe, targets: NDArray[np.int64], *, decoder: str = "auto") -> DecoderChoice:
+    """The reader for `targets`.
+
+    `auto` is PyAV: it is right on every layout, and where OpenCV is right too their pictures are equal byte for byte, so that
+    results never depend on what is sampled. Raises InputError when OpenCV is asked for where it is not proven to be right.
+    """
+    if decoder not in DECODERS:
+        raise RequestError(f"unknown decoder {printable(decoder)!r}; one of: {', '.join(DECODERS)}")
+    if decoder == "opencv":
+        problem = opencv_problem(probe)
+        if problem:
+            raise InputError(
+                f"{probe.shown}: OpenCV is not known to read this right: {problem}; use --decoder auto",
+                word="input.unsupported",
+            )
+        return DecoderChoice("opencv", "asked for")
+    if decoder == "pyav":
+        return DecoderChoice("pyav", "asked for")
+    problem = opencv_problem(probe)
+    if problem:
+        return DecoderChoice("pyav", f"OpenCV is not known to read this right: {problem}")
+    return DecoderChoice("pyav", "right on every layout, and skips what is not sampled")
+
+
+def opencv_problem(probe: Probe) -> str | None:
+    """Why OpenCV is not proven to read this right; None where it is."""
+    codec = probe.codec
+    if codec not in ("h264", "hevc", "vp9"):
+        return f"codec {codec}"
+    if codec != "vp9" and not probe.progressive:
+        return "interlaced, or the header does not tell"
+    if probe.description_count != 1:
+        return f"{probe.description_count} sample descriptions"
+    if probe.orientation.mirrored:
+        return "a mirrored picture"
+    if not probe.first_video:
+        return "the stream is not the first video stream"
+    if probe.index.padded:
+        return "the file is cut"
+    times = probe.index.pts[probe.index.position]
+    if len(times) > 1 and bool((times[1:] == times[:-1]).any()):
+        return "several frames at the same time"
+    try:
+        probe.path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "a file name that is not UTF-8"
+    return None

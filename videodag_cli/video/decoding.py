@@ -1,0 +1,144 @@
+"""One open decoder: packets go in by position, pictures come out with the position they belong to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import av.error
+import numpy as np
+from av.video.frame import VideoFrame
+
+from videodag_cli.video import demux
+from videodag_cli.video.index import MISSING
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+    from videodag_cli.video.probing import Probe
+
+
+class DecodeError(Exception):
+    """The decoder refused a packet."""
+
+
+class _Place:
+    """A packet's position on its way through the decoder; one object each, because PyAV keys them by identity."""
+
+    __slots__ = ("position",)
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+
+class Decoding:
+    """A container and a decoder context, reading forward from `begin`, the position of the first packet after a seek."""
+
+    def __init__(self, probe: Probe, *, threads: int) -> None:
+        self._index = probe.index
+        self._shown_pts = probe.index.pts[probe.index.position]
+        # Where two packets have the same time, the packet itself carries its position through the decoder.
+        self._by_time = len(np.unique(probe.index.pts)) == probe.index.packet_count
+        self._container = demux.open_container(
+            probe.path, max_pixels=probe.limits.max_pixels, padded=probe.index.padded
+        )
+        self._stream = demux.video_stream(self._container, probe.stream_index)
+        demux.only(self._container, self._stream)
+        self._context: Any = self._stream.codec_context
+        self._context.options = {"max_pixels": str(probe.limits.max_pixels)}
+        self._context.thread_count = threads
+        self._context.thread_type = "AUTO"
+        self._context.copy_opaque = not self._by_time
+        self._packets = demux.packets(self._container, self._stream)
+        self._peeked: Packet[VideoStream] | None = None
+        self._skips = "DEFAULT"
+        self.begin = 0
+        self.at = 0
+        """Position of the next packet."""
+        self.drained = True
+        """Nothing is inside the decoder."""
+        self.strays = 0
+        """Pictures that belong to no packet of the index."""
+
+    def seek(self, entry: int) -> bool:
+        """Make `entry` the next packet of a drained decoder; False where the demuxer lands elsewhere."""
+        time = int(self._index.pts[entry])
+        if not self._by_time:
+            return False
+        try:
+            self._container.seek(time, stream=self._stream)
+        except (av.error.FFmpegError, OSError):
+            return False
+        self._packets = demux.packets(self._container, self._stream)
+        self._peeked = next(self._packets, None)
+        self.begin = self.at = entry
+        return self._peeked is not None and self._peeked.pts == time
+
+    def feed(self, *, wanted: bool, may_drop: bool) -> list[tuple[int, VideoFrame]] | None:
+        """Decode the next packet; returns what comes out, or None where there are no more packets.
+
+        may_drop: the decoder may skip the picture when nothing refers to it. Raises DecodeError; the packet is then passed.
+        """
+        packet, self._peeked = self._peeked, None
+        if packet is None:
+            packet = next(self._packets, None)
+        if packet is None:
+            return None
+        position = self.at
+        self.at += 1
+        if position >= self._index.packet_count:
+            return None
+        if packet.size == 0 or self._index.flags[position] & MISSING:
+            raise DecodeError("its bytes are not in the file")
+        skips = "NONREF" if may_drop and not wanted else "DEFAULT"
+        if skips != self._skips:
+            self._context.skip_frame = self._skips = skips
+        if not self._by_time:
+            packet.opaque = _Place(position)
+        self.drained = False
+        return self._decode(packet)
+
+    def drain(self) -> list[tuple[int, VideoFrame]]:
+        """Everything that is still inside the decoder, which is ready for another start afterwards."""
+        if self.drained:
+            return []
+        self.drained = True
+        try:
+            return self._decode(None)
+        finally:
+            self._context.flush_buffers()
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[tuple[int, VideoFrame]]:
+        try:
+            frames = self._context.decode(packet)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise DecodeError(str(getattr(error, "strerror", None) or error)) from error
+        return [(self._place(frame), frame) for frame in frames]
+
+    def _place(self, frame: VideoFrame) -> int:
+        """The position of a picture's packet; -1 where it has none."""
+        if not self._by_time:
+            place = frame.opaque
+            if isinstance(place, _Place):
+                return place.position
+        time = frame.pts
+        if time is not None:
+            rank = int(np.searchsorted(self._shown_pts, time))
+            if rank < len(self._shown_pts) and self._shown_pts[rank] == time:
+                return int(self._index.position[rank])
+            if bool((self._index.pts == time).any()):
+                return -1  # decoded for the sake of others, and not presented
+        self.strays += 1
+        return -1
+
+    def close(self) -> None:
+        """Free the decoder; more than once does no harm."""
+        if self._context is None:
+            return
+        if self._context.is_open:
+            # Worker threads may be releasing packets, for which they need the interpreter's lock; closing waits for them
+            # while it holds that lock, so let them finish first.
+            self._context.flush_buffers()
+        self._context = None
+        self._packets.close()
+        self._container.close()

@@ -1,0 +1,188 @@
+"""Opening a file with PyAV, and its packets in order: nothing but the named file is ever opened."""
+
+from __future__ import annotations
+
+import io
+import os
+from array import array
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+import numpy as np
+
+from videodag_cli.errors import InputError
+from videodag_cli.video.entry import entry_test, nal_units
+from videodag_cli.video.index import ENTRY, KEYFRAME, MISSING, PacketIndex
+from videodag_cli.video.limits import Limits
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2"
+MAX_FAILED_READS = 10_000
+MAX_MISSING_SAMPLE_BYTES = 64 * 1024 * 1024
+MAX_MISSING_BYTES = 64 * 1024**3
+_BUFFER_BYTES = 256 * 1024
+_ZEROS = bytes(_BUFFER_BYTES)
+
+
+class PaddedFile:
+    """A file that goes on with zeros, so that a demuxer tells the times of samples which were cut off."""
+
+    def __init__(self, path: str) -> None:
+        self._file = io.FileIO(path)
+        self.name = "padded"
+        self._size = os.fstat(self._file.fileno()).st_size
+        self._at = 0
+
+    def read(self, count: int) -> bytes:
+        data = b""
+        if self._at < self._size:
+            self._file.seek(self._at)
+            data = self._file.read(min(count, self._size - self._at))
+        if not data:
+            data = _ZEROS[:count]
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def open_container(path: str, *, max_pixels: int, padded: bool = False) -> InputContainer:
+    """Open an absolute path that was found to be an MP4 or MOV file; FFmpeg errors pass through."""
+    return av.open(
+        PaddedFile(path) if padded else path,
+        "r",
+        format="mov",
+        options={"max_pixels": str(max_pixels)},
+        container_options={
+            "protocol_whitelist": "file",
+            "format_whitelist": FORMATS,
+            "enable_drefs": "0",
+        },
+        metadata_errors="replace",
+        buffer_size=_BUFFER_BYTES,
+    )
+
+
+def video_stream(container: InputContainer, index: int) -> VideoStream:
+    """The video stream of that number in the container."""
+    return next(stream for stream in container.streams.video if stream.index == index)
+
+
+def codec_name(stream: VideoStream) -> str:
+    """The codec, by the name it has whatever the decoder is called."""
+    name = stream.codec_context.name
+    return "av1" if name == "libdav1d" else name
+
+
+def only(container: InputContainer, stream: VideoStream) -> None:
+    """Let the demuxer skip what belongs to other streams."""
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = av.stream.Discard.all
+
+
+def packets(container: InputContainer, stream: VideoStream) -> Generator[Packet[VideoStream], None, None]:
+    """Packets in decoding order, without the empty one that stands for the end; unreadable samples are passed over."""
+    failed = 0
+    while failed <= MAX_FAILED_READS:
+        try:
+            for packet in container.demux(stream):
+                if packet.size == 0 and packet.dts is None and packet.pts is None:
+                    return
+                yield packet
+            return
+        except (av.error.FFmpegError, OSError):
+            failed += 1
+
+
+def build_index(
+    container: InputContainer, stream: VideoStream, *, limits: Limits, file_bytes: int, shown: str, padded: bool = False
+) -> PacketIndex:
+    """Read every packet of `stream` once.
+
+    The index of a file that ends before its last sample comes back marked `padded`, and only lists what a plain demuxer finds:
+    build it again from a container opened with `padded`. Raises InputError when there are more packets than the limit.
+    """
+    assert stream.time_base is not None
+    only(container, stream)
+    test = entry_test(codec_name(stream), stream.codec_context.extradata or b"")
+    all_entries = test is not None and test(memoryview(b""))
+    pts = array("q")
+    flags = bytearray()
+    presented = bytearray()
+    suspicious = False
+    last = (-(2**63), 0)
+    for packet in packets(container, stream):
+        time = packet.pts if packet.pts is not None else packet.dts
+        flag = 0
+        if packet.is_keyframe:
+            flag = KEYFRAME
+            if test is not None and (all_entries or test(memoryview(packet))):
+                flag |= ENTRY
+        elif all_entries:
+            flag = ENTRY
+        if packet.is_corrupt:
+            suspicious = True
+        if packet.pos is not None and packet.pos + packet.size > file_bytes:
+            flag |= MISSING
+        if time is not None and not packet.is_discard and time >= last[0]:
+            last = (time, packet.duration or 0)
+        pts.append(0 if time is None else time)
+        flags.append(flag)
+        presented.append(time is not None and not packet.is_discard)
+        if len(pts) > limits.max_index_frames:
+            raise InputError(
+                f"{shown}: more than {limits.max_index_frames} frames; raise --max-index-frames", word="input.limit"
+            )
+    if not padded and (suspicious or len(pts) < len(stream.index_entries)):
+        padded = _ends_early(stream, file_bytes=file_bytes, shown=shown)
+    return PacketIndex.build(
+        stream.time_base,
+        np.array(pts, np.int64),
+        np.frombuffer(bytes(flags), np.uint8).copy(),
+        np.frombuffer(bytes(presented), np.bool_),
+        last_ticks=max(0, last[1]),
+        padded=padded,
+    )
+
+
+def brings_headers(packet: Packet[VideoStream], codec: str, extradata: bytes) -> bool:
+    """Whether an H.264 or HEVC packet holds a sequence parameter set that the headers do not."""
+    at = 4 if codec == "h264" else 21
+    if len(extradata) <= at or extradata[0] != 1:
+        return True
+    kinds, shift, mask = ((7, 15), 0, 31) if codec == "h264" else ((33,), 1, 63)
+    return any(
+        len(unit) > 0 and (unit[0] >> shift) & mask in kinds and bytes(unit) not in extradata
+        for unit in nal_units(memoryview(packet), (extradata[at] & 3) + 1)
+    )
+
+
+def _ends_early(stream: VideoStream, *, file_bytes: int, shown: str) -> bool:
+    """Whether samples lie beyond the end of the file."""
+    beyond = 0
+    for entry in stream.index_entries:
+        missing = min(entry.pos + entry.size - file_bytes, entry.size)
+        if missing > 0:
+            beyond += missing
+            if entry.size > MAX_MISSING_SAMPLE_BYTES or beyond > MAX_MISSING_BYTES:
+                raise InputError(
+                    f"{shown}: claims samples of {beyond} bytes beyond the end of its {file_bytes} bytes",
+                    word="input.limit",
+                )
+    return beyond > 0

@@ -1,0 +1,409 @@
+"""What a video file holds: every check that comes before decoding, the packet index and the facts."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from videodag_cli.data import VideoInfo
+from videodag_cli.errors import InputError, printable
+from videodag_cli.video.boxes import Movie, Track, read_movie
+from videodag_cli.video.facts import StreamFacts, VideoFacts
+from videodag_cli.video.index import PacketIndex
+from videodag_cli.video.limits import Limits
+from videodag_cli.video.orientation import Orientation, from_matrix
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+MAX_SHOWN_NAME = 300
+_MATRICES = {
+    1: "BT.709",
+    4: "FCC",
+    5: "BT.601",
+    6: "BT.601",
+    7: "SMPTE 240M",
+    8: "YCgCo",
+    9: "BT.2020",
+    10: "BT.2020 constant",
+}
+_RANGES = {1: "limited range", 2: "full range"}
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """One video stream of a file that was found safe to decode."""
+
+    path: str
+    """Absolute; may hold surrogates for bytes that are not UTF-8."""
+    shown: str
+    """The name as it was given, escaped for messages."""
+    stream_index: int
+    codec: str
+    extradata: bytes
+    """The codec's global headers."""
+    stored_size: tuple[int, int]
+    """Width and height of the decoded picture, before it is made upright."""
+    orientation: Orientation
+    progressive: bool
+    """The headers prove that no picture is interlaced."""
+    description_count: int
+    """Sample descriptions of the track."""
+    first_video: bool
+    """No other video stream, nor a picture, comes before this one."""
+    index: PacketIndex
+    facts: VideoFacts
+    info: VideoInfo
+    limits: Limits
+
+
+def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Limits | None = None) -> Probe:
+    """Check a file and read its packet index; nothing is decoded beyond what the headers need.
+
+    stream: number of the stream in the container; by default the first one that is marked as default and is no cover art.
+    Raises InputError with a word that says why the file is refused.
+    """
+    import av.error
+
+    from videodag_cli.video import demux
+
+    limits = limits or Limits()
+    given = os.fsdecode(path)
+    shown = printable(given, limit=MAX_SHOWN_NAME)
+    with open_regular(given, shown=shown) as file:
+        size = os.fstat(file.fileno()).st_size
+        movie = read_movie(file, shown)
+    _check_tracks(movie, limits, shown)
+    absolute = os.path.abspath(given)
+    try:
+        container = demux.open_container(absolute, max_pixels=limits.max_pixels)
+    except av.error.FFmpegError as error:
+        raise _unreadable(shown, error) from error
+    with container:
+        chosen = _choose_stream(container, stream, shown)
+        track = _track_of(movie, container, chosen)
+        orientation = _orientation(track, shown)
+        codec, stored = _codec_and_size(chosen, track, limits, shown)
+        header_count = chosen.frames or None
+        stream_index = chosen.index
+        extradata = chosen.codec_context.extradata or b""
+        progressive = chosen.codec_context.field_order == 1
+        index = demux.build_index(container, chosen, limits=limits, file_bytes=size, shown=shown)
+        if index.padded:
+            with demux.open_container(absolute, max_pixels=limits.max_pixels, padded=True) as padded:
+                again = demux.video_stream(padded, stream_index)
+                index = demux.build_index(padded, again, limits=limits, file_bytes=size, shown=shown, padded=True)
+        if len(index) == 0:
+            raise InputError(f"{shown}: its video stream holds no frames", word="input.no_frames")
+        _check_rate(index, limits, shown)
+        facts = _facts(container, chosen, movie, track, index, orientation, codec, stored, size, header_count)
+    width, height = stored[::-1] if orientation.swaps_sides else stored
+    found = Probe(
+        path=absolute,
+        shown=shown,
+        stream_index=stream_index,
+        codec=codec,
+        extradata=extradata,
+        stored_size=stored,
+        orientation=orientation,
+        progressive=progressive,
+        description_count=len(track.codecs) if track else 1,
+        first_video=all(
+            s.index == stream_index for s in facts.streams[: stream_index + 1] if s.kind in ("video", "picture")
+        ),
+        index=index,
+        facts=facts,
+        info=VideoInfo(
+            width=width,
+            height=height,
+            frame_rate=index.frame_rate,
+            frame_count=len(index),
+            duration_s=facts.duration_s,
+        ),
+        limits=limits,
+    )
+    from videodag_cli.video.choice import choose_decoder
+
+    choice = choose_decoder(found, np.arange(len(index)))
+    facts.decoder, facts.decoder_reason = choice.name, choice.reason
+    return found
+
+
+def open_regular(given: str, *, shown: str) -> BinaryIO:
+    """Open a file for reading if, and only if, it is a regular one; a FIFO or device is never waited for."""
+    if "\x00" in given or not given:
+        raise InputError(f"{shown!r} is not a file name", word="input.missing")
+    try:
+        descriptor = os.open(given, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        hint = "URLs are not opened: download the video first" if "://" in given else "no such file"
+        raise InputError(f"{shown}: {hint}", word="input.missing") from error
+    except OSError as error:
+        # A socket cannot be opened at all; say what it is.
+        if _is_special(given):
+            raise InputError(f"{shown}: not a regular file; give a video file", word="input.not_file") from error
+        reason = printable(error.strerror or error)
+        raise InputError(f"{shown}: cannot be opened for reading: {reason}", word="input.unreadable") from error
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
+            raise InputError(f"{shown}: this is {kind}; give a video file", word="input.not_file")
+        os.set_blocking(descriptor, True)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _is_special(path: str) -> bool:
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _unreadable(shown: str, error: Exception) -> InputError:
+    reason = printable(getattr(error, "strerror", None) or error, limit=200)
+    return InputError(f"{shown}: FFmpeg cannot open it: {reason}", word="input.unsupported")
+
+
+def _check_tracks(movie: Movie, limits: Limits, shown: str) -> None:
+    """Refuse what can be refused on the boxes alone."""
+    if not movie.video_tracks:
+        raise InputError(f"{shown}: no video stream in it", word="input.no_video")
+    for track in movie.video_tracks:
+        where = f"{shown}: video track {track.number}"
+        if track.timescale == 0:
+            raise InputError(f"{where} has a time scale of 0: its frames have no times", word="input.unsupported")
+        if track.claimed > limits.max_index_frames:
+            raise InputError(
+                f"{where} claims {track.claimed} frames, the limit is {limits.max_index_frames}; raise --max-index-frames",
+                word="input.limit",
+            )
+        for width, height in track.sizes:
+            _check_size(width, height, limits, shown)
+
+
+def _check_size(width: int, height: int, limits: Limits, shown: str) -> None:
+    if width * height > limits.max_pixels:
+        raise InputError(
+            f"{shown}: pictures of {width}x{height} pixels, the limit is {limits.max_pixels} pixels; raise --max-pixels",
+            word="input.limit",
+        )
+
+
+def _check_rate(index: PacketIndex, limits: Limits, shown: str) -> None:
+    rate = index.frame_rate
+    if rate is not None and rate > limits.max_frame_rate:
+        raise InputError(
+            f"{shown}: {float(rate):.0f} frames per second, the limit is {limits.max_frame_rate}; raise --max-frame-rate",
+            word="input.limit",
+        )
+
+
+def _kind(stream: Stream) -> str:
+    from av.stream import Disposition
+
+    still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    if stream.type == "video" and stream.disposition & still:
+        return "picture"
+    return stream.type or "unknown"
+
+
+def _choose_stream(container: InputContainer, wanted: int | None, shown: str) -> VideoStream:
+    from av.stream import Disposition
+
+    videos = [s for s in container.streams if _kind(s) == "video"]
+    if not videos:
+        raise InputError(f"{shown}: no video stream in it", word="input.no_video")
+    if wanted is None:
+        marked = [s for s in videos if s.disposition & Disposition.default]
+        return (marked or videos)[0]  # type: ignore[return-value]
+    found = next((s for s in videos if s.index == wanted), None)
+    if found is None:
+        known = ", ".join(str(s.index) for s in videos)
+        raise InputError(
+            f"{shown}: stream {wanted} is not a video stream; video streams: {known}", word="input.no_video"
+        )
+    return found  # type: ignore[return-value]
+
+
+def _track_of(movie: Movie, container: InputContainer, chosen: VideoStream) -> Track | None:
+    """The track behind a stream: by track id where that is telling, else by order."""
+    by_id = [track for track in movie.video_tracks if track.id == chosen.id]
+    if len(by_id) == 1:
+        return by_id[0]
+    videos = [s.index for s in container.streams if _kind(s) == "video"]
+    place = videos.index(chosen.index)
+    return movie.video_tracks[place] if place < len(movie.video_tracks) else None
+
+
+def _orientation(track: Track | None, shown: str) -> Orientation:
+    if track is None:
+        return Orientation()
+    if track.external:
+        raise InputError(f"{shown}: its pictures lie in another file, which is not opened", word="input.unsupported")
+    if any(code in ("encv", "drmi") for code in track.codecs):
+        raise InputError(f"{shown}: the video is encrypted", word="input.unsupported")
+    if len(set(track.sizes)) > 1:
+        sizes = ", ".join(f"{w}x{h}" for w, h in track.sizes[:4])
+        raise InputError(
+            f"{shown}: the picture size changes midway ({sizes}); cut the video where it changes",
+            word="input.unsupported",
+        )
+    orientation = from_matrix(track.matrix)
+    if orientation is None:
+        raise InputError(
+            f"{shown}: the picture is turned by an angle that is no multiple of 90 degrees", word="input.unsupported"
+        )
+    return orientation
+
+
+def _codec_and_size(
+    stream: VideoStream, track: Track | None, limits: Limits, shown: str
+) -> tuple[str, tuple[int, int]]:
+    context: Any = stream.codec_context
+    if context is None:
+        tag = printable(track.codecs[0] if track and track.codecs else "?")
+        raise InputError(f"{shown}: there is no decoder for its codec ({tag!r})", word="input.unsupported")
+    width, height = context.width, context.height
+    if width <= 0 or height <= 0:
+        raise InputError(f"{shown}: the size of its pictures cannot be found", word="input.unsupported")
+    _check_size(width, height, limits, shown)
+    if not stream.time_base:
+        raise InputError(f"{shown}: its frames have no times", word="input.unsupported")
+    from videodag_cli.video.demux import codec_name
+
+    return codec_name(stream), (width, height)
+
+
+def _facts(
+    container: InputContainer,
+    stream: VideoStream,
+    movie: Movie,
+    track: Track | None,
+    index: PacketIndex,
+    orientation: Orientation,
+    codec: str,
+    stored: tuple[int, int],
+    size: int,
+    header_count: int | None,
+) -> VideoFacts:
+    context = stream.codec_context
+    shape = Fraction(stream.sample_aspect_ratio or 1)
+    pixel = shape if shape > 0 else Fraction(1)
+    display = pixel * stored[0] / stored[1]
+    width, height = stored
+    if orientation.swaps_sides:
+        width, height, display = height, width, 1 / display
+    steps = np.diff(index.pts[index.position])
+    keys = np.flatnonzero(index.keyframe)
+    gaps = np.diff(np.append(keys, len(index))) if len(keys) else np.array([len(index)])
+    end = index.exact_time_s(len(index) - 1) - index.exact_time_s(0) + index.last_ticks * index.time_base
+    never_interlaced = codec in ("vp9", "av1")
+    interlaced = False if never_interlaced or context.field_order == 1 else True if context.field_order else None
+    color = [name for name in (_MATRICES.get(context.colorspace), _RANGES.get(context.color_range)) if name]
+    facts = VideoFacts(
+        container=printable(movie.brand.strip() or "mov", limit=20),
+        size_bytes=size,
+        stream=stream.index,
+        codec=codec,
+        profile=context.profile,
+        pixel_format=context.pix_fmt,
+        width=width,
+        height=height,
+        sample_aspect_ratio=None if pixel == 1 else f"{pixel.numerator}:{pixel.denominator}",
+        display_aspect_ratio=f"{display.numerator}:{display.denominator}",
+        rotation=orientation.rotation,
+        mirrored=orientation.mirrored,
+        interlaced=interlaced,
+        color=", ".join(color) or None,
+        frame_rate=str(index.frame_rate) if index.frame_rate is not None else None,
+        variable_frame_rate=bool(len(steps) and int(steps.max()) - int(steps.min()) > 1),
+        frame_count=len(index),
+        header_frame_count=header_count,
+        packet_count=index.packet_count,
+        discarded_packet_count=index.packet_count - len(index),
+        missing_packet_count=int(index.missing.sum()),
+        keyframe_count=len(keys),
+        longest_keyframe_gap=int(gaps.max()),
+        first_time_s=index.time_s(0),
+        duration_s=float(round(end, 6)),
+        edit_list=bool(track and _real_edits(track)),
+        fragmented=movie.fragments > 0,
+        index_at_end=movie.index_at_end,
+        cut=movie.cut,
+        streams=[_stream_facts(s) for s in container.streams],
+        notes=[],
+        decoder="pyav",
+        decoder_reason="",
+    )
+    facts.notes = list(_notes(facts, index, track))
+    return facts
+
+
+def _real_edits(track: Track) -> bool:
+    return len(track.edits) > 1 or any(media_time != 0 for _, media_time in track.edits)
+
+
+def _stream_facts(stream: Stream) -> StreamFacts:
+    context: Any = stream.codec_context
+    video = stream.type == "video" and context is not None
+    return StreamFacts(
+        index=stream.index,
+        kind=_kind(stream),
+        codec=printable(context.name) if context is not None else None,
+        width=context.width if video else None,
+        height=context.height if video else None,
+    )
+
+
+def _notes(facts: VideoFacts, index: PacketIndex, track: Track | None) -> list[str]:
+    """A word on each trap of this file."""
+    notes: list[str] = []
+    add = notes.append
+    if facts.variable_frame_rate:
+        add("variable frame rate: times come from the container, never from an index and a rate")
+    if facts.rotation or facts.mirrored:
+        turned = f"turned {facts.rotation}° clockwise" if facts.rotation else ""
+        done = " and ".join(part for part in ("mirrored" if facts.mirrored else "", turned) if part)
+        add(f"the stored picture is {done} to be upright; sizes and boxes are those of the upright picture")
+    if facts.sample_aspect_ratio:
+        add(f"pixels are not square ({facts.sample_aspect_ratio}): the picture is read as stored, not stretched")
+    hidden = facts.discarded_packet_count
+    if track is not None and (hidden or len(track.edits) > 1):
+        add(f"an edit list moves the times{f' and hides {hidden} packets' if hidden else ''}; it is followed")
+    if facts.first_time_s:
+        add(f"the first frame is at {facts.first_time_s:g} s")
+    if facts.header_frame_count not in (None, facts.packet_count):
+        add(f"the header claims {facts.header_frame_count} frames, the index holds {facts.packet_count} packets")
+    if facts.missing_packet_count:
+        add(f"damaged: the bytes of {facts.missing_packet_count} packets are not in the file")
+    if facts.cut:
+        add(f"damaged: {facts.cut}")
+    if facts.interlaced:
+        add("interlaced: each picture holds two moments")
+    elif facts.interlaced is None and facts.codec in ("h264", "mpeg4", "mpeg2video"):
+        add("the header does not tell whether pictures are interlaced")
+    times = index.pts[index.position]
+    repeated = int((times[1:] == times[:-1]).sum())
+    if repeated:
+        add(f"{repeated} frames have the same time as the one before")
+    if track is not None and len(track.codecs) > 1:
+        add(f"{len(track.codecs)} sample descriptions: the coding changes midway")
+    videos = [s.index for s in facts.streams if s.kind == "video"]
+    if len(videos) > 1:
+        add(f"several video streams ({', '.join(map(str, videos))}): this is {facts.stream}; --stream takes another")
+    if any(s.kind == "picture" for s in facts.streams):
+        add("holds cover art, which is not the video")
+    if facts.longest_keyframe_gap > 600:
+        add(f"keyframes are up to {facts.longest_keyframe_gap} frames apart: seeking is slow")
+    return notes

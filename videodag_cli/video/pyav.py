@@ -1,0 +1,245 @@
+"""The PyAV reader: seeks where that saves packets, lets the decoder drop pictures nobody needs, accounts for each target."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import av.error
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from videodag_cli.data import Frame
+from videodag_cli.errors import InputError
+from videodag_cli.video.choice import DecoderChoice
+from videodag_cli.video.convert import Converter
+from videodag_cli.video.decoding import DecodeError, Decoding
+from videodag_cli.video.entry import droppable
+from videodag_cli.video.index import ENTRY
+from videodag_cli.video.reader import Reader
+
+if TYPE_CHECKING:
+    from videodag_cli.video.probing import Probe
+
+MIN_SKIPPED_PACKETS = 3
+"""A seek has to save at least this many packets."""
+REORDER_FRAMES = 18
+"""Decoders hold at most 16 pictures: one that has not come out after this many later ones never will."""
+CALM_PACKETS = 30
+"""Packets past the last damage after which all threads are used again."""
+MAX_HELD_BYTES = 256 * 1024 * 1024
+MIN_HELD_FRAMES = 24
+
+
+class _Restart(Exception):  # noqa: N818 - a jump, not an error
+    """Begin again at the first target that is not settled."""
+
+
+class PyavReader(Reader):
+    """Decodes with frame threads until there is a sign of damage, then with one thread, where each failure has its packet.
+
+    A picture is handed out once everything decoded before it has come out, so that damage it may depend on is known.
+    """
+
+    def __init__(
+        self, probe: Probe, targets: NDArray[np.int64], choice: DecoderChoice, *, threads: int | None = None
+    ) -> None:
+        super().__init__(probe, targets, choice)
+        index = probe.index
+        self._index = index
+        self._threads = threads or 0
+        self._wanted = np.zeros(len(index), bool)
+        self._wanted[self.targets] = True
+        self._entries = np.flatnonzero((index.flags & ENTRY) != 0)
+        self._highest = np.maximum.accumulate(index.rank)
+        # Of two H.264 or MPEG-2 fields in one packet, one may be referenced and the other not.
+        self._may_drop = droppable(probe.codec, probe.extradata) and (probe.progressive or probe.codec == "hevc")
+        self._may_seek = True
+        picture_bytes = max(1, probe.stored_size[0] * probe.stored_size[1] * 2)
+        self._most_held = max(MIN_HELD_FRAMES, MAX_HELD_BYTES // picture_bytes)
+        self._converter = Converter(probe.orientation, index.time_base)
+        self._decoding: Decoding | None = None
+        self._settled = 0
+        self._careful = False
+        self._stays_careful = False
+        self._last_bad = -1
+
+    def close(self) -> None:
+        if self._decoding is not None:
+            self._decoding.close()
+            self._decoding = None
+
+    def _frames(self) -> Iterator[Frame]:
+        try:
+            while self._settled < len(self.targets):
+                try:
+                    yield from self._pass()
+                except _Restart:
+                    continue
+        finally:
+            self.close()
+
+    def _pass(self) -> Iterator[Frame]:
+        """Settle targets with one open decoder, all of them unless it has to be opened anew."""
+        self.close()
+        try:
+            self._decoding = decoding = Decoding(self.probe, threads=1 if self._careful else self._threads)
+        except (av.error.FFmpegError, OSError) as error:
+            raise InputError(
+                f"{self.probe.shown}: it could be opened before, and now it cannot", word="input.changed"
+            ) from error
+        self._begun_at = self._settled
+        self._ready: dict[int, VideoFrame | None] = {}
+        self._dropped: set[int] = set()
+        self._came_out: deque[int] = deque(maxlen=4 * REORDER_FRAMES)
+        self._top_rank = -1
+        self._fed = self._settled
+        while self._settled < len(self.targets):
+            if self._fed == len(self.targets):
+                yield from self._drain()
+                continue
+            rank = int(self.targets[self._fed])
+            position = int(self._index.position[rank])
+            if rank not in self._ready and not decoding.begin <= position < decoding.at:
+                entry = self._entry(rank)
+                if self._careful and not self._stays_careful and entry > self._last_bad + CALM_PACKETS:
+                    yield from self._drain()
+                    self._careful = False
+                    raise _Restart
+                if position < decoding.begin or entry - decoding.at >= MIN_SKIPPED_PACKETS:
+                    yield from self._drain()
+                    if not decoding.seek(entry):
+                        self._may_seek = False
+                        raise _Restart
+                while decoding.at <= position:
+                    self._feed(decoding)
+                    yield from self._release()
+            self._fed += 1
+            yield from self._release()
+
+    def _entry(self, rank: int) -> int:
+        """Position of the last packet from which decoding gives this frame."""
+        if self._may_seek:
+            position = int(self._index.position[rank])
+            nearest = int(np.searchsorted(self._entries, position, side="right")) - 1
+            while nearest >= 0:
+                entry = int(self._entries[nearest])
+                # What follows an entry in the file and comes before it in time may refer to what is before the entry.
+                if self._index.pts[entry] <= self._index.pts[position]:
+                    return entry
+                nearest -= 1
+        return 0
+
+    def _feed(self, decoding: Decoding) -> None:
+        position = decoding.at
+        rank = int(self._index.rank[position])
+        started = perf_counter()
+        try:
+            came = decoding.feed(wanted=rank >= 0 and bool(self._wanted[rank]), may_drop=self._may_drop)
+        except DecodeError:
+            self._bad(position)
+            came = []
+        finally:
+            self.decode_s += perf_counter() - started
+        if came is None:
+            decoding.at = self._index.packet_count
+            return
+        self._take(came)
+
+    def _drain(self) -> Iterator[Frame]:
+        """Get everything out of the decoder and settle every target that was fed."""
+        decoding = self._decoding
+        assert decoding is not None
+        started = perf_counter()
+        try:
+            came = decoding.drain()
+        except DecodeError:
+            if not self._careful:
+                self._alarm(decoding.at)
+            came = []
+        finally:
+            self.decode_s += perf_counter() - started
+        self._take(came)
+        yield from self._release(drained=True)
+        self._top_rank = -1
+        self._came_out.clear()
+
+    def _take(self, came: list[tuple[int, VideoFrame]]) -> None:
+        for position, picture in came:
+            self.decoded_count += 1
+            if position < 0:
+                continue
+            rank = int(self._index.rank[position])
+            self._came_out.append(position)
+            self._top_rank = max(self._top_rank, rank)
+            if picture.is_corrupt:
+                self._bad(position)
+            elif self._wanted[rank] and rank not in self._ready:
+                head = rank == self.targets[self._settled] if self._settled < len(self.targets) else False
+                if head or len(self._ready) < self._most_held:
+                    self._ready[rank] = picture
+                else:
+                    self._dropped.add(rank)
+
+    def _bad(self, position: int) -> None:
+        """The packet cannot be decoded right."""
+        self._alarm(position)
+        rank = int(self._index.rank[position])
+        if rank >= 0 and self._wanted[rank]:
+            self._ready[rank] = None
+
+    def _alarm(self, position: int) -> None:
+        """There is damage: see that the decoder has one thread."""
+        self._last_bad = max(self._last_bad, position)
+        if not self._careful:
+            self._careful = True
+            self._stays_careful = self._settled == self._begun_at and self._settled > 0
+            raise _Restart
+
+    def _release(self, *, drained: bool = False) -> Iterator[Frame]:
+        """Settle targets from the first one on, as far as can be said now."""
+        while self._settled < self._fed:
+            rank = int(self.targets[self._settled])
+            position = int(self._index.position[rank])
+            if rank in self._ready:
+                picture = self._ready[rank]
+                if not (
+                    picture is None
+                    or drained
+                    or self._highest[position] <= self._top_rank
+                    or len(self._ready) >= self._most_held
+                ):
+                    return
+                del self._ready[rank]
+                frame = None if picture is None else self._frame(rank, picture)
+                self._settled += 1
+                if frame is None:
+                    self._undecodable.append(rank)
+                else:
+                    yield frame
+            elif rank in self._dropped:
+                raise _Restart
+            elif drained or sum(out > position for out in self._came_out) >= REORDER_FRAMES:
+                self._alarm(position)
+                self._settled += 1
+                self._undecodable.append(rank)
+            else:
+                return
+
+    def _frame(self, rank: int, picture: VideoFrame) -> Frame | None:
+        if (picture.width, picture.height) != self.probe.stored_size:
+            width, height = self.probe.stored_size
+            self._problem(f"some pictures are {picture.width}x{picture.height}, the video is {width}x{height}")
+            return None
+        started = perf_counter()
+        try:
+            image = self._converter.image(picture)
+        except (av.error.FFmpegError, ValueError):
+            self._problem(f"pictures of layout {picture.format.name} cannot be converted")
+            return None
+        finally:
+            self.convert_s += perf_counter() - started
+        return Frame(image, rank, self._index.time_s(rank))

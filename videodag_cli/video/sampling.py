@@ -1,0 +1,190 @@
+"""Which frames are looked at: decided on the packet index, before anything is decoded."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videodag_cli.errors import RequestError, printable
+from videodag_cli.video.index import INT64_MAX, PacketIndex
+
+_SECONDS = re.compile(r"(?P<sign>-?)(?P<seconds>\d{1,15}(?:\.\d{0,12})?|\.\d{1,12})s?", re.ASCII)
+_CLOCK = re.compile(
+    r"(?P<sign>-?)(?:(?P<hours>\d{1,9}):)?(?P<minutes>\d{1,9}):(?P<seconds>\d{1,2}(?:\.\d{0,12})?)", re.ASCII
+)
+_FRAME = re.compile(r"(?P<frame>\d{1,15})f", re.ASCII)
+_DURATION = re.compile(r"(?P<value>\d{1,15}(?:\.\d{0,12})?|\.\d{1,12})(?P<unit>ms|s|m|h)?", re.ASCII)
+_UNIT_S = {"ms": Fraction(1, 1000), "s": Fraction(1), "m": Fraction(60), "h": Fraction(3600), None: Fraction(1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the video: a time on the axis of `time_s`, or a frame index."""
+
+    time_s: Fraction | None = None
+    frame_index: int | None = None
+
+    def __str__(self) -> str:
+        """The shortest form that `parse_position` reads back."""
+        return f"{self.frame_index}f" if self.time_s is None else decimal(self.time_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Without any option every frame is taken. `stride`, `every_s` and `keyframes` exclude each other."""
+
+    stride: int | None = None
+    """Take the frames whose index is a multiple of this."""
+    every_s: Fraction | None = None
+    """For each multiple of this many seconds, take the first frame at or after it."""
+    keyframes: bool = False
+    """Take the container's keyframes."""
+    start: Position | None = None
+    """Drop what comes before; never shifts the phase of the sampling."""
+    end: Position | None = None
+    """Drop this and what comes after."""
+    max_frames: int | None = None
+    """Keep at most this many of the sampled frames."""
+
+    def __post_init__(self) -> None:
+        given = [
+            name
+            for name, value in (
+                ("--frame-stride", self.stride is not None),
+                ("--every", self.every_s is not None),
+                ("--keyframes", self.keyframes),
+            )
+            if value
+        ]
+        if len(given) > 1:
+            raise RequestError(f"{' and '.join(given)} contradict each other; give one of them")
+        if self.stride is not None and self.stride < 1:
+            raise RequestError(f"--frame-stride {self.stride}: must be 1 or more")
+        if self.every_s is not None and self.every_s <= 0:
+            raise RequestError(f"--every {decimal(self.every_s)}: must be more than 0 seconds")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise RequestError(f"--max-frames {self.max_frames}: must be 1 or more")
+        if self.start is not None and self.end is not None:
+            for low, high in (
+                (self.start.time_s, self.end.time_s),
+                (self.start.frame_index, self.end.frame_index),
+            ):
+                if low is not None and high is not None and high <= low:
+                    raise RequestError(f"--end {self.end} is not after --start {self.start}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The form in the run record: only what was given; exact values as text."""
+        values: dict[str, Any] = {
+            "frame_stride": self.stride,
+            "every": None if self.every_s is None else decimal(self.every_s),
+            "keyframes": self.keyframes or None,
+            "start": None if self.start is None else str(self.start),
+            "end": None if self.end is None else str(self.end),
+            "max_frames": self.max_frames,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def describe(self) -> str:
+        """In words: `every 5th frame from 10 s`."""
+        if self.stride is not None and self.stride > 1:
+            text = f"every {_ordinal(self.stride)} frame"
+        elif self.every_s is not None:
+            text = f"one frame every {decimal(self.every_s)} s"
+        else:
+            text = "keyframes" if self.keyframes else "every frame"
+        for word, place in (("from", self.start), ("until", self.end)):
+            if place is not None:
+                text += f" {word} " + (f"frame {place.frame_index}" if place.time_s is None else f"{place} s")
+        return text if self.max_frames is None else f"{text}, at most {self.max_frames}"
+
+
+def select(index: PacketIndex, sampling: Sampling) -> NDArray[np.int64]:
+    """Indices of the sampled frames, ascending.
+
+    Times are compared as they are printed, in whole microseconds, so that a `time_s` read from a result and given as
+    `--start` takes exactly that frame.
+    """
+    count = len(index)
+    ranks = np.arange(count, dtype=np.int64)
+    if sampling.stride is not None:
+        ranks = ranks[:: sampling.stride]
+    elif sampling.keyframes:
+        ranks = np.flatnonzero(index.keyframe).astype(np.int64)
+    elif sampling.every_s is not None and count:
+        # A frame answers every multiple in (time before it, its own time]; the first one all those before it.
+        steps = _floor_divided(index.times_us(), sampling.every_s * 1_000_000)
+        ranks = np.flatnonzero(np.concatenate(([True], np.asarray(steps[1:] != steps[:-1], bool)))).astype(np.int64)
+    first = 0 if sampling.start is None else _first_at_or_after(index, sampling.start)
+    last = count if sampling.end is None else _first_at_or_after(index, sampling.end)
+    chosen = ranks[np.searchsorted(ranks, first) : np.searchsorted(ranks, last)]
+    return chosen[: sampling.max_frames]
+
+
+def _first_at_or_after(index: PacketIndex, place: Position) -> int:
+    if place.time_s is None:
+        return min(place.frame_index or 0, len(index))
+    wanted = math.ceil(place.time_s * 1_000_000)
+    return int(np.searchsorted(index.times_us(), wanted))
+
+
+def _floor_divided(values: NDArray[Any], divisor: Fraction) -> NDArray[Any]:
+    top = max((abs(int(v)) for v in (values[0], values[-1])), default=0)
+    if top * divisor.denominator > INT64_MAX or divisor.numerator > INT64_MAX:
+        values = values.astype(object)
+    return np.asarray(values * divisor.denominator // divisor.numerator)
+
+
+def parse_position(text: str) -> Position:
+    """Read `3.5`, `3.5s`, `1:40.5`, `00:01:40` or `120f`; raises RequestError."""
+    text = text.strip()
+    if frame := _FRAME.fullmatch(text):
+        return Position(frame_index=int(frame["frame"]))
+    if seconds := _SECONDS.fullmatch(text):
+        value = Fraction(seconds["seconds"].rstrip("."))
+    elif clock := _CLOCK.fullmatch(text):
+        tail = Fraction(clock["seconds"].rstrip("."))
+        if tail >= 60 or (clock["hours"] is not None and int(clock["minutes"]) >= 60):
+            raise RequestError(f"{printable(text)!r}: minutes and seconds after a colon are below 60")
+        value = int(clock["hours"] or 0) * 3600 + int(clock["minutes"]) * 60 + tail
+        seconds = clock
+    else:
+        raise RequestError(
+            f"{printable(text, limit=60)!r} is not a place in a video; "
+            "write seconds (3.5), a time (00:01:40 or 1:40.5) or a frame index (120f)"
+        )
+    return Position(time_s=-value if seconds["sign"] else value)
+
+
+def parse_every(text: str) -> Fraction:
+    """Read a length of time, `0.5`, `0.5s`, `200ms`, `2m` or `1h`, in seconds; raises RequestError."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise RequestError(
+            f"{printable(text, limit=60)!r} is not a length of time; write seconds (0.5) or 200ms, 2m, 1h"
+        )
+    value = Fraction(found["value"].rstrip(".")) * _UNIT_S[found["unit"]]
+    if value <= 0:
+        raise RequestError(f"{printable(text)!r}: must be more than 0 seconds")
+    return value
+
+
+def decimal(value: Fraction) -> str:
+    """A number as the shortest exact decimal text, or as `1/3` where there is none."""
+    for digits in range(16):
+        if 10**digits % value.denominator == 0:
+            whole, rest = divmod(abs(value.numerator) * 10**digits // value.denominator, 10**digits)
+            sign = "-" if value < 0 else ""
+            return f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
+    return f"{value.numerator}/{value.denominator}"
+
+
+def _ordinal(number: int) -> str:
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{ ({1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')) }"
