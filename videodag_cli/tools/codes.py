@@ -46,9 +46,10 @@ def read(
     ] = True,
     invert: Annotated[bool, Field(description="also look for light codes on dark ground")] = True,
 ) -> Codes:
-    """Codes with `text`, `format`, `content` and their four corners (clockwise from the code's own top left).
+    """QR codes, bar codes and other printed codes, with `text`, `format`, `content` and four corners.
 
-    `content` is "text", or "binary" when the bytes are no text: then `text` is their lower-case hex form.
+    Corners go clockwise from the code's own top left. `content` is "text", or "binary" when the bytes are no text: then `text` is
+    their lower-case hex form. UPC-A codes count as EAN13 unless only UPCA is looked for.
     """
     import zxingcpp
 

@@ -69,11 +69,10 @@ class GlobalMotion:
 
 @tool(version=1, id="foreground")
 class ForegroundDetector:
-    """Foreground mask by background subtraction, for a static camera: MOG2 (Zivkovic, ICPR 2004) or KNN
-    (Zivkovic and van der Heijden, PRL 2006).
+    """What moves in front of a still background, as a mask; for a static camera.
 
-    Specks are removed from the mask and gaps closed. A cut or a moving camera makes everything foreground until the background is
-    learnt again. The model cannot be saved.
+    MOG2 (Zivkovic, ICPR 2004) or KNN (Zivkovic and van der Heijden, PRL 2006). Specks are removed from the mask and gaps closed. A
+    cut or a moving camera makes everything foreground until the background is learnt again. The model cannot be saved.
     """
 
     def __init__(
@@ -156,7 +155,10 @@ def share(foreground: Foreground) -> MovingShare:
 
 @tool(version=1)
 class Flow:
-    """Global motion against the previous sampled frame: the median of a dense optical flow (DIS; Kroeger et al., ECCV 2016)."""
+    """Motion of the whole picture since the previous sampled frame, as a moving camera makes it.
+
+    The median of a dense optical flow (DIS; Kroeger et al., ECCV 2016). Null on the first frame.
+    """
 
     def __init__(
         self,
