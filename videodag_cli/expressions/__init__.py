@@ -4,7 +4,7 @@
                 | either [ ( "for" | "within" ) DURATION ]
     either      = both { "or" both }
     both        = negation { "and" negation }
-    negation    = "not" negation | comparison
+    negation    = "not" negation | "not" ( "always" | "ever" ) expression | comparison
     comparison  = sum [ ( "==" | "!=" | "<" | "<=" | ">" | ">=" | "contains" ) sum ]
     sum         = product { ( "+" | "-" ) product }
     product     = factor { ( "*" | "/" ) factor }

@@ -131,14 +131,13 @@ class _Parser:
     # Conditions
 
     def whole(self) -> Condition:
-        self.skip_space()
-        found = self.condition(self.expression(), 0)
+        found = self.expression()
         self.skip_space()
         if self.at < len(self.text):
             self.end_expected(found)
-        return found
+        return self.condition(found, 0)
 
-    def end_expected(self, found: Condition) -> NoReturn:
+    def end_expected(self, found: Tree) -> NoReturn:
         word = self.peek_word()
         if isinstance(found, tree.For | tree.Within) and word in {"and", "or", "for", "within"}:
             self.fail("a time applies to all that is left of it; put parentheses around the part that ends with it")
@@ -154,14 +153,14 @@ class _Parser:
             inner_at = self.at
             inner = self.condition(self.expression(), inner_at)
             self.depth -= 1
-            self.no_quantifier(inner, inner_at)
+            self.no_quantifier(inner, self.after_space(inner_at))
             return tree.Quantified(quantifier, inner)
         found = self.either()
         word = self.word("for", "within")
         if not word:
             return found
         term = self.condition(found, start)
-        self.no_quantifier(term, start)
+        self.no_quantifier(term, self.after_space(start))
         duration_us = self.duration()
         return tree.For(term, duration_us) if word == "for" else tree.Within(term, duration_us)
 
@@ -207,7 +206,8 @@ class _Parser:
             return self.comparison()
         self.deeper()
         start = self.at
-        term = self.condition(self.negation(), start)
+        is_quantified = self.peek_word() in {"always", "ever"} and not self.in_rows
+        term = self.condition(self.expression() if is_quantified else self.negation(), start)
         self.depth -= 1
         return tree.Not(term)
 
