@@ -70,15 +70,13 @@ class Tolerances:
         `base` holds what is not said here. Raises RequestError naming the table and the field.
         """
         base = base or cls()
-        default = _changed(base.default, "*", tables.get("*", {}))
-        by_output = {
-            output: _changed(old, output, tables.get("*", {}))
-            for output, old in base.by_output.items()
-            if output not in tables
-        }
-        for output, table in tables.items():
+        for_all = tables.get("*", {})
+        default = _changed(base.default, "*", for_all)
+        by_output: dict[str, Tolerance] = {}
+        for output in dict.fromkeys((*base.by_output, *tables)):
             if output != "*":
-                by_output[output] = _changed(base.by_output.get(output, default), output, table)
+                old = _changed(base.by_output.get(output, base.default), "*", for_all)
+                by_output[output] = _changed(old, output, tables.get(output, {}))
         return cls(default, by_output)
 
 
