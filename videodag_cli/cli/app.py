@@ -62,6 +62,7 @@ def main() -> None:
     """Entry point of the command `videodag`."""
     from videodag_cli.cli import streams
 
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # they would be looked for at every start
     streams.fill_closed()
     code = _flushed(_run_app())
     guard = sys.modules.get("videodag_cli.guard")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
+from typing import TYPE_CHECKING
+
 from videodag_cli.errors import OutputError, VideodagError
-from videodag_cli.output import StraightOutput
+
+if TYPE_CHECKING:
+    from videodag_cli.output import StraightOutput
 
 _closed: set[int] = set()
 
@@ -30,6 +34,8 @@ def claim_stdout() -> StraightOutput | None:
 
     None where standard output was closed.
     """
+    from videodag_cli.output import StraightOutput
+
     sys.stdout.flush()
     data = None if 1 in _closed else os.dup(1)
     os.dup2(2, 1)
