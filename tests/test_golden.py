@@ -105,21 +105,15 @@ def test_id_that_breaks_off_is_named() -> None:
 
 
 def test_two_tracks_merged_into_one_are_named() -> None:
-    after = walkers()
-    for line in after[:10]:
-        line["result"]["track"].pop(1)
-    before = copy.deepcopy(after)
-    before[10:] = walkers()[10:]
-    for line in after:
-        line["result"]["track"] = [one for one in line["result"]["track"] if one["tracker_id"] != 1]
-    for line in before[10:]:
-        line["result"]["track"].pop(0)
-    for line in before[:10]:
-        line["result"]["track"].pop(0)
+    before = walkers()
+    for i, line in enumerate(before):
+        line["result"]["track"] = [row(line, 2 if i < 10 else 1)]
+    after = copy.deepcopy(before)
     for line in after[10:]:
-        row(line, 0)["tracker_id"] = 3
-        row(line, 1)["tracker_id"] = 2
-    assert "frame 50 t=2.00s track: person id 2 goes on as 3, which was 3 so far" in told_of(compared(after, before))
+        row(line)["tracker_id"] = 3
+    assert told_of(compared(after, before)) == [
+        "frame 50 t=2.00s track: person id 2 goes on as 3, which belonged to id 3 so far"
+    ]
 
 
 def test_dropped_frame_is_named() -> None:
@@ -141,7 +135,7 @@ def test_box_shifted_by_20_px_is_named() -> None:
 
 
 def test_large_box_shifted_by_20_px_is_named_as_moved() -> None:
-    before = [
+    before: list[Line] = [
         {"frame_index": 0, "time_s": 0.0, "result": {"cars": [{"xyxy": [100, 100, 1900, 900], "class_name": "car"}]}}
     ]
     after = copy.deepcopy(before)

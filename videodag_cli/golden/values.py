@@ -51,7 +51,7 @@ class Identities:
         self._forward[before], self._backward[after] = after, before
         if known is not None:
             return f"id {before} goes on as {after}, so far it was {known}"
-        return f"id {before} goes on as {after}, which was {owner} so far" if owner is not None else ""
+        return f"id {before} goes on as {after}, which belonged to id {owner} so far" if owner is not None else ""
 
 
 class FrameComparer:
