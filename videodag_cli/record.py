@@ -165,6 +165,8 @@ class Accounting(_Model):
 
 
 class NodeTiming(_Model):
+    stateless: bool
+    """Calls run side by side, so their sum may exceed the wall time."""
     count: int
     mean_ms: float
     p50_ms: float
@@ -197,6 +199,7 @@ class RunRecord(_Model):
     profile: dict[str, float] = {}
     """Seconds spent: decode, convert, wait, nodes, write."""
     packages: dict[str, str]
+    workers: int
     wall_time_s: float
     status: Literal["done", "incomplete", "up_to_date"]
     exit_code: int

@@ -22,7 +22,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from videodag_cli.engine import Engine
+from videodag_cli.engine import Engine, Timings
 from videodag_cli.errors import InputError, RequestError, StoppedError, printable
 from videodag_cli.guard import ChildContext, child_context
 from videodag_cli.lines import RESERVED_TAGS, FrameResult
@@ -511,9 +511,13 @@ class _Execution:
             request=self.job.request,
             input=self._input_facts(),
             accounting=accounting,
-            nodes={name: _timing(t) for name, t in self.engine.timings.items()},
+            nodes={
+                step.id: _timing(self.engine.timings[step.id], stateless=step.spec.stateless)
+                for step in self.job.plan.steps
+            },
             profile=self._profile(written_s),
             packages=package_versions(self.job.plan),
+            workers=self.workers,
             wall_time_s=round(time.perf_counter() - self._started, 3),
             status="incomplete" if code else "done",
             exit_code=code,
@@ -617,8 +621,9 @@ def _limit_opencv_threads() -> None:
         os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 
-def _timing(timings: Any) -> NodeTiming:
+def _timing(timings: Timings, *, stateless: bool) -> NodeTiming:
     return NodeTiming(
+        stateless=stateless,
         count=timings.count,
         mean_ms=round(timings.mean_ms, 4),
         p50_ms=round(timings.quantile_ms(0.5), 4),
