@@ -254,7 +254,7 @@ def test_a_flood_of_differences_fits_on_a_screen() -> None:
     lines = comparison.lines()
     assert len(lines) <= 22
     assert "frame 1950 t=78.00s: the frame is missing" in lines
-    assert lines[-2:] == ["… and 391 more", "in all: 1 missing frame; sharpness: 399 number"]
+    assert lines[-2:] == ["… and 391 more", "in all: frames: 1 x missing; sharpness: 399 x number"]
 
 
 def test_tolerances_per_output_and_for_all() -> None:

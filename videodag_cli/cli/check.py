@@ -221,6 +221,7 @@ def _error(outcomes: Sequence[CaseOutcome]) -> VideodagError | None:
     """The error the command ends with: one line for all cases."""
     from videodag_cli import errors
     from videodag_cli.check import exit_code
+    from videodag_cli.check_forms import headline
 
     code = exit_code(outcomes)
     if code == 0:
@@ -228,11 +229,11 @@ def _error(outcomes: Sequence[CaseOutcome]) -> VideodagError | None:
     bad = [outcome for outcome in outcomes if outcome.exit_code]
     names = ", ".join(errors.printable(outcome.name, limit=60) for outcome in bad[:5]) + (", …" if len(bad) > 5 else "")
     worst = next(outcome for outcome in bad if outcome.exit_code == code)
-    say = f"{len(bad)} of {len(outcomes)} cases did not pass: {names}"
+    cases = "1 case" if len(outcomes) == 1 else f"{len(outcomes)} cases"
+    say = f"{len(bad)} of {cases} did not pass: {names}; {headline(worst)}"
     if code == 5:
         only_asserted = all(outcome.comparison is None or outcome.comparison.is_equal for outcome in bad)
         return errors.DifferenceError(say, word="check.assertion" if only_asserted else "check.difference")
-    say += f"; {worst.problem}"
     if code == 4:
         return errors.IncompleteError(say)
     return errors.RequestError(say, word=worst.word) if code == 2 else errors.VideodagError(say)

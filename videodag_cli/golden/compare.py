@@ -28,7 +28,7 @@ class Difference:
     output: str
     """Empty where it is about the whole frame."""
     kind: str
-    """One word or two, such as `lost`, `extra`, `moved`, `id`, `number`, `text`, `missing frame`."""
+    """One word or two, such as `lost`, `extra`, `moved`, `id`, `number`, `text`, `missing`."""
     words: str
 
     def __str__(self) -> str:
@@ -73,14 +73,11 @@ class Comparison:
         return text + self.notes
 
     def counted(self) -> str:
-        """The counts in words: `detect: 3 lost, 1 moved; 2 missing frame`."""
+        """The counts in words: `frames: 2 x missing; detect: 3 x lost, 1 x moved`."""
         outputs: dict[str, list[str]] = {}
         for (output, kind), count in sorted(self.counts.items()):
-            outputs.setdefault(output, []).append(f"{count} {kind}")
-        return "; ".join(
-            f"{printable(output, limit=60)}: {', '.join(kinds)}" if output else ", ".join(kinds)
-            for output, kinds in outputs.items()
-        )
+            outputs.setdefault(printable(output, limit=60) or "frames", []).append(f"{count} x {kind}")
+        return "; ".join(f"{output}: {', '.join(kinds)}" for output, kinds in outputs.items())
 
 
 def compare_files(expected: str | Path, actual: str | Path, *, tolerances: Tolerances | None = None) -> Comparison:
@@ -123,11 +120,9 @@ def compare_lines(
 
 def _one_sided(comparison: Comparison, before: Line | None, after: Line | None) -> None:
     if before is not None:
-        comparison.add(Difference(before["frame_index"], before["time_s"], "", "missing frame", "the frame is missing"))
+        comparison.add(Difference(before["frame_index"], before["time_s"], "", "missing", "the frame is missing"))
     elif after is not None:
-        comparison.add(
-            Difference(after["frame_index"], after["time_s"], "", "extra frame", "the frame is not expected")
-        )
+        comparison.add(Difference(after["frame_index"], after["time_s"], "", "extra", "the frame is not expected"))
 
 
 def _one_frame(comparison: Comparison, comparer: FrameComparer, before: Line, after: Line) -> None:
