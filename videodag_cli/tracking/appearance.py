@@ -1,8 +1,8 @@
 """What a box looks like: colour histograms of its upper, middle and lower third.
 
-Enough to tell a black coat from blue jeans when two people pass each other, with no further model: about 60 microseconds a box.
-Histograms are compared by the Bhattacharyya coefficient, which is the scalar product of their square roots (Kailath, IEEE
-Transactions on Communication Technology 15(1), 1967).
+Enough to tell a black coat from blue jeans when two people pass each other, with no further model. Histograms are compared by the
+Bhattacharyya coefficient, which is the scalar product of their square roots (Kailath, IEEE Transactions on Communication Technology
+15(1), 1967).
 """
 
 from __future__ import annotations
@@ -15,38 +15,30 @@ THIRDS = 3
 _SIDE = 16
 _CENTRAL = 0.7
 """Share of the width that is looked at: the margins of a box show background."""
-_BINS = ((8, 0, 256), (16, 96, 160), (16, 96, 160))
+_BINS = np.array((8, 16, 16))
+_LOW, _HIGH = np.array((0, 96, 96)), np.array((256, 160, 160))
 """Bins and range of lightness, green to red and blue to yellow (8-bit Lab); colours outside count as the nearest bin."""
-LENGTH = THIRDS * sum(bins for bins, _, _ in _BINS)
+LENGTH = THIRDS * int(_BINS.sum())
 
 
 def looks(image: Image, xyxy: Floats) -> Floats:
-    """(N, LENGTH) square roots of the histograms, of length 1 each; a box outside the picture gives the even histogram."""
+    """(N, LENGTH) square roots of the histograms, of length 1 each; a box outside the picture counts as black."""
+    import cv2
+
+    count = len(xyxy)
+    if not count:
+        return np.empty((0, LENGTH))
     height, width = image.shape[:2]
-    even = np.full(LENGTH, 1 / np.sqrt(LENGTH))
-    rows = [even] * len(xyxy)
-    for i, (left, top, right, bottom) in enumerate(xyxy):
+    patches = np.zeros((count, _SIDE * THIRDS, _SIDE, 3), np.uint8)
+    for i, (left, top, right, bottom) in enumerate(xyxy.tolist()):
         half, middle = (right - left) * _CENTRAL / 2, (left + right) / 2
         x1, x2 = max(0, round(middle - half)), min(width, round(middle + half))
         y1, y2 = max(0, round(top)), min(height, round(bottom))
         if x1 < x2 and y1 < y2:
-            rows[i] = _look(image[y1:y2, x1:x2])
-    return np.array(rows).reshape(-1, LENGTH)
-
-
-def _look(patch: Image) -> Floats:
-    import cv2
-
-    small = cv2.resize(patch, (_SIDE, _SIDE * THIRDS), interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).astype(np.int64).reshape(THIRDS, -1, 3)
-    counts = []
-    for channel, (bins, low, high) in enumerate(_BINS):
-        index = np.clip((lab[:, :, channel] - low) * bins // (high - low), 0, bins - 1)
-        index += np.arange(THIRDS)[:, None] * bins
-        counts.append(np.bincount(index.ravel(), minlength=THIRDS * bins))
-    return np.asarray(np.sqrt(np.concatenate(counts) / (len(_BINS) * lab.shape[0] * lab.shape[1])))
-
-
-def likeness(a: Floats, b: Floats) -> Floats:
-    """(N, M) in [0, 1]: 1 for equal histograms."""
-    return np.clip(a @ b.T, 0.0, 1.0)
+            patches[i] = cv2.resize(image[y1:y2, x1:x2], (_SIDE, _SIDE * THIRDS), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(patches.reshape(-1, _SIDE, 3), cv2.COLOR_BGR2LAB).astype(np.int64)
+    bins = np.clip((lab - _LOW) * _BINS // (_HIGH - _LOW), 0, _BINS - 1) + np.cumsum(_BINS) - _BINS
+    band = np.arange(count * THIRDS).repeat(_SIDE * _SIDE)  # each third of each box has histograms of its own
+    index = bins.reshape(-1, 3) + band[:, None] * int(_BINS.sum())
+    counts = np.bincount(index.ravel(), minlength=count * LENGTH).reshape(count, LENGTH)
+    return np.asarray(np.sqrt(counts / (THIRDS * _SIDE * _SIDE * len(_BINS))))

@@ -32,7 +32,7 @@ DUPLICATE_SHARE = 0.7
 """A detection with more than this share of its area inside a tracked box of its class begins no track."""
 CROWDED_IOU = 0.5
 """A detection that overlaps another one this much does not change what its track is known to look like."""
-LOOK_RATE = 0.15
+LOOK_RATE = 0.2
 """Share of a new look in the running mean of a track's looks."""
 
 
