@@ -90,10 +90,9 @@ class OpencvReader(Reader):
         )
         import cv2
 
-        options = [cv2.CAP_PROP_ORIENTATION_AUTO, 1]
-        if self._threads:
-            options += [cv2.CAP_PROP_N_THREADS, self._threads]
+        options = [cv2.CAP_PROP_N_THREADS, self._threads] if self._threads else []
         capture = cv2.VideoCapture(self.probe.path, cv2.CAP_FFMPEG, options)
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         if not capture.isOpened():
             raise InputError(f"{self.probe.shown}: OpenCV cannot open it; use --decoder auto", word="input.unsupported")
         return capture
