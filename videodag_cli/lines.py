@@ -89,6 +89,8 @@ def plain(value: object, *, decimals: int = OTHER_DECIMALS, _depth: int = 0, _ab
         return _integer(int(value))
     if isinstance(value, float):
         return _rounded(float(value), decimals)
+    if isinstance(value, type):
+        raise TypeError("a class has no JSON form")
     if _depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
     if id(value) in _above:
