@@ -14,6 +14,8 @@ from typing import Any
 from videodag_cli.results import leaves
 
 FLAG, TEXT, EVENT, VISIT = "flag", "text", "event", "visit"
+UNEVENTFUL = frozenset({"good"})
+"""Flags that say that nothing is wrong; what is wrong stands beside them."""
 Key = tuple[str, str, str]
 
 
@@ -105,7 +107,8 @@ def _facts(result: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, Any]]]
     """What is true in one result, with the row that says so."""
     for path, value in leaves(result):
         if value is True:
-            yield (path, FLAG, path), {}
+            if path.rpartition(".")[2] not in UNEVENTFUL:
+                yield (path, FLAG, path), {}
         elif isinstance(value, str):
             if value:
                 yield (path, TEXT, value), {}

@@ -37,7 +37,6 @@ def summary(
 
 def render(console: Console, found: dict[str, Any], *, title: str) -> None:
     """Print `Summary.as_json()` for a person."""
-    from rich.padding import Padding
     from rich.text import Text
 
     from videodag_cli.errors import printable
@@ -50,7 +49,8 @@ def render(console: Console, found: dict[str, Any], *, title: str) -> None:
     others = {p: o for p, o in found["outputs"].items() if o["kind"] in ("boolean", "text", "null")}
     for table in (_rows_table(rows), _others_table(others), _numbers_table(numbers)):
         if table is not None:
-            console.print(Padding(table, (1, 0, 0, 0), expand=False))
+            console.print()
+            console.print(table)
     if found["errors"]:
         console.print()
         for error in found["errors"][:MAX_LISTED]:

@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from videodag_cli.report.collect import Collected
+from videodag_cli.spans import FLAG
 
 MAX_PICTURES = 24
-MIN_PICTURES = 8
+MIN_PICTURES = 12
 PER_OUTPUT = 4
 
 
@@ -72,7 +73,7 @@ def _candidates(found: Collected) -> Iterator[tuple[int, str]]:
         seen[span.output] = seen.get(span.output, 0) + 1
         if seen[span.output] <= PER_OUTPUT:
             line = bisect.bisect_left(found.frame_index, span.first_frame)
-            yield line, span.output if span.kind == "flag" else f"{span.output}: {span.label[:40]}"
+            yield line, span.output if span.kind == FLAG else span.label[:40]
     yield from _long_tracks(found)
     for path, values in found.numbers.items():
         finite = [line for line in range(count) if math.isfinite(values[line])]

@@ -170,6 +170,8 @@ async function copied(text) {
 }
 
 const command = (text) => el('div', { class: 'command' }, el('code', {}, text), copyButton(() => text));
+// A path that may break after its dots.
+const breakable = (path) => path.split(/(?<=\.)/).flatMap((part, i) => (i ? [el('wbr'), part] : [part]));
 const empty = (...text) => el('p', { class: 'empty' }, ...text);
 
 function frameLink(line) {

@@ -26,7 +26,7 @@ function drawKeyFigures() {
     byId('key-figures'),
     figure('Frames', count(lines), lines ? `${count(DATA.frames.index[0])} to ${count(DATA.frames.index[lines - 1])}` : 'no lines'),
     figure('Failed', count(failed), failed ? Object.keys(DATA.failures_by_node).join(', ') : 'no node failed', failed > 0),
-    figure('Not decodable', account ? count(account.undecodable) : '–', account ? (account.undecodable ? `first at ${clock(account.first_missing_time_s)}` : 'no sampled frame was lost') : 'needs the run record', account?.undecodable > 0),
+    figure('Not decodable', account ? count(account.undecodable) : '–', account ? (account.undecodable ? `first at ${clock(account.first_missing_time_s)}` : 'none was lost') : 'needs the run record', account?.undecodable > 0),
     figure('Span', lines ? clock(times[lines - 1] - times[0], 1) : '–', lines ? `${clock(times[0])} to ${clock(times[lines - 1])}` : ''),
     ...tracks.slice(0, 1).map((b) => figure('Tracks', count(new Set(b.tracker_id).size - (b.tracker_id.includes(-1) ? 1 : 0)), `distinct ids in ${b.path}`)),
     figure('Run time', wall === undefined ? '–' : `${short(wall)} s`, wall === undefined ? 'needs the run record' : `${short(account.sampled / wall)} frames per second`),
@@ -50,7 +50,7 @@ function drawAccounting() {
 }
 
 const KINDS = { flag: 'Flags', text: 'Texts', event: 'Events' };
-const LISTED = 100;
+const LISTED = 25;
 
 function drawEvents() {
   const body = byId('events-body');
@@ -77,7 +77,7 @@ function drawEvents() {
     const head = [['start', 'num'], ['length', 'num'], ['frame', 'num'], ['frames', 'num'], ['output'], ['what']];
     const rest = wanted.length - shown;
     fill(list, table(head, rows),
-      rest > 0 ? el('button', { class: 'quiet more', type: 'button', onclick: () => { shown += 500; draw(); } }, `Show ${count(Math.min(rest, 500))} more of ${count(wanted.length)}`) : null,
+      rest > 0 ? el('button', { class: 'quiet more', type: 'button', onclick: () => { shown += 250; draw(); } }, `Show ${count(Math.min(rest, 250))} more of ${count(wanted.length)}`) : null,
       DATA.spans_omitted ? el('p', { class: 'soft small more' }, `${plural(DATA.spans_omitted, 'later event')} left out of this page.`) : null);
   };
   draw();
@@ -124,23 +124,40 @@ function drawNodes() {
     profile.length ? el('p', { class: 'soft small more' }, `Where the run's time went: ${profile.map(([name, s]) => `${name} ${short(s)} s`).join(', ')}.`) : null);
 }
 
+// `30000/1001` as a number with the fraction beside it.
+function rate(text) {
+  const [above, below = '1'] = String(text).split('/');
+  return below === '1' ? above : `${short(above / below, 5)} (${text})`;
+}
+
 function drawRun() {
   const body = byId('run-body');
   const record = DATA.record;
   const facts = (name, rows, more) => el('div', { class: 'card' }, el('h3', {}, name),
     el('table', {}, el('tbody', {}, rows.filter(([, value]) => value !== null && value !== undefined && value !== '').map(([key, value]) => el('tr', {}, el('td', {}, key), el('td', {}, value))))), more);
-  const cards = [facts('Results', [['file', DATA.results], ['lines', count(lineCount())], ...Object.entries(DATA.tags).map(([k, v]) => [`tag ${k}`, String(v)])])];
+  const rowsOf = (rows) => el('table', {}, el('tbody', {}, rows.map(([k, v]) => el('tr', {}, el('td', {}, k), el('td', {}, v)))));
+  const folded = (name, rows) => (rows.length ? el('details', {}, el('summary', {}, name), rowsOf(rows)) : null);
+  const packages = Object.entries(record?.packages ?? {});
+  const cards = [facts('Results', [['file', DATA.results], ['lines', count(lineCount())], ...Object.entries(DATA.tags).map(([k, v]) => [`tag ${k}`, String(v)])],
+    packages.length ? [el('h3', {}, 'Packages'), rowsOf(packages)] : null)];
   if (record) {
     const { request, input } = record;
     const video = input.video ?? {};
+    const decoder = record.decoder ?? input.decoder;
     const flat = (object) => Object.entries(object ?? {}).filter(([, v]) => v !== null && v !== '').map(([k, v]) => [k, typeof v === 'object' ? JSON.stringify(v) : String(v)]);
     const params = Object.entries(request.params ?? {}).flatMap(([node, values]) => flat(values).map(([k, v]) => [`${node}.${k}`, v]));
     cards.push(
-      facts('Input', [['file', input.path], ['size', bytes(input.size)], ['sha256', input.sha256], ['decoder', input.decoder && flat(input.decoder).map(([, v]) => v).join(': ')], ...flat(video)]),
+      facts('Input', [
+        ['file', input.path], ['size', bytes(input.size)], ['picture', video.width ? `${video.width} × ${video.height}` : null],
+        ['codec', [video.codec, video.profile, video.pixel_format].filter(Boolean).join(', ')],
+        ['frame rate', video.frame_rate ? `${rate(video.frame_rate)}${video.variable_frame_rate ? ', variable' : ''}` : null],
+        ['frames', video.frame_count === undefined ? null : count(video.frame_count)],
+        ['duration', video.duration_s === undefined ? null : clock(video.duration_s)],
+        ['decoder', decoder ? `${decoder.name}: ${decoder.reason}` : null], ['notes', (video.notes ?? []).join(' ')], ['sha256', (input.sha256 ?? '').replace('sha256:', '')],
+      ], folded('more facts', flat(video))),
       facts('Pipeline', [['id', request.pipeline?.id], ['file', request.pipeline?.path], ['digest', request.pipeline?.digest], ['sampling', flat(request.sampling).map(([k, v]) => `${k} ${v}`).join(', ') || 'every frame'],
         ['status', record.status], ['exit code', String(record.exit_code)]],
-      params.length ? el('details', {}, el('summary', {}, `${plural(params.length, 'parameter')}`), el('table', {}, el('tbody', {}, params.map(([k, v]) => el('tr', {}, el('td', {}, k), el('td', {}, v)))))) : null),
-      facts('Packages', flat(record.packages)),
+      folded(plural(params.length, 'parameter'), params)),
     );
     const problems = record.problems ?? [];
     if (problems.length) cards.push(el('div', { class: 'card' }, el('h3', {}, 'Problems of the file'), problems.map((p) => el('p', { class: 'small' }, p))));

@@ -40,7 +40,7 @@ function drawTimelines() {
   const redraw = throttled(drawRows);
   new ResizeObserver(redraw).observe(panel);
   on('view', redraw);
-  on('thresholds', throttled(() => { for (const row of rows) row.refilter?.(); drawRows(); }));
+  on('thresholds', throttled(refilter));
   on('line', throttled(() => { placeLines(); sayAll(); }));
   on('theme', throttled(() => { for (const row of rows) row.restyle?.(); drawRows(); }));
   drawRows();
@@ -66,6 +66,16 @@ function drawRows() {
   byId('zoom-out').hidden = state.view[0] <= from && state.view[1] >= to;
 }
 
+// Only what depends on the confidence is drawn anew.
+function refilter() {
+  for (const row of rows) {
+    if (!row.refilter) continue;
+    row.refilter();
+    row.draw(plotWidth());
+  }
+  sayAll();
+}
+
 function sayAll() {
   const line = state.hover >= 0 ? state.hover : state.line;
   for (const row of rows) row.say?.(line);
@@ -87,7 +97,7 @@ function placeLines() {
 
 function addRow(kind, name, ...label) {
   const plot = el('div', { class: 'plot' });
-  const labels = el('div', { class: 'label' }, el('div', { class: 'name' }, name), ...label);
+  const labels = el('div', { class: 'label' }, el('div', { class: 'name', title: name }, breakable(name)), ...label);
   panel.append(el('div', { class: `row ${kind}` }, labels, plot));
   return { plot, label: labels };
 }
@@ -164,7 +174,7 @@ function addNumber(entry) {
   }
   const now = el('div', { class: 'now' });
   const row = addRow('', path, now, el('div', { class: 'range' }, n ? `${short(low)} … ${short(high)}, mean ${short(sum / n)}` : 'no values'));
-  const plot = chart(row.plot, NUMBER_HEIGHT, () => [values], [0], false);
+  const plot = chart(row.plot, NUMBER_HEIGHT, () => [values], [0], values.every((value) => Number.isNaN(value) || (Number.isInteger(value) && value >= 0)));
   rows.push({ draw: plot.draw, restyle: plot.restyle, say: (line) => { now.textContent = number(values[line]); } });
 }
 
@@ -268,7 +278,7 @@ function chart(holder, height, getSeries, ranks, isCount) {
     scales: { x: { time: false, range: () => state.view }, y: { range: padded } },
     axes: [
       { show: false },
-      { size: LEFT, gap: 6, space: isCount ? 24 : 22, font: '11px system-ui, sans-serif', stroke: () => palette['ink-3'], ticks: { show: false },
+      { size: LEFT, gap: 6, space: 22, font: '11px system-ui, sans-serif', stroke: () => palette['ink-3'], ticks: { show: false },
         grid: { stroke: () => palette.line, width: 1 }, incrs: isCount ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000] : undefined,
         values: (_, splits) => splits.map((v) => (Math.abs(v) >= 1e5 || (v !== 0 && Math.abs(v) < 1e-3) ? v.toExponential(0) : String(+v.toPrecision(4))).replace('-', '−')) },
     ],

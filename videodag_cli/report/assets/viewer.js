@@ -170,10 +170,10 @@ function describeFrame() {
   }
   const numbers = DATA.numbers.filter((n) => !Number.isNaN(n.values[line]));
   if (numbers.length) group('numbers', '');
-  for (const { path, values } of numbers) value(path, number(values[line]));
+  for (const { path, values } of numbers) value(breakable(path), number(values[line]));
   const flags = DATA.flags.filter((f) => f.values[line] < 2);
   if (flags.length) group('flags', '');
-  for (const { path, values } of flags) value(path, values[line] ? 'true' : 'false');
+  for (const { path, values } of flags) value(breakable(path), values[line] ? 'true' : 'false');
   fill(byId('frame-values'), el('table', { class: 'values' }, el('tbody', {}, found)));
 }
 
