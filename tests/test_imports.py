@@ -1,0 +1,98 @@
+"""What is loaded when: starting up stays cheap, and modules import only from those above them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "videodag_cli"
+CLIP = ROOT / "sample_videos" / "synthetic.mp4"
+HEAVY = {"cv2", "av", "numpy", "onnxruntime", "scipy", "scenedetect", "zxingcpp", "pydantic"}
+
+LAYERS = [
+    "errors", "data", "tool", "lines", "plugins", "pipeline", "plan", "board", "engine", "video", "signals", "record", "output",
+    "results", "summary", "sinks", "expressions", "guard", "run", "golden", "suite", "convert", "report", "pytest_plugin", "cli",
+]  # fmt: skip
+
+
+def loaded(*arguments: str, environment: dict[str, str] | None = None) -> set[str]:
+    """Top-level packages that a command loads, as `-X importtime` tells."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "videodag_cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(environment or {})},
+        cwd=ROOT,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert len(lines) > 20
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["pipelines", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    assert not loaded(*arguments) & (HEAVY - {"pydantic"})
+
+
+def test_completion_loads_nothing_heavy() -> None:
+    environment = {"_VIDEODAG_COMPLETE": "complete_bash", "COMP_WORDS": "videodag r", "COMP_CWORD": "1"}
+    assert not loaded(environment=environment) & (HEAVY - {"pydantic"})
+
+
+def test_listing_pipelines_loads_no_tool() -> None:
+    assert not loaded("pipelines", "list") & (HEAVY - {"pydantic"})
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "unused"),
+    [
+        ("quality", {"onnxruntime", "scipy", "scenedetect", "zxingcpp"}),
+        ("codes", {"onnxruntime", "scipy", "scenedetect"}),
+        ("scenes", {"onnxruntime", "zxingcpp"}),
+        ("vehicles", {"scipy", "scenedetect", "zxingcpp"}),
+    ],
+)
+def test_a_run_loads_only_what_its_pipeline_needs(pipeline: str, unused: set[str]) -> None:
+    found = loaded("run", "-p", pipeline, "--max-frames", "2", "-q", "-o", os.devnull, str(CLIP))
+    assert "av" in found
+    assert not found & unused
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, videodag_cli; print(sorted({m.partition('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(ast.literal_eval(done.stdout)) & HEAVY
+
+
+def test_public_names_are_what_can_be_had() -> None:
+    import videodag_cli
+
+    for name in videodag_cli.__all__:
+        assert getattr(videodag_cli, name) is not None
+    with pytest.raises(AttributeError):
+        _ = videodag_cli.nothing
+
+
+def _imports(path: Path) -> set[str]:
+    """Modules of this package that a file imports when it is loaded (not inside functions, not for typing)."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("videodag_cli."):
+            found.add((node.module or "").split(".")[1])
+    return found
+
+
+def test_modules_import_only_from_those_above_them() -> None:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[0] not in LAYERS:
+            continue
+        below = set(LAYERS[LAYERS.index(parts[0]) + 1 :])
+        assert not _imports(path) & below, f"{path.relative_to(ROOT)} imports from below itself"
