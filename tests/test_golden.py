@@ -195,6 +195,23 @@ def test_frame_that_fails_and_frame_that_is_fine_again() -> None:
     ]
 
 
+def test_motion_is_compared_as_a_vector_in_pixels() -> None:
+    def flow(dx: float, dy: float, magnitude: float) -> list[Line]:
+        motion = {"dx": dx, "dy": dy, "magnitude": magnitude, "speed": magnitude * 5}
+        return [{"frame_index": 0, "time_s": 0.0, "result": {"flow": motion}}]
+
+    assert compared(flow(0.1, -0.1, 0.2), flow(0.0, 0.0, 0.04)).is_equal
+    assert compared(flow(1.4, 5.2, 12.4), flow(1.8, 5.0, 13.4)).is_equal
+    assert compared(flow(0.0, 0.0, 0.1), flow(0.0, 0.0, 0.0)).is_equal
+    assert told_of(compared(flow(2.0, 0.0, 2.0), flow(0.0, 0.0, 2.0))) == [
+        "frame 0 t=0.00s flow: dx 0 -> 2 (allowed 0.25)"
+    ]
+    assert [d.split(": ")[1] for d in told_of(compared(flow(3.0, 0.0, 4.0), flow(3.0, 0.0, 3.0)))] == [
+        "magnitude 3 -> 4 (allowed 0.3)",
+        "speed 15 -> 20 (allowed 1.5)",
+    ]
+
+
 def test_new_output_is_noted_and_new_field_is_a_difference() -> None:
     after = walkers(3)
     for line in after:

@@ -45,6 +45,12 @@ class Tolerance(BaseModel):
         default=0.02,
         description="A row may come or go when its confidence is this close to a threshold in the run record's params.",
     )
+    motion_px: NotNegative = Field(
+        default=0.25, description="Motion of the picture (dx, dy, magnitude): largest difference in pixels."
+    )
+    motion_rel: NotNegative = Field(
+        default=0.1, description="The same as a share of the magnitude; the larger of the two counts."
+    )
     text_edits: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Text: most insertions, deletions and replacements of characters."
     )

@@ -21,6 +21,8 @@ from videodag_cli.golden.tolerance import Tolerance, Tolerances
 
 Found = tuple[str, str, str]
 """Output, kind of difference, and what it is in words."""
+MOTION = frozenset({"dx", "dy", "magnitude"})
+"""An object with these is a motion vector; a `speed` in it goes with the magnitude."""
 POINTS = frozenset({"xyxy", "keypoints", "corners"})
 MAX_EDITS_SHOWN = 50
 
@@ -116,6 +118,7 @@ class _Output:
             yield from self.scalars(path, before, after)
 
     def objects(self, path: str, before: Row, after: Row) -> Iterator[Found]:
+        motion_px = self._motion_px(before)
         for name, value in before.items():
             if name in self.tolerance.ignore:
                 continue
@@ -124,11 +127,27 @@ class _Output:
                 yield self.found("lost field", here, "is missing")
             elif name == "tracker_id":
                 yield from self.identity(path, value, after[name])
+            elif motion_px is not None and name in MOTION:
+                yield from self.close(here, value, after[name], motion_px)
+            elif motion_px is not None and name == "speed" and _is_number(value):
+                if before["magnitude"]:
+                    yield from self.close(here, value, after[name], motion_px * abs(value / before["magnitude"]))
             else:
                 yield from self.values(here, value, after[name])
         for name in after:
             if name not in before:
                 yield self.found("new field", f"{path}.{name}", f"is new ({_shown(after[name])})")
+
+    def close(self, path: str, before: Any, after: Any, allowed: float) -> Iterator[Found]:
+        """A difference where two numbers are further apart than allowed."""
+        if not _is_close(before, after, allowed, 0.0):
+            yield self.found("number", path, f"{_shown(before)} -> {_shown(after)} (allowed {allowed:.4g})")
+
+    def _motion_px(self, value: Row) -> float | None:
+        """How far a motion may differ, None for what is no motion vector."""
+        if not value.keys() >= MOTION or not all(_is_number(value[name]) for name in MOTION):
+            return None
+        return max(self.tolerance.motion_px, self.tolerance.motion_rel * abs(float(value["magnitude"])))
 
     def lists(self, path: str, before: list[Any], after: list[Any]) -> Iterator[Found]:
         if all(isinstance(row, dict) for row in (*before, *after)):
