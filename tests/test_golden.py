@@ -330,6 +330,26 @@ def test_files_are_compared_with_the_thresholds_of_their_record(tmp_path: Path) 
     assert comparison.notes == ["1 row at a confidence threshold came or went, which is tolerated"]
 
 
+def test_threshold_that_a_detector_chose_is_taken_from_its_lowest_confidence(tmp_path: Path) -> None:
+    before = walkers(6)
+    for line in before:
+        line["result"]["track"] = line["result"]["track"][:1]
+        row(line)["confidence"] = 0.62
+    row(before[2])["confidence"] = 0.4507
+    after = copy.deepcopy(before)
+    after[2]["result"]["track"] = []
+    record = {"schema": "videodag.run/1", "request": {"params": {"detect": {"confidence": None}}}}
+    for name, lines in (("a", before), ("b", after)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "a.jsonl.run.json").write_text(json.dumps(record))
+    assert compare_files(tmp_path / "a.jsonl", tmp_path / "b.jsonl").is_equal
+    after[4]["result"]["track"] = []
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps(line) + "\n" for line in after))
+    assert told_of(compare_files(tmp_path / "a.jsonl", tmp_path / "b.jsonl")) == [
+        "frame 20 t=0.80s track: person lost (best IoU 0.00)"
+    ]
+
+
 def test_changes_between_records_are_told_in_one_line() -> None:
     def record(version: int, runtime: str, confidence: float, digest: str) -> dict[str, Any]:
         return {

@@ -44,13 +44,21 @@ def told(found: Iterable[Change]) -> str:
 
 def thresholds(record: Record | None) -> tuple[float, ...]:
     """Where a run's detectors cut off: the params called `confidence`."""
-    values: set[float] = set()
-    for params in _mapping(_mapping((record or {}).get("request")).get("params")).values():
-        for name, value in _mapping(params).items():
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if is_number and 0 < value < 1 and name == "confidence":
-                values.add(float(value))
-    return tuple(sorted(values))
+    return tuple(sorted({float(value) for value in _confidences(record) if _is_number(value)}))
+
+
+def has_own_threshold(record: Record | None) -> bool:
+    """Whether a detector chose its threshold itself, so that the record does not tell it."""
+    return any(value is None for value in _confidences(record))
+
+
+def _confidences(record: Record | None) -> list[Any]:
+    params = _mapping(_mapping((record or {}).get("request")).get("params"))
+    return [_mapping(values)["confidence"] for values in params.values() if "confidence" in _mapping(values)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _facts(record: Record) -> Iterable[tuple[str, str]]:

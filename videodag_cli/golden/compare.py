@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from videodag_cli.errors import RequestError, printable
+from videodag_cli.golden.changes import has_own_threshold
 from videodag_cli.golden.changes import thresholds as thresholds_of
 from videodag_cli.golden.tolerance import Tolerances
 from videodag_cli.golden.values import FrameComparer
-from videodag_cli.results import read_lines, read_record
+from videodag_cli.results import is_boxes, read_lines, read_record
 
 Line = Mapping[str, Any]
 SCREENFUL = 20
@@ -81,13 +82,31 @@ class Comparison:
 
 
 def compare_files(expected: str | Path, actual: str | Path, *, tolerances: Tolerances | None = None) -> Comparison:
-    """Two results files; thresholds come from the run record of the expected one. Raises InputError for a file that is not one."""
+    """Two results files. Raises InputError for a file that is not one.
+
+    Confidence thresholds come from the run record of the expected one; where a detector chose its own, the lowest confidence of
+    that output stands in for it.
+    """
+    record = read_record(expected)
     return compare_lines(
         read_lines(expected),
         read_lines(actual),
         tolerances=tolerances,
-        thresholds=thresholds_of(read_record(expected)),
+        thresholds=thresholds_of(record),
+        own_thresholds=_lowest_confidences(expected) if has_own_threshold(record) else {},
     )
+
+
+def _lowest_confidences(results: str | Path) -> dict[str, float]:
+    """Output -> lowest confidence of its rows with boxes."""
+    lowest: dict[str, float] = {}
+    for line in read_lines(results):
+        for output, rows in (line["result"] or {}).items():
+            for row in rows if is_boxes(rows) else ():
+                confidence = row.get("confidence")
+                if isinstance(confidence, float):
+                    lowest[output] = min(confidence, lowest.get(output, confidence))
+    return lowest
 
 
 def compare_lines(
@@ -96,13 +115,15 @@ def compare_lines(
     *,
     tolerances: Tolerances | None = None,
     thresholds: Sequence[float] = (),
+    own_thresholds: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Compare two results. `thresholds` are the confidences at which a detection may come or go.
+    """Compare two results.
 
+    thresholds: the confidences at which a detection may come or go; own_thresholds: the same, output -> confidence.
     Raises RequestError where a result's frames are not in ascending order.
     """
     comparison = Comparison()
-    comparer = FrameComparer(tolerances or Tolerances(), thresholds)
+    comparer = FrameComparer(tolerances or Tolerances(), thresholds, own_thresholds)
     for before, after in _aligned(_ordered(expected, "expected"), _ordered(actual, "actual")):
         if before is None or after is None:
             _one_sided(comparison, before, after)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from videodag_cli.errors import printable
@@ -59,9 +59,15 @@ class Identities:
 class FrameComparer:
     """Compares frame after frame of one video; keeps the identities met so far."""
 
-    def __init__(self, tolerances: Tolerances, thresholds: Sequence[float] = ()) -> None:
+    def __init__(
+        self,
+        tolerances: Tolerances,
+        thresholds: Sequence[float] = (),
+        own_thresholds: Mapping[str, float] | None = None,
+    ) -> None:
         self._tolerances = tolerances
         self._thresholds = thresholds
+        self._own_thresholds = own_thresholds or {}
         self._identities: dict[str, Identities] = {}
         self.borderline = 0
         """Rows that came or went at a threshold and are not counted as differences."""
@@ -83,12 +89,13 @@ class FrameComparer:
             if output not in expected:
                 self.new_outputs[output] = None
 
-    def is_borderline(self, row: Row, tolerance: Tolerance) -> bool:
+    def is_borderline(self, output: str, row: Row) -> bool:
         """Whether a row without a pair may be there or not."""
         confidence = row.get("confidence")
         if confidence is None or not _is_number(confidence):
             return False
-        if not any(abs(confidence - threshold) <= tolerance.borderline for threshold in self._thresholds):
+        limits = [*self._thresholds, *([self._own_thresholds[output]] if output in self._own_thresholds else [])]
+        if not any(abs(confidence - limit) <= self._tolerances[output].borderline for limit in limits):
             return False
         self.borderline += 1
         return True
@@ -185,11 +192,11 @@ class _Output:
             words = f"{_name(old)} is now {_name(new)} (IoU {iou[lost[a], extra[b]]:.2f})"
             yield self.found("class", path, words)
         for a, i in enumerate(lost):
-            if a not in {a for a, _ in renamed} and not self.comparer.is_borderline(before[i], self.tolerance):
+            if a not in {a for a, _ in renamed} and not self.comparer.is_borderline(self.output, before[i]):
                 best = float(iou[i].max(initial=0.0))
                 yield self.found("lost", path, f"{_name(before[i])} lost (best IoU {best:.2f})")
         for b, j in enumerate(extra):
-            if b not in {b for _, b in renamed} and not self.comparer.is_borderline(after[j], self.tolerance):
+            if b not in {b for _, b in renamed} and not self.comparer.is_borderline(self.output, after[j]):
                 best = float(iou[:, j].max(initial=0.0))
                 confidence = after[j].get("confidence")
                 shown = f"confidence {confidence}, " if confidence is not None else ""
