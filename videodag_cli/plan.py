@@ -105,7 +105,10 @@ def make_plan(
     if planner.problems:
         count = len(planner.problems)
         head = f"{printable(loaded.path)}: {count} problem{'s' * (count != 1)}"
-        raise PipelineError(listing(head, planner.problems))
+        only_params = count == len(planner.param_problems)
+        raise PipelineError(
+            listing(head, planner.problems), word="param.invalid" if only_params else "pipeline.invalid"
+        )
     assert plan is not None
     return plan
 
@@ -118,6 +121,8 @@ class _Planner:
         self.overrides = overrides
         self.folder = folder
         self.problems: list[str] = []
+        self.param_problems: list[str] = []
+        """Those of the problems that are about parameters."""
         self.warnings: list[str] = []
         self.files: dict[str, str] = {}
         self.nodes: dict[str, Node] = {}
@@ -273,7 +278,7 @@ class _Planner:
         try:
             params = spec.check_params(given)
         except ParamError as error:
-            self.problems.append(f"node {_q(node.id)} ({node.plugin_id}.{node.tool_id}): {error.message}")
+            self._param_problem(f"node {_q(node.id)} ({node.plugin_id}.{node.tool_id}): {error.message}")
             return {}
         for name in spec.file_params():
             value = params[name]
@@ -283,10 +288,14 @@ class _Planner:
                         digest = hashlib.file_digest(file, "sha256").hexdigest()
                     self.files[f"{node.id}.{name}"] = f"sha256:{digest}"
                 except OSError as error:
-                    self.problems.append(
+                    self._param_problem(
                         f"node {_q(node.id)}: param {name!r}: {printable(value)} cannot be read: {error.strerror}"
                     )
         return params
+
+    def _param_problem(self, text: str) -> None:
+        self.problems.append(text)
+        self.param_problems.append(text)
 
     def _located(self, spec: ToolSpec, params: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Parameters with relative file names put below `folder`."""

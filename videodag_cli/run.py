@@ -9,6 +9,7 @@ for result in iter_video("clip.mp4", "people", sampling=Sampling(stride=5)):
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from videodag_cli.expressions import Assertion
 
 MAX_RANGES = 100
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 CHECKPOINT_EVERY_S = 5.0
 
 
@@ -243,11 +245,15 @@ class RunStart:
 class _Job:
     """What is asked for, checked as far as can be without the video."""
 
-    path: Path
+    given: str
     plan: Plan
     sampling: Sampling
     options: RunOptions
     request: Request
+
+    @property
+    def path(self) -> Path:
+        return Path(self.given)
 
     @classmethod
     def make(
@@ -280,9 +286,11 @@ class _Job:
             decoder=options.decoder,
             strict=options.strict,
         )
-        return cls(Path(video), plan, sampling, options, request)
+        return cls(os.fspath(video), plan, sampling, options, request)
 
     def identity(self) -> Identity:
+        if _URL.match(self.given):
+            raise InputError(f"{printable(self.given)}: is a URL; videos are read from files", word="input.not_file")
         try:
             return Identity.of(self.path)
         except FileNotFoundError as error:

@@ -219,6 +219,8 @@ class _Remarks:
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
+        self.opening: list[str] = []
+        """Said once the video has turned out to be usable, so that a refusal is a single line."""
 
     def shown(self, name: str) -> str:
         from videodag_cli.errors import printable
@@ -232,6 +234,8 @@ class _Remarks:
             streams.say(text)
 
     def started(self, start: RunStart) -> None:
+        for line in self.opening:
+            self.say(line)
         if start.continued_at:
             self.say(f"continuing behind the {start.continued_at} lines of an earlier run")
 
@@ -388,11 +392,13 @@ def _plan(
     found = find(name, search_places(folders or ()))
     loaded = load(found.path)
     plan = make_plan(loaded, registry, overrides=overrides(loaded.pipeline, registry, params, assignments))
-    remarks.say(f"pipeline {printable(loaded.pipeline.id)}: {printable(found.path)} ({loaded.digest[:15]})")
+    remarks.opening.append(f"pipeline {printable(loaded.pipeline.id)}: {printable(found.path)} ({loaded.digest[:15]})")
     for hidden in found.hides:
-        remarks.say(f"  hides {printable(hidden)}; builtin:{printable(loaded.pipeline.id)} means the built-in one")
+        remarks.opening.append(
+            f"  hides {printable(hidden)}; builtin:{printable(loaded.pipeline.id)} means the built-in one"
+        )
     for warning in plan.warnings:
-        remarks.say(f"  {warning}")
+        remarks.opening.append(f"  {warning}")
     return plan
 
 
