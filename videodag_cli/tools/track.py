@@ -22,32 +22,43 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Objects:
     """Follows objects from frame to frame and gives each a `tracker_id`, counted from 1 in each video.
 
-    Only detections that belong to a confirmed track come out, in the order of the ids, with all their columns. Times are the
-    video's, so that sampling with a stride and a variable frame rate do not change what counts as fast or as long ago.
-
-    Detections below `high_confidence` only continue a track seen in the frame before, those below `low_confidence` do nothing. A
-    detection of at least `new_confidence` begins a track; it is confirmed at once from `instant_confidence` on, else after
-    `min_hits` frames in a row. A lost track waits for `max_age_s`. `match_iou`, `low_iou` and `recover_iou` are the overlaps needed
-    with the expected box by confident and by weak detections, and with the last seen box after a loss. `appearance` also compares
-    colours. `boxes`: as detected, or smoothed by the motion model, which suits boxes that flicker. Classes are tracked apart unless
-    `class_agnostic`. Detections without a confidence count as certain.
+    Only detections that belong to a confirmed track come out, in the order of the ids, with all their columns; those without a
+    confidence count as certain. Times are the video's, so that sampling with a stride and a variable frame rate do not change what
+    counts as fast or as long ago.
     """
 
     def __init__(
         self,
         *,
-        high_confidence: Share = 0.5,
-        low_confidence: Share = 0.2,
-        new_confidence: Share = 0.55,
-        instant_confidence: Annotated[float, Field(ge=0)] = 0.7,
-        min_hits: Annotated[int, Field(ge=1)] = 3,
-        max_age_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0,
-        match_iou: Share = 0.2,
-        low_iou: Share = 0.4,
-        recover_iou: Share = 0.3,
-        appearance: bool = True,
-        boxes: Literal["detected", "smoothed"] = "detected",
-        class_agnostic: bool = False,
+        high_confidence: Annotated[
+            Share, Field(description="from here on a detection is taken at its word; weaker ones only continue tracks")
+        ] = 0.5,
+        low_confidence: Annotated[
+            Share, Field(description="weaker detections are ignored; let the detector pass what lies between")
+        ] = 0.2,
+        new_confidence: Annotated[Share, Field(description="what a detection needs to begin a track")] = 0.55,
+        instant_confidence: Annotated[
+            float, Field(ge=0, description="what a detection needs for its track to be shown at once; above 1: never")
+        ] = 0.7,
+        min_hits: Annotated[int, Field(ge=1, description="frames in a row after which any track is shown")] = 3,
+        max_age_s: Annotated[
+            float, Field(ge=0, allow_inf_nan=False, description="how long a lost track is waited for")
+        ] = 2.0,
+        match_iou: Annotated[
+            Share, Field(description="overlap with the expected box that a confident detection needs")
+        ] = 0.2,
+        low_iou: Annotated[Share, Field(description="overlap with the expected box that a weak detection needs")] = 0.4,
+        recover_iou: Annotated[
+            Share, Field(description="overlap with the last seen box that finds a lost track again")
+        ] = 0.3,
+        appearance: Annotated[bool, Field(description="compare colours too, not only places")] = True,
+        boxes: Annotated[
+            Literal["detected", "smoothed"],
+            Field(description="as the detector says, or filtered over time, which suits boxes that flicker"),
+        ] = "detected",
+        class_agnostic: Annotated[
+            bool, Field(description="let a track change its class, for detectors that waver between two")
+        ] = False,
     ) -> None:
         if not low_confidence <= high_confidence <= new_confidence:
             raise ParamError(
