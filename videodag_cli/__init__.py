@@ -18,10 +18,15 @@ _HOMES = {
     "Detections": "data",
     "Faces": "data",
     "Frame": "data",
+    "FrameResult": "lines",
+    "RunOptions": "run",
+    "Sampling": "video.sampling",
     "TextLines": "data",
     "Tracks": "data",
     "VideoInfo": "data",
     "VideodagError": "errors",
+    "iter_video": "run",
+    "run_video": "run",
 }
 
 __all__ = [
@@ -30,17 +35,25 @@ __all__ = [
     "Detections",
     "Faces",
     "Frame",
+    "FrameResult",
+    "RunOptions",
+    "Sampling",
     "TextLines",
     "Tracks",
     "VideoInfo",
     "VideodagError",
     "__version__",
+    "iter_video",
+    "run_video",
     "tool",
 ]
 
 if TYPE_CHECKING:
     from videodag_cli.data import Affine, Codes, Detections, Faces, Frame, TextLines, Tracks, VideoInfo
     from videodag_cli.errors import VideodagError
+    from videodag_cli.lines import FrameResult
+    from videodag_cli.run import RunOptions, iter_video, run_video
+    from videodag_cli.video.sampling import Sampling
 
 
 def __getattr__(name: str) -> Any:
