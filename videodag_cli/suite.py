@@ -99,7 +99,7 @@ class SuiteTable(_Model):
     tolerance: dict[str, dict[str, Any]] = Field(
         default={}, description="For all cases; a case's own table comes on top."
     )
-    case: Annotated[tuple[CaseTable, ...], Field(min_length=1)]
+    case: tuple[CaseTable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,11 @@ class Case:
 
 
 def load_suite(path: Path) -> list[Case]:
-    """The cases of a suite, checked. Raises RequestError (`suite.invalid`)."""
-    return _cases(path, _parse(path, _read(path)))
+    """The cases of a suite, one at least, checked. Raises RequestError (`suite.invalid`)."""
+    cases = _cases(path, _parse(path, _read(path)))
+    if not cases:
+        raise _bad(path, "has no [[case]]")
+    return cases
 
 
 def find_suites(folder: Path) -> list[Path]:
