@@ -131,7 +131,7 @@ _DEFAULTS: dict[str, dict[str, str]] = {
     "libx264": {"preset": "fast", "threads": "1"},
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=1:frame-threads=1"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
-    "libsvtav1": {"preset": "13", "crf": "18"},
+    "libsvtav1": {"preset": "8", "crf": "12"},
 }
 
 

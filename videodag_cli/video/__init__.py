@@ -23,6 +23,7 @@ _HOMES = {
     "Sampling": "sampling",
     "VideoFacts": "facts",
     "choose_decoder": "choice",
+    "decode_everything": "full",
     "open_reader": "reader",
     "parse_every": "sampling",
     "parse_position": "sampling",
@@ -40,6 +41,7 @@ __all__ = [
     "Sampling",
     "VideoFacts",
     "choose_decoder",
+    "decode_everything",
     "open_reader",
     "parse_every",
     "parse_position",
@@ -50,6 +52,7 @@ __all__ = [
 if TYPE_CHECKING:
     from videodag_cli.video.choice import DecoderChoice, choose_decoder
     from videodag_cli.video.facts import VideoFacts
+    from videodag_cli.video.full import decode_everything
     from videodag_cli.video.index import PacketIndex
     from videodag_cli.video.limits import Limits
     from videodag_cli.video.probing import Probe, probe

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from videodag_cli.video.probing import Probe
 
 
+STRICT = {"err_detect": "explode"}
+"""Fail on what is not in order, rather than hand out a picture with leftovers of an earlier one."""
+
+
 class DecodeError(Exception):
     """The decoder refused a packet."""
 
@@ -46,6 +50,8 @@ class Decoding:
         demux.only(self._container, self._stream)
         self._context: Any = self._stream.codec_context
         self._context.options = {"max_pixels": str(probe.limits.max_pixels)}
+        if probe.codec == "mjpeg" and probe.strict_mjpeg:
+            self._context.options = {**self._context.options, **STRICT}
         self._context.thread_count = threads
         self._context.thread_type = "AUTO"
         self._context.copy_opaque = not self._by_time

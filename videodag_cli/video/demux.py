@@ -145,9 +145,9 @@ def build_index(
         pts.append(0 if time is None else time)
         flags.append(flag)
         presented.append(time is not None and not packet.is_discard)
-        if len(pts) > limits.max_index_frames:
+        if len(pts) > limits.max_frames:
             raise InputError(
-                f"{shown}: more than {limits.max_index_frames} frames; raise --max-index-frames", word="input.limit"
+                f"{shown}: more than {limits.max_frames} frames; raise --max-index-frames", word="input.limit"
             )
     if not padded and (suspicious or len(pts) < len(stream.index_entries)):
         padded = _ends_early(stream, file_bytes=file_bytes, shown=shown)

@@ -28,6 +28,7 @@ class FullFacts(BaseModel):
         description="First and last index of the undecodable frames; at most 100 ranges"
     )
     first_undecodable_time_s: float | None = None
+    after_damage: int = Field(description="Decoded frames that follow a damaged one and may show its traces")
     problems: list[str] = Field(default_factory=list, description="Where decoder and index contradict each other")
 
 

@@ -11,7 +11,7 @@ class Limits:
 
     max_pixels: int = 8192 * 8192
     """Pixels of one picture (`--max-pixels`)."""
-    max_index_frames: int = 10_000_000
+    max_frames: int = 10_000_000
     """Frames in the container's index (`--max-index-frames`)."""
     max_frame_rate: int = 10_000
     """Average frames per second (`--max-frame-rate`)."""

@@ -130,5 +130,6 @@ class OpencvReader(Reader):
         for problem in self._rest.problems:
             self._problem(problem)
         self.decoded_count += self._rest.decoded_count
+        self.after_damage_count += self._rest.after_damage_count
         self.decode_s += self._rest.decode_s
         self.convert_s += self._rest.convert_s

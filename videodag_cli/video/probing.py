@@ -56,6 +56,8 @@ class Probe:
     """The headers prove that no picture is interlaced."""
     description_count: int
     """Sample descriptions of the track."""
+    strict_mjpeg: bool
+    """The first picture is Motion JPEG without a fault, so that a fault in a later one is damage."""
     first_video: bool
     """No other video stream, nor a picture, comes before this one."""
     index: PacketIndex
@@ -103,6 +105,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         if len(index) == 0:
             raise InputError(f"{shown}: its video stream holds no frames", word="input.no_frames")
         _check_rate(index, limits, shown)
+        strict_mjpeg = codec == "mjpeg" and _first_picture_is_faultless(absolute, stream_index, limits)
         facts = _facts(container, chosen, movie, track, index, orientation, codec, stored, size, header_count)
     width, height = stored[::-1] if orientation.swaps_sides else stored
     found = Probe(
@@ -114,6 +117,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         stored_size=stored,
         orientation=orientation,
         progressive=progressive,
+        strict_mjpeg=strict_mjpeg,
         description_count=len(track.codecs) if track else 1,
         first_video=all(
             s.index == stream_index for s in facts.streams[: stream_index + 1] if s.kind in ("video", "picture")
@@ -183,9 +187,9 @@ def _check_tracks(movie: Movie, limits: Limits, shown: str) -> None:
         where = f"{shown}: video track {track.number}"
         if track.timescale == 0:
             raise InputError(f"{where} has a time scale of 0: its frames have no times", word="input.unsupported")
-        if track.claimed > limits.max_index_frames:
+        if track.claimed > limits.max_frames:
             raise InputError(
-                f"{where} claims {track.claimed} frames, the limit is {limits.max_index_frames}; raise --max-index-frames",
+                f"{where} claims {track.claimed} frames, the limit is {limits.max_frames}; raise --max-index-frames",
                 word="input.limit",
             )
         for width, height in track.sizes:
@@ -207,6 +211,22 @@ def _check_rate(index: PacketIndex, limits: Limits, shown: str) -> None:
             f"{shown}: {float(rate):.0f} frames per second, the limit is {limits.max_frame_rate}; raise --max-frame-rate",
             word="input.limit",
         )
+
+
+def _first_picture_is_faultless(path: str, stream_index: int, limits: Limits) -> bool:
+    import av.error
+
+    from videodag_cli.video import demux
+    from videodag_cli.video.decoding import STRICT
+
+    try:
+        with demux.open_container(path, max_pixels=limits.max_pixels) as container:
+            stream = demux.video_stream(container, stream_index)
+            stream.codec_context.options = {"max_pixels": str(limits.max_pixels), **STRICT}
+            packet = next(demux.packets(container, stream), None)
+            return packet is not None and len(stream.codec_context.decode(packet)) == 1
+    except av.error.FFmpegError:
+        return False
 
 
 def _kind(stream: Stream) -> str:

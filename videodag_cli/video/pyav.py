@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
 from time import perf_counter
@@ -66,6 +67,8 @@ class PyavReader(Reader):
         self._careful = False
         self._stays_careful = False
         self._last_bad = -1
+        self._bad_positions: list[int] = []
+        self._founded_from = self._first_foundation()
 
     def close(self) -> None:
         if self._decoding is not None:
@@ -109,6 +112,9 @@ class PyavReader(Reader):
                     yield from self._drain()
                     self._careful = False
                     raise _Restart
+                if self._careful:
+                    # Pictures after damage show what came before: always the same if decoding starts a group early.
+                    entry = self._entry(rank, run_up=1)
                 if position < decoding.begin or entry - decoding.at >= MIN_SKIPPED_PACKETS:
                     yield from self._drain()
                     if not decoding.seek(entry):
@@ -120,25 +126,30 @@ class PyavReader(Reader):
             self._fed += 1
             yield from self._release()
 
-    def _entry(self, rank: int) -> int:
-        """Position of the last packet from which decoding gives this frame."""
+    def _entry(self, rank: int, *, run_up: int = 0) -> int:
+        """Position of the last packet from which decoding gives this frame, or of one that many entries before it."""
         if self._may_seek:
             position = int(self._index.position[rank])
             nearest = int(np.searchsorted(self._entries, position, side="right")) - 1
             while nearest >= 0:
-                entry = int(self._entries[nearest])
                 # What follows an entry in the file and comes before it in time may refer to what is before the entry.
-                if self._index.pts[entry] <= self._index.pts[position]:
-                    return entry
+                if self._index.pts[self._entries[nearest]] <= self._index.pts[position]:
+                    return int(self._entries[nearest - run_up]) if nearest >= run_up else 0
                 nearest -= 1
         return 0
+
+    def _first_foundation(self) -> int:
+        """Where the first picture that stands alone is; other decoders than MPEG-4's give nothing before it."""
+        return int(self._entries[0]) if self.probe.codec == "mpeg4" and len(self._entries) else 0
 
     def _feed(self, decoding: Decoding) -> None:
         position = decoding.at
         rank = int(self._index.rank[position])
         started = perf_counter()
         try:
-            came = decoding.feed(wanted=rank >= 0 and bool(self._wanted[rank]), may_drop=self._may_drop)
+            came = decoding.feed(
+                wanted=rank >= 0 and bool(self._wanted[rank]), may_drop=self._may_drop and not self._careful
+            )
         except DecodeError:
             self._bad(position)
             came = []
@@ -175,7 +186,7 @@ class PyavReader(Reader):
             rank = int(self._index.rank[position])
             self._came_out.append(position)
             self._top_rank = max(self._top_rank, rank)
-            if picture.is_corrupt:
+            if picture.is_corrupt or position < self._founded_from:
                 self._bad(position)
             elif self._wanted[rank] and rank not in self._ready:
                 head = rank == self.targets[self._settled] if self._settled < len(self.targets) else False
@@ -187,6 +198,9 @@ class PyavReader(Reader):
     def _bad(self, position: int) -> None:
         """The packet cannot be decoded right."""
         self._alarm(position)
+        if position == self._founded_from and self.probe.codec == "mpeg4":
+            later = self._entries[self._entries > position]
+            self._founded_from = int(later[0]) if len(later) else self._index.packet_count
         rank = int(self._index.rank[position])
         if rank >= 0 and self._wanted[rank]:
             self._ready[rank] = None
@@ -194,6 +208,7 @@ class PyavReader(Reader):
     def _alarm(self, position: int) -> None:
         """There is damage: see that the decoder has one thread."""
         self._last_bad = max(self._last_bad, position)
+        insort(self._bad_positions, position)
         if not self._careful:
             self._careful = True
             self._stays_careful = self._settled == self._begun_at and self._settled > 0
@@ -219,6 +234,7 @@ class PyavReader(Reader):
                 if frame is None:
                     self._undecodable.append(rank)
                 else:
+                    self.after_damage_count += self._follows_damage(position)
                     yield frame
             elif rank in self._dropped:
                 raise _Restart
@@ -228,6 +244,14 @@ class PyavReader(Reader):
                 self._undecodable.append(rank)
             else:
                 return
+
+    def _follows_damage(self, position: int) -> bool:
+        """Whether decoding did not start anew between a damaged packet and this one."""
+        before = bisect_left(self._bad_positions, position)
+        if before == 0:
+            return False
+        nearest = int(np.searchsorted(self._entries, position, side="right")) - 1
+        return self._bad_positions[before - 1] >= (int(self._entries[nearest]) if nearest >= 0 else 0)
 
     def _frame(self, rank: int, picture: VideoFrame) -> Frame | None:
         if (picture.width, picture.height) != self.probe.stored_size:

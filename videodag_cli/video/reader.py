@@ -36,6 +36,8 @@ class Reader(ABC):
         """Where decoder and index contradict each other; at most 20."""
         self.decoded_count = 0
         """Pictures that came out of the decoder, wanted or not."""
+        self.after_damage_count = 0
+        """Frames handed out that come after a damaged one and before decoding could start anew: they may show its traces."""
         self.decode_s = 0.0
         """Seconds spent reading and decoding, in this thread."""
         self.convert_s = 0.0
