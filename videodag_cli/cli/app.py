@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from videodag_cli import __version__
-from videodag_cli.cli import pipelines, run, tools
+from videodag_cli.cli import check, convert, diff, pipelines, probe, ranges, report, run, schema, summary, tools
 from videodag_cli.errors import OutputError, RequestError, VideodagError, printable
 
 app = typer.Typer(
@@ -23,24 +23,16 @@ app = typer.Typer(
 )
 RUNNING, RESULTS, LOOKING = "Run", "Work with results", "Look things up"
 app.command("run", rich_help_panel=RUNNING)(run.run)
+app.command("check", rich_help_panel=RUNNING)(check.check)
+app.command("summary", rich_help_panel=RESULTS)(summary.summary)
+app.command("report", rich_help_panel=RESULTS)(report.report)
+app.command("ranges", rich_help_panel=RESULTS)(ranges.ranges)
+app.command("convert", rich_help_panel=RESULTS)(convert.convert)
+app.command("diff", rich_help_panel=RESULTS)(diff.diff)
+app.command("schema", rich_help_panel=RESULTS)(schema.schema)
+app.command("probe", rich_help_panel=LOOKING)(probe.probe)
 app.add_typer(pipelines.app, name="pipelines", rich_help_panel=LOOKING)
 app.add_typer(tools.app, name="tools", rich_help_panel=LOOKING)
-for _name, _panel in {
-    "check": RUNNING,
-    "summary": RESULTS,
-    "report": RESULTS,
-    "ranges": RESULTS,
-    "convert": RESULTS,
-    "diff": RESULTS,
-    "probe": LOOKING,
-    "schema": LOOKING,
-}.items():
-    import importlib
-
-    try:
-        app.command(_name, rich_help_panel=_panel)(getattr(importlib.import_module(f"videodag_cli.cli.{_name}"), _name))
-    except ImportError:
-        pass
 
 
 def _show_version(wanted: bool) -> None:
