@@ -85,6 +85,16 @@ class Marker:
 Item = Envelope | Marker
 
 
+@dataclass(slots=True)
+class _Delayed:
+    """An item behind a tool that looks ahead, waiting for its value or for those before it."""
+
+    item: Item
+    answered: bool
+    out: Affine | None = None
+    """To source coordinates, kept because the frame is not."""
+
+
 class Timings:
     """Durations per node in constant memory: a histogram with 5 % wide bins."""
 
@@ -340,7 +350,7 @@ class _Node:
         self._spare: list[Any] = []
         self._made: list[Any] = []
         self._lock = threading.Lock()
-        self._delayed: deque[tuple[Envelope | Marker, bool]] = deque()
+        self._delayed: deque[_Delayed] = deque()
         self._unanswered = 0
         self.instance: Any = None
         self.lookahead = 0
@@ -425,7 +435,7 @@ class _Node:
             started = time.perf_counter_ns()
             try:
                 returned = self._call(self._arguments(envelope), envelope.index)
-                self._accept(envelope, returned)
+                self._accept(envelope, returned, self._out(envelope))
             except BaseException as error:
                 self._fail(envelope, error)
             envelope.spent_ns[self.position] = max(1, time.perf_counter_ns() - started)
@@ -486,7 +496,12 @@ class _Node:
                 arguments.append(value)
         return arguments
 
-    def _accept(self, envelope: Envelope, returned: Any) -> None:
+    def _out(self, envelope: Envelope) -> Affine | None:
+        """From the coordinates of the frame the tool gets to the source frame's; None where they are the same."""
+        frame = self._frame(envelope)
+        return frame.to_source if frame is not None and not frame.to_source.is_identity else None
+
+    def _accept(self, envelope: Envelope, returned: Any, out: Affine | None) -> None:
         """Check what a call returned, put it into source coordinates and, for an output node, into its JSON form."""
         values = returned if len(self._outputs) > 1 else (returned,)
         if not isinstance(values, tuple) or len(values) != len(self._outputs):
@@ -495,8 +510,6 @@ class _Node:
         for value, kind, wanted in zip(values, self._outputs, self._runtime_types, strict=True):
             if not _is_a(value, wanted):
                 raise TypeError(f"returned {type(value).__name__}, not {type_name(kind)}")
-        frame = self._frame(envelope)
-        out = frame.to_source if frame is not None and not frame.to_source.is_identity else None
         if out is not None:
             values = tuple(_mapped(value, out) for value in values)
         if self.step.is_output:
@@ -547,7 +560,7 @@ class _Node:
         accepted = time.perf_counter_ns()
         for envelope, result in zip(envelopes, returned, strict=True):
             try:
-                self._accept(envelope, result)
+                self._accept(envelope, result, self._out(envelope))
             except BaseException as error:
                 self._fail(envelope, error)
             envelope.spent_ns[self.position] = max(1, (accepted - started) // len(envelopes))
@@ -577,9 +590,9 @@ class _Node:
             self._finish()
         elif isinstance(item, Marker):
             item.states[self.step.id] = None
-            self._delayed.append((item, True))
+            self._delayed.append(_Delayed(item, answered=True))
         elif not self._runs(item):
-            self._delayed.append((item, True))
+            self._delayed.append(_Delayed(item, answered=True))
         else:
             self._seed_random(item)
             started = time.perf_counter_ns()
@@ -587,16 +600,17 @@ class _Node:
                 returned = self._call(self._arguments(item), item.index)
             except BaseException as error:
                 self._fail(item, error)
-                self._delayed.append((item, True))
+                self._delayed.append(_Delayed(item, answered=True))
             else:
-                self._delayed.append((item, False))
+                self._delayed.append(_Delayed(item, answered=False, out=self._out(item)))
                 self._unanswered += 1
                 if self._unanswered > self.lookahead:
                     self._answer(returned)
             item.spent_ns[self.position] = max(1, time.perf_counter_ns() - started)
+            self._drop(item)  # what waits for its answer does not keep its frame
         ready: list[Item] = []
-        while self._delayed and (self._delayed[0][1] or item is None):
-            waiting = self._delayed.popleft()[0]
+        while self._delayed and (self._delayed[0].answered or item is None):
+            waiting = self._delayed.popleft().item
             if isinstance(waiting, Envelope):
                 self._drop(waiting)
             ready.append(waiting)
@@ -604,13 +618,13 @@ class _Node:
 
     def _answer(self, returned: Any) -> None:
         """Give a value to the oldest frame that waits for one."""
-        for place, (item, answered) in enumerate(self._delayed):
-            if not answered and isinstance(item, Envelope):
+        for delayed in self._delayed:
+            if not delayed.answered and isinstance(delayed.item, Envelope):
                 try:
-                    self._accept(item, returned)
+                    self._accept(delayed.item, returned, delayed.out)
                 except BaseException as error:
-                    self._fail(item, error)
-                self._delayed[place] = (item, True)
+                    self._fail(delayed.item, error)
+                delayed.answered = True
                 self._unanswered -= 1
                 return
 
@@ -624,9 +638,9 @@ class _Node:
             for value in rest:
                 self._answer(value)
         except BaseException as error:
-            for item, answered in self._delayed:
-                if not answered and isinstance(item, Envelope):
-                    self._fail(item, error)
+            for delayed in self._delayed:
+                if not delayed.answered and isinstance(delayed.item, Envelope):
+                    self._fail(delayed.item, error)
 
 
 def _is_a(value: Any, wanted: type) -> bool:
