@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from tests.graphs import node, plan
 from videodag_cli import Frame, VideoInfo
-from videodag_cli.engine import Engine, Timings, clean, ordered_map
+from videodag_cli.engine import Engine, ordered_map
 from videodag_cli.errors import PluginError
 from videodag_cli.lines import FrameResult
+from videodag_cli.node import clean
 from videodag_cli.plan import Plan
+from videodag_cli.timings import Timings
 
 VIDEO = VideoInfo(64, 48)
 

@@ -23,7 +23,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from videodag_cli.engine import Engine, Timings
+from videodag_cli.engine import Engine
 from videodag_cli.errors import InputError, RequestError, StoppedError, printable
 from videodag_cli.guard import ChildContext, child_context
 from videodag_cli.lines import RESERVED_TAGS, FrameResult
@@ -51,6 +51,7 @@ from videodag_cli.record import (
     package_versions,
 )
 from videodag_cli.sinks import FORMATS, make_sink
+from videodag_cli.timings import Timings
 from videodag_cli.video import Limits, Probe, Reader, Sampling, choose_decoder, open_reader, probe, select
 
 if TYPE_CHECKING:

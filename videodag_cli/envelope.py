@@ -1,0 +1,35 @@
+"""What travels through the stages of an engine: a frame with everything that belongs to it, or a marker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from videodag_cli.data import Frame
+from videodag_cli.lines import NodeFailure
+
+
+@dataclass(slots=True)
+class Envelope:
+    """One frame on its way through the stages."""
+
+    frame: Frame | None
+    index: int
+    time_s: float
+    values: list[tuple[Any, ...] | None]
+    """By step: its outputs in the source frame's coordinates, until their last reader is done."""
+    written: dict[str, Any] = field(default_factory=dict)
+    failed: set[int] = field(default_factory=set)
+    failure: NodeFailure | None = None
+    spent_ns: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Marker:
+    """Travels behind a frame and collects each node's state as it passes; None where a node cannot say."""
+
+    index: int
+    states: dict[str, Any] = field(default_factory=dict)
+
+
+Item = Envelope | Marker
