@@ -85,6 +85,8 @@ def check_case(case: Case, folder: Path, *, workers: int | None = None, update: 
         status = CRASHED if error.exit_code == 1 else FAILED
         outcome = _outcome(case, status, problem=f"the run failed: {error.message}", word=error.word)
     except Exception as error:
+        if os.environ.get("VIDEODAG_DEBUG") == "1":
+            raise
         shown = printable(f"{type(error).__name__}: {error}", limit=300)
         outcome = _outcome(case, CRASHED, problem=f"unexpected: {shown}", word="internal")
     return replace(outcome, seconds=round(time.perf_counter() - started, 3))

@@ -235,10 +235,9 @@ class _OverFrames(_Observed):
             where = self.whole if self._is_always else self.satisfied
             share = "all" if satisfied == total else str(satisfied)
             return AssertionOutcome(False, tuple(where.kept), f"it is so on {share} of {total} frames: {where}")
-        if not satisfied:
-            return AssertionOutcome(False, tuple(self.whole.kept), f"not so on any of {total} frames{self.failures}")
-        missing = f"not so on {total - satisfied} of {total} frames: {self.unsatisfied}{self.failures}"
-        return AssertionOutcome(False, tuple(self.unsatisfied.kept), missing)
+        share = str(total - satisfied) if satisfied else "any"
+        message = f"not so on {share} of {total} frames: {self.unsatisfied}{self.failures}"
+        return AssertionOutcome(False, tuple(self.unsatisfied.kept), message)
 
 
 class _Lasting(_Observed):
