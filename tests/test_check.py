@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from videodag_cli.check import DIFFERS, FAILED, PASSED, CaseOutcome, check_case
+from videodag_cli.check import DIFFERS, FAILED, PASSED, UPDATED, CaseOutcome, check_case, write_golden
 from videodag_cli.errors import RequestError
 from videodag_cli.suite import chosen_suites, load_suite
 
@@ -100,18 +100,20 @@ def test_golden_made_by_one_run_passes_with_any_number_of_workers(suite: Path, t
 
 
 def test_moved_detector_threshold_fails_and_is_named_first(suite: Path, tmp_path: Path) -> None:
-    text = suite.read_text().replace(
-        'end = "2" }',
-        'end = "2" }\nset = { "detect.confidence" = 0.3, "track.high_confidence" = 0.6, "track.new_confidence" = 0.65 }',
+    case = (
+        '[[case]]\nname = "people"\nclip = "pedestrians.mp4"\npipeline = "builtin:people"\nexpected = "street/people.jsonl"\n'
+        'sampling = {{ frame_stride = 4, start = 4.4, end = 5.4 }}\nset = {{ "people.confidence" = {confidence} }}\n'
     )
-    suite.write_text(text)
-    outcome = checked(suite, "walkers", tmp_path)
+    suite.write_text(case.format(confidence=0.45))
+    assert checked(suite, "people", tmp_path, update=True).status == UPDATED
+    write_golden(next((tmp_path / "results").glob("*.jsonl")), golden_of(suite, "people"))
+    suite.write_text(case.format(confidence=0.55))
+    outcome = checked(suite, "people", tmp_path)
     assert outcome.status == DIFFERS
-    said = outcome.lines()
-    assert said[0].startswith("golden: detect.confidence 0.2, track.high_confidence 0.5")
-    assert "; now: 0.3, 0.6" in said[0]
-    assert said[1].startswith("frame ")
-    assert " track: person " in said[1]
+    changed, *differences = outcome.lines()
+    assert changed == "golden: people.confidence 0.45; now: 0.55"
+    assert differences[0].startswith("frame 44 t=4.40s people: person lost (best IoU ")
+    assert differences[-1].startswith("in all: people: ")
 
 
 def test_relabelled_ids_pass_and_exchanged_ids_fail(suite: Path, tmp_path: Path) -> None:
@@ -219,8 +221,8 @@ def test_failed_run_bad_suite_and_missing_suite_have_their_exit_codes(suite: Pat
     assert run.stderr.startswith("videodag: error[run.incomplete]: 1 of 2 cases did not pass: damaged; the run failed")
     cases = json.loads(run.stdout)["cases"]
     assert [(case["name"], case["status"]) for case in cases] == [
-        ("walkers", "passed"),
-        ("synthetic-quality", "failed"),
+        ("synthetic-quality", "passed"),
+        ("damaged", "failed"),
     ]
     assert cases[1]["problem"]["word"] == "input.not_mp4"
 
@@ -283,7 +285,7 @@ def test_assertion_that_does_not_hold_fails_and_is_not_added(suite: Path) -> Non
     run = videodag("check", "--add", SUITE, "synthetic.mp4", *options, cwd=suite.parent)
     assert run.returncode == 5
     assert "error[check.assertion]" in run.stderr
-    assert "'brightness > 300' does not hold: not so on 3 of 3 frames: 0.00-4.80 s (frames 0-80)" in run.stdout
+    assert "'brightness > 300' does not hold: not so on any of 3 frames: 0.00-4.80 s (frames 0-80)" in run.stdout
     assert suite.read_bytes() == before
     assert not golden_of(suite, "synthetic-quality-2").exists()
 
