@@ -40,7 +40,7 @@ def run(pipeline: str, clip: str, *options: str) -> Path:
 
 def crossings() -> Path:
     """Tracks and line crossings of the pedestrians."""
-    return run("line_counting", "pedestrians.mp4", "--frame-stride", "4")
+    return run("line_counting", "pedestrians.mp4", "--frame-stride", "4", "--set", "detect.tiles=1x1")
 
 
 def cuts() -> Path:

@@ -49,4 +49,10 @@ def report(
     for remark in done.remarks:
         console.print(Text(f"note: {remark}"))
     if output != "-":
-        console.print(Text(f"{done.lines} lines, {done.pictures} pictures -> {printable(output)}"))
+        console.print(
+            Text(f"{_counted(done.lines, 'line')}, {_counted(done.pictures, 'picture')} -> {printable(output)}")
+        )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

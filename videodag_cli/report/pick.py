@@ -99,6 +99,6 @@ def _long_tracks(found: Collected) -> Iterator[tuple[int, str]]:
 
 def _spread(count: int) -> Iterator[int]:
     """Evenly spread lines, coarse to fine."""
-    for parts in (2, 4, 8, 16):
+    for parts in (2, 4, 8, 16) if count else ():
         for part in range(1, parts):
-            yield (count - 1) * part // parts if count else 0
+            yield (count - 1) * part // parts
