@@ -328,6 +328,9 @@ def test_files_are_compared_with_the_thresholds_of_their_record(tmp_path: Path) 
     comparison = compare_files(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     assert comparison.is_equal
     assert comparison.notes == ["1 row at a confidence threshold came or went, which is tolerated"]
+    record["request"] = {"params": {"detect": {"confidence": 0.55, "iou": 0.5}}}
+    (tmp_path / "b.jsonl.run.json").write_text(json.dumps(record))
+    assert not compare_files(tmp_path / "a.jsonl", tmp_path / "b.jsonl").is_equal
 
 
 def test_threshold_that_a_detector_chose_is_taken_from_its_lowest_confidence(tmp_path: Path) -> None:

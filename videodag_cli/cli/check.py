@@ -21,7 +21,7 @@ def check(
     suites: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[SUITE]...",
+            metavar="SUITE",
             help="*.videodag.toml files or folders; none: all below the working directory. With --add: SUITE CLIP.",
             show_default=False,
         ),

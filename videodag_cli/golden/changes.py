@@ -52,6 +52,11 @@ def has_own_threshold(record: Record | None) -> bool:
     return any(value is None for value in _confidences(record))
 
 
+def same_thresholds(before: Record | None, after: Record | None) -> bool:
+    """Whether two runs were asked to cut off at the same confidences, as far as their records tell."""
+    return after is None or _confidences(before) == _confidences(after)
+
+
 def _confidences(record: Record | None) -> list[Any]:
     params = _mapping(_mapping((record or {}).get("request")).get("params"))
     return [_mapping(values)["confidence"] for values in params.values() if "confidence" in _mapping(values)]
