@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,8 @@ class Plan:
     steps: tuple[Step, ...]
     files: dict[str, str]
     """Files named by parameters, as `node.param` -> `sha256:...`."""
+    registry: Registry = field(repr=False, compare=False)
+    """Where the tools came from."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -154,7 +156,7 @@ class _Planner:
             )
             for node_id in order
         )
-        return Plan(self.loaded, steps, self.files, tuple(self.warnings))
+        return Plan(self.loaded, steps, self.files, self.registry, tuple(self.warnings))
 
     # --- the graph ---
 

@@ -196,12 +196,11 @@ def describe_run(
     plan: Plan,
     *,
     sampling: Sampling,
-    registry: Registry,
     options: RunOptions,
     output: str | os.PathLike[str] | None,
 ) -> dict[str, Any]:
     """Everything `run_video` would decide, as plain data; nothing is decoded or written."""
-    job = _Job.make(video, plan, sampling, None, registry, options)
+    job = _Job.make(video, plan, sampling, None, None, options)
     destination = _destination(output, job)
     action = "fresh"
     if isinstance(destination, OutputFile):
@@ -266,10 +265,10 @@ class _Job:
         registry: Registry | None,
         options: RunOptions | None,
     ) -> _Job:
-        registry = registry or Registry()
         options = options or RunOptions()
         sampling = sampling or Sampling()
         plan = pipeline if isinstance(pipeline, Plan) else plan_for(pipeline, set_params=set_params, registry=registry)
+        registry = plan.registry
         for step in plan.steps:
             registry.require(step.node.plugin_id, step.spec)
         digests = {

@@ -165,7 +165,8 @@ def _explain(error: Any, spec: ToolSpec) -> str:
         known = sorted(spec.signature.params)
         return unknown_name("param", place, known)
     message = error["msg"].removeprefix("Value error, ")
-    shown = printable(repr(error["input"]), limit=60)
+    given = error["input"]
+    shown = printable(repr(str(given) if isinstance(given, Path) else given), limit=60)
     return f"param {place!r}: {message[:1].lower()}{message[1:]}, got {shown}"
 
 

@@ -190,7 +190,7 @@ def run(
     plan = _plan(pipeline, registry, pipelines_dir, params, set_ or [], remarks)
     assertions = _assertions(assert_ or [], plan)
     if dry_run:
-        _dry_run(video, plan, sampling, registry, options, output, streams.require_stdout(claimed))
+        _dry_run(video, plan, sampling, options, output, streams.require_stdout(claimed))
         return
     destination = streams.require_stdout(claimed) if output == "-" else output
     from videodag_cli.cli.progress import progress as show_progress
@@ -204,7 +204,6 @@ def run(
             sampling=sampling,
             output=destination,
             record=record,
-            registry=registry,
             options=options,
             assertions=assertions,
             on_progress=sink,
@@ -416,14 +415,10 @@ def _assertions(texts: list[str], plan: Any) -> list[Any]:
     return found
 
 
-def _dry_run(
-    video: str, plan: Any, sampling: Sampling, registry: Registry, options: RunOptions, output: str, stdout: Any
-) -> None:
+def _dry_run(video: str, plan: Any, sampling: Sampling, options: RunOptions, output: str, stdout: Any) -> None:
     import orjson
 
     from videodag_cli.run import describe_run
 
-    described = describe_run(
-        video, plan, sampling=sampling, registry=registry, options=options, output=None if output == "-" else output
-    )
+    described = describe_run(video, plan, sampling=sampling, options=options, output=None if output == "-" else output)
     stdout.write(orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))

@@ -130,8 +130,9 @@ def _type_text(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     """A JSON Schema as a short type: `number | null`, `"mog2" | "knn"`, `list of zone`."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
-    if "anyOf" in schema:
-        return " | ".join(dict.fromkeys(_type_text(option, definitions) for option in schema["anyOf"]))
+    options = schema.get("anyOf") or schema.get("oneOf")
+    if options:
+        return " | ".join(dict.fromkeys(_type_text(option, definitions) for option in options))
     if "enum" in schema:
         return " | ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in schema["enum"])
     if "const" in schema:
