@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from videodag_cli.errors import ParamError, printable
-from videodag_cli.tool import unknown_name
 
 MAX_LABELS = 100_000
 _MAX_TEXT = 4_000_000
+_LISTED = 30
 _METADATA_KEYS = ("names", "labels", "classes", "class_names")
 BACKGROUND = frozenset({"???", "background", "__background__", "_background_", "bg"})
 
@@ -103,13 +104,17 @@ def class_filter(wanted: Sequence[str], labels: Sequence[str]) -> frozenset[int]
     for name in wanted:
         numbers = by_name.get(name.strip().casefold())
         if numbers is None:
-            raise ParamError(unknown_name("class", name, _shortened(labels)))
+            raise ParamError(_unknown(name, [label for label in labels if label.casefold() not in BACKGROUND]))
         chosen.update(numbers)
     return frozenset(chosen)
 
 
-def _shortened(labels: Sequence[str]) -> list[str]:
-    return [label for label in labels if label.casefold() not in BACKGROUND]
+def _unknown(name: str, labels: Sequence[str]) -> str:
+    """A sentence with the nearest label, and all of them where they are few."""
+    close = difflib.get_close_matches(name.casefold(), [label.casefold() for label in labels], n=1)
+    hint = f"; did you mean {next(la for la in labels if la.casefold() == close[0])!r}?" if close else ";"
+    listed = ", ".join(labels[:_LISTED]) + (f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else "")
+    return f"unknown class {printable(name, limit=80)!r}{hint} the model knows {listed}"
 
 
 def _as_list(value: Any) -> list[str] | None:

@@ -110,7 +110,7 @@ def _session(path: Path) -> Any:
             word="param.file",
         )
     content, digest = read_model(path)
-    return open_session(content, digest, name=path.name)
+    return open_session(content, digest, name=path.name, one_shape=False)
 
 
 def _without_duplicates(lines: list[Line]) -> list[Line]:

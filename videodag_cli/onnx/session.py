@@ -54,20 +54,25 @@ def read_model(path: Path) -> tuple[bytes, str]:
     return content, hashlib.sha256(content).hexdigest()
 
 
-def open_session(content: bytes, digest: str, *, name: str, provider: str = CPU, threads: int = 1) -> Any:
-    """A shared `onnxruntime.InferenceSession`. `name` is what messages call the model."""
+def open_session(
+    content: bytes, digest: str, *, name: str, provider: str = CPU, threads: int = 1, one_shape: bool = True
+) -> Any:
+    """A shared `onnxruntime.InferenceSession`. `name` is what messages call the model.
+
+    one_shape: pictures are always of one size; else no plan of memory is kept for each size that comes along.
+    """
     with _lock:
         key = (digest, provider, threads)
         session = _sessions.pop(key, None)
         if session is None:
-            session = _create(content, name, provider, threads)
+            session = _create(content, name, provider, threads, one_shape=one_shape)
             while len(_sessions) >= _KEPT:
                 _sessions.pop(next(iter(_sessions)))
         _sessions[key] = session
         return session
 
 
-def _create(content: bytes, name: str, provider: str, threads: int) -> Any:
+def _create(content: bytes, name: str, provider: str, threads: int, *, one_shape: bool) -> Any:
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
@@ -80,6 +85,7 @@ def _create(content: bytes, name: str, provider: str, threads: int) -> Any:
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_mem_pattern = one_shape
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = [provider] if provider == CPU else [provider, CPU]

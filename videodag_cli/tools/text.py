@@ -47,7 +47,7 @@ class Read:
                 le=2000,
                 description="pictures are enlarged, up to 3 times, until their shorter side has so many pixels; less is faster",
             ),
-        ] = 736,
+        ] = 480,
         margin: Annotated[
             float,
             Field(ge=0, le=2, description="share of its sides by which a detection's box is grown before reading"),

@@ -76,9 +76,10 @@ def recognise(probe: Probe) -> Layout | None:
         activation = "sigmoid"
     corners = probe.outputs[boxes]
     ordered = (corners[..., 2] >= corners[..., 0]) & (corners[..., 3] >= corners[..., 1])
-    centered = "pred_box" in boxes.lower() or boxes.lower() == "dets" or float(ordered.mean()) < 0.99
+    queries = "pred_box" in boxes.lower() or boxes.lower() == "dets"
+    centered = queries or float(ordered.mean()) < 0.99
     normalised = activation == "softmax" or columns == DETR_COLUMNS - 1
-    dense = probe.outputs[boxes].shape[1] in {count for _, count in probe.grids()}
+    dense = not queries and probe.outputs[boxes].shape[1] in {count for _, count in probe.grids()}
     return BoxesAndScores(
         name="yolo-nas" if dense else "detr" if activation == "softmax" else "rt-detr",
         form=InputFormat(fit="corner" if dense else "stretch", values="imagenet" if normalised else "unit"),

@@ -96,7 +96,7 @@ def _table(probe: Probe) -> Layout | None:
 
 def _arrays(probe: Probe) -> Layout | None:
     outputs = probe.outputs
-    boxes = [n for n, v in outputs.items() if v.ndim in (2, 3) and v.shape[-1] in (4, 5)]
+    boxes = [n for n in probe.of_rank(3) or probe.of_rank(2) if outputs[n].shape[-1] in (4, 5)]
     if len(boxes) != 1 or not 2 <= len(outputs) <= 5:
         return None
     box = boxes[0]
