@@ -30,6 +30,8 @@ FIRST_BOXES = {
     b"sidx",
     b"udta",
 }
+KNOWN_BOXES = FIRST_BOXES | {b"mfra", b"meta", b"emsg", b"prft"}
+PICTURE_BRANDS = {"heic", "heix", "heim", "heis", "mif1", "msf1", "avif", "avis"}
 MAX_MOOV_BYTES = 512 * 1024 * 1024
 IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 _SIGNATURES = (
@@ -121,7 +123,7 @@ def read_movie(file: BinaryIO, shown: str) -> Movie:
         if kind is None:
             movie.cut = f"garbage at byte {at}"
             break
-        if end > size:
+        if end > size and kind in KNOWN_BOXES:
             movie.cut = f"the file ends inside its {_text(kind)!r} box: {end - size} bytes are missing"
         stop = min(end, size)
         if kind == b"ftyp" and not movie.brand:
@@ -139,7 +141,12 @@ def read_movie(file: BinaryIO, shown: str) -> Movie:
             if kind == b"moov" and not found_index:
                 found_index = True
                 movie.index_at_end = seen_data
-                _read_moov(content, movie, shown, defaults)
+                try:
+                    _read_moov(content, movie, shown, defaults)
+                except InputError:
+                    if end > size:
+                        raise _cut_off(shown, movie) from None
+                    raise
             elif kind == b"moof":
                 movie.fragments += 1
                 _read_moof(content, movie, defaults)
@@ -147,11 +154,9 @@ def read_movie(file: BinaryIO, shown: str) -> Movie:
             break
         at = end
     if not found_index:
-        detail = f"; {movie.cut}" if movie.cut else ""
-        raise InputError(
-            f"{shown}: no index (moov box): a picture, or a recording that was cut off or never finished{detail}",
-            word="input.no_video",
-        )
+        if movie.brand in PICTURE_BRANDS:
+            raise InputError(f"{shown}: this is a picture, not a video", word="input.no_video")
+        raise _cut_off(shown, movie)
     for track in movie.tracks:
         if track.unlisted > size and not track.grouped:
             raise InputError(
@@ -159,6 +164,14 @@ def read_movie(file: BinaryIO, shown: str) -> Movie:
                 word="input.limit",
             )
     return movie
+
+
+def _cut_off(shown: str, movie: Movie) -> InputError:
+    why = f"; {movie.cut}" if movie.cut else ""
+    return InputError(
+        f"{shown}: without a whole index (moov box) no frame can be found: cut off, or never finished{why}",
+        word="input.no_frames",
+    )
 
 
 def _require_signature(file: BinaryIO, size: int, shown: str) -> None:

@@ -44,7 +44,7 @@ class Decoding:
         # Where two packets have the same time, the packet itself carries its position through the decoder.
         self._by_time = len(np.unique(probe.index.pts)) == probe.index.packet_count
         self._container = demux.open_container(
-            probe.path, max_pixels=probe.limits.max_pixels, padded=probe.index.padded
+            probe.path, max_pixels=probe.limits.max_pixels, padded=probe.index.padded, known=True
         )
         self._stream = demux.video_stream(self._container, probe.stream_index)
         demux.only(self._container, self._stream)

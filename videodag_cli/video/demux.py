@@ -61,17 +61,21 @@ class PaddedFile:
         self._file.close()
 
 
-def open_container(path: str, *, max_pixels: int, padded: bool = False) -> InputContainer:
-    """Open an absolute path that was found to be an MP4 or MOV file; FFmpeg errors pass through."""
+def open_container(path: str, *, max_pixels: int, padded: bool = False, known: bool = False) -> InputContainer:
+    """Open an absolute path that was found to be an MP4 or MOV file; FFmpeg errors pass through.
+
+    known: it was opened before, so that nothing has to be decoded to find out what it is.
+    """
     return av.open(
         PaddedFile(path) if padded else path,
         "r",
         format="mov",
-        options={"max_pixels": str(max_pixels)},
+        options={"max_pixels": str(max_pixels), **({"skip_frame": "all"} if known else {})},
         container_options={
             "protocol_whitelist": "file",
             "format_whitelist": FORMATS,
             "enable_drefs": "0",
+            **({"probesize": "32", "analyzeduration": "1"} if known else {}),
         },
         metadata_errors="replace",
         buffer_size=_BUFFER_BYTES,

@@ -110,7 +110,9 @@ class OpencvReader(Reader):
         import av.error
 
         try:
-            with demux.open_container(self.probe.path, max_pixels=self.probe.limits.max_pixels) as container:
+            with demux.open_container(
+                self.probe.path, max_pixels=self.probe.limits.max_pixels, known=True
+            ) as container:
                 stream = container.streams.video[0]
                 demux.only(container, stream)
                 return any(

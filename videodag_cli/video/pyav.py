@@ -152,6 +152,9 @@ class PyavReader(Reader):
             )
         except DecodeError:
             self._bad(position)
+            if position == self._founded_from and self.probe.codec == "mpeg4":
+                later = self._entries[self._entries > position]
+                self._founded_from = int(later[0]) if len(later) else self._index.packet_count
             came = []
         finally:
             self.decode_s += perf_counter() - started
@@ -198,9 +201,6 @@ class PyavReader(Reader):
     def _bad(self, position: int) -> None:
         """The packet cannot be decoded right."""
         self._alarm(position)
-        if position == self._founded_from and self.probe.codec == "mpeg4":
-            later = self._entries[self._entries > position]
-            self._founded_from = int(later[0]) if len(later) else self._index.packet_count
         rank = int(self._index.rank[position])
         if rank >= 0 and self._wanted[rank]:
             self._ready[rank] = None
