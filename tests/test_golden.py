@@ -393,6 +393,12 @@ def test_banded_edit_distance_equals_the_full_table(a: str, b: str, limit: int) 
     assert edit_distance(a, b, limit=limit) == min(_levenshtein(a, b), limit + 1)
 
 
+def test_edit_distance_of_long_texts_takes_a_band_not_a_table() -> None:
+    text = "ab" * 20_000
+    assert edit_distance(text, "x" + text[:-1], limit=5) == 2
+    assert edit_distance(text, text[::-1], limit=1) == 2
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.permutations(range(1, 5)), st.integers(0, 2**16), st.integers(1, 39))
 def test_any_relabelling_passes_and_any_exchange_fails(order: list[int], seed: int, frame: int) -> None:

@@ -100,18 +100,25 @@ def check_cases(cases: Sequence[Case], folder: Path, *, jobs: int = 1, update: b
         return
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
+    from multiprocessing import active_children, get_context
 
     from videodag_cli.run import default_workers
 
     workers = max(1, default_workers() // jobs)
     with ProcessPoolExecutor(min(jobs, len(cases)), mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(check_case, case, folder, workers=workers, update=update) for case in cases]
-        for case, future in zip(cases, futures, strict=True):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield _outcome(case, FAILED, problem="the process that ran the case died", word="stopped.crash")
+        try:
+            for case, future in zip(cases, futures, strict=True):
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    yield _outcome(case, FAILED, problem="the process that ran the case died", word="stopped.crash")
+        except BaseException:
+            # Interrupted: leaving the pool would wait for cases that nobody wants any more.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():
+                child.terminate()
+            raise
 
 
 def exit_code(outcomes: Sequence[CaseOutcome]) -> int:

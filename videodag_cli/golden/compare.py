@@ -158,8 +158,11 @@ def _one_frame(comparison: Comparison, comparer: FrameComparer, before: Line, af
         add("", "time", f"its time was {before['time_s']:.6f} s, now it is {time_s:.6f} s")
     old, new = before["result"], after["result"]
     if old is not None and new is not None:
-        for found in comparer.compare(old, new):
-            add(*found)
+        try:
+            for found in comparer.compare(old, new):
+                add(*found)
+        except RecursionError as deep:
+            raise RequestError(f"frame {index}: the results are nested too deeply to be compared") from deep
     elif new is None and old is not None:
         error = after.get("error") or {}
         add(str(error.get("node", "")), "failed", f"the frame failed ({_failure(error)})")

@@ -111,13 +111,14 @@ def edit_distance(before: str, after: str, *, limit: int) -> int:
         return limit + 1
     too_many = limit + 1
     above = [j if j <= limit else too_many for j in range(len(after) + 1)]
+    row = [too_many] * (len(after) + 1)
     for i, character in enumerate(before, 1):
         first, last = max(1, i - limit), min(len(after), i + limit)
-        row = [too_many] * (len(after) + 1)
-        if i <= limit:
-            row[0] = i
+        row[first - 1] = i if i <= limit else too_many
         for j in range(first, last + 1):
             replaced = above[j - 1] + (character != after[j - 1])
             row[j] = min(replaced, above[j] + 1, row[j - 1] + 1, too_many)
-        above = row
+        if last < len(after):
+            row[last + 1] = too_many
+        above, row = row, above
     return above[-1]
