@@ -16,10 +16,10 @@ CLIP = ROOT / "sample_videos" / "synthetic.mp4"
 HEAVY = {"cv2", "av", "numpy", "onnxruntime", "scipy", "scenedetect", "zxingcpp", "pydantic"}
 
 LAYERS = [
-    "errors", "data", "boxes", "geometry", "tool", "regions", "tracking", "onnx", "lines", "plugins", "pipeline",
-    "plan", "board", "envelope", "timings", "node", "engine", "video", "signals", "record", "output", "results",
-    "summary", "sinks", "expressions", "guard", "run", "golden", "suite", "check", "convert", "report",
-    "pytest_plugin", "cli",
+    "errors", "signals", "data", "boxes", "geometry", "tool", "regions", "tracking", "onnx", "lines", "plugins",
+    "pipeline", "plan", "board", "envelope", "timings", "node", "engine", "video", "strict", "record", "files", "part",
+    "output", "results", "summary", "sinks", "expressions", "guard", "run", "golden", "suite", "check", "convert",
+    "report", "pytest_plugin", "cli",
 ]  # fmt: skip
 
 

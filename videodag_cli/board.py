@@ -48,15 +48,27 @@ class Board:
     @classmethod
     def create(cls) -> Board:
         """A new board in an unnamed file."""
-        with tempfile.TemporaryFile() as file:
-            file.truncate(_HEADER + SLOTS * _SLOT.size)
-            return cls(os.dup(file.fileno()))
+        size = _HEADER + SLOTS * _SLOT.size
+        if hasattr(os, "memfd_create"):
+            fd = os.memfd_create("videodag-board")
+        else:
+            with tempfile.TemporaryFile() as file:
+                fd = os.dup(file.fileno())
+        try:
+            os.truncate(fd, size)
+            return cls(fd)
+        except BaseException:
+            os.close(fd)
+            raise
 
     # --- the run's side ---
 
     def name_nodes(self, nodes: list[tuple[str, str]]) -> None:
         """Say which node and tool the numbers in the slots mean."""
-        text = json.dumps(nodes)[: _HEADER - 64].encode()
+        text = json.dumps(nodes).encode()
+        while len(text) > _HEADER - 64:
+            nodes = nodes[: len(nodes) // 2]
+            text = json.dumps(nodes).encode()
         self._memory[_NAMES : _NAMES + 4 + len(text)] = struct.pack("<i", len(text)) + text
 
     def enter(self, node: int, frame_index: int) -> None:
@@ -92,8 +104,9 @@ class Board:
         found = []
         for slot in range(SLOTS):
             active, node, frame_index, started_s = _SLOT.unpack_from(self._memory, _HEADER + slot * _SLOT.size)
-            if active and node < len(names):
-                found.append(Activity(names[node][0], names[node][1], frame_index, started_s))
+            if active:
+                name, tool = names[node] if node < len(names) else (f"number {node}", "unknown")
+                found.append(Activity(name, tool, frame_index, started_s))
         return sorted(found, key=lambda activity: activity.started_s)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from videodag_cli.envelope import Envelope, Item, Marker
 from videodag_cli.lines import FrameResult, NodeFailure
 from videodag_cli.node import RunningNode
 from videodag_cli.plan import Plan
+from videodag_cli.signals import StopSignal
 from videodag_cli.timings import Timings
 
 T = TypeVar("T")
@@ -131,7 +132,7 @@ class Engine:
         *,
         checkpoint_due: Callable[[], bool] | None = None,
         on_checkpoint: Callable[[int, dict[str, Any]], None] | None = None,
-    ) -> Iterator[FrameResult]:
+    ) -> Generator[FrameResult]:
         """The results of `frames`, in their order. Frames are read ahead on a thread of their own.
 
         When `checkpoint_due()` says so after a frame, the states behind exactly that frame are handed to
@@ -212,6 +213,8 @@ class _CallersThread(Executor):
         future: Future[R] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
+        except StopSignal:
+            raise
         except BaseException as error:
             future.set_exception(error)
         return future

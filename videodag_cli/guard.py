@@ -7,15 +7,17 @@ continues, that frame gets an error record. Parent and child share a `Board`; th
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +26,20 @@ import orjson
 
 from videodag_cli.board import Activity, Board
 from videodag_cli.errors import StoppedError
+from videodag_cli.files import writing
 from videodag_cli.lines import NodeFailure
 from videodag_cli.output import StraightOutput
-from videodag_cli.signals import StopSignal
+from videodag_cli.part import Progress
+from videodag_cli.record import MAX_ERRORS_KEPT, FrameError
+from videodag_cli.signals import StopSignal, leave
 
 ENVIRONMENT = "VIDEODAG_CHILD"
 POLL_S = 0.05
-STOP_WITHIN_S = 1.5
+STOP_WITHIN_S = 1.3
+"""A child that has not ended this long after a signal is killed."""
 DEFAULT_CRASHES = 20
+PR_SET_PDEATHSIG = 1
+"""`prctl` of Linux: the signal a process gets when its parent ends."""
 
 
 @dataclass(frozen=True)
@@ -59,32 +67,40 @@ class Lost:
     failure: NodeFailure
 
 
-@dataclass
+@dataclass(frozen=True)
 class ChildContext:
     """What a child knows from its parent."""
 
     board: Board | None = None
-    lost: list[Lost] = field(default_factory=list)
+    lost: tuple[Lost, ...] = ()
     serial: bool = False
     """Run one call at a time, so that a death has one culprit."""
-    last_frame: int = -1
-    """On standard output: the last frame that is written."""
-    lines: int = 0
-    failed: int = 0
+    progress: Progress = field(default_factory=Progress)
+    """What earlier children wrote to standard output."""
 
 
 _context: ChildContext | None = None
 
 
 def child_context() -> ChildContext | None:
-    """This process's context if a guard started it, else None. Ends the process when the parent is gone."""
+    """This process's context if a guard started it, else None. From then on the process ends when its parent does."""
     global _context
     if _context is None and ENVIRONMENT in os.environ:
-        told = json.loads(os.environ.pop(ENVIRONMENT))
-        lost = [Lost(item["frame_index"], NodeFailure(**item["failure"])) for item in told["lost"]]
-        board = Board(told["board"])
-        _context = ChildContext(board, lost, told["serial"], told["last_frame"], told["lines"], told["failed"])
-        threading.Thread(target=_end_with_parent, args=(told["alive"],), daemon=True).start()
+        board_fd, told_fd, alive_fd, parent = map(int, os.environ.pop(ENVIRONMENT).split(","))
+        _end_with_parent(alive_fd, parent)
+        with open(told_fd, "rb") as file:
+            file.seek(0)
+            told = orjson.loads(file.read())
+        lost = tuple(Lost(item["frame_index"], NodeFailure(**item["failure"])) for item in told["lost"])
+        progress = Progress(
+            kept_bytes=told["bytes"],
+            lines=len(told["written"]),
+            failed=told["failed"],
+            last_frame=told["written"][-1] if told["written"] else -1,
+            written=frozenset(told["written"]),
+            errors=tuple(FrameError(**error) for error in told["errors"]),
+        )
+        _context = ChildContext(Board(board_fd), lost, told["serial"], progress)
     return _context
 
 
@@ -94,9 +110,20 @@ def mark_finished() -> None:
         _context.board.finish()
 
 
-def _end_with_parent(fd: int) -> None:
-    os.read(fd, 1)  # returns when the parent's end is closed, however the parent ended
-    os._exit(128 + signal.SIGTERM)
+def _end_with_parent(alive_fd: int, parent: int) -> None:
+    """End this process when the parent is gone, however that ended: by the kernel where it can, else by a thread."""
+    with contextlib.suppress(ImportError, OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        leave(128 + signal.SIGTERM)
+
+    def wait() -> None:
+        os.read(alive_fd, 1)  # returns when the parent's end is closed
+        leave(128 + signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def supervise(arguments: Sequence[str], limits: GuardLimits, stdout: StraightOutput | None) -> int:
@@ -109,19 +136,20 @@ def supervise(arguments: Sequence[str], limits: GuardLimits, stdout: StraightOut
     lost: list[Lost] = []
     serial = False
     while True:
-        child = _Child(arguments, relay, lost, serial=serial)
+        with writing("the watched process"):
+            child = _Child(arguments, relay, lost, serial=serial)
         try:
             verdict = child.watch(limits, started)
         finally:
             child.end()
         if verdict is None and child.board_finished:
             return child.returncode
-        culprits = [verdict.culprit] if verdict and verdict.culprit else child.activities
-        if verdict and not (limits.isolate and verdict.culprit):
+        culprits = child.activities
+        if verdict and not (limits.isolate and verdict.of_a_call and culprits):
             raise StoppedError(verdict.message, word=verdict.word)
         how = verdict.message if verdict else f"the process died ({_ending(child.returncode)})"
         if not limits.isolate or not culprits:
-            raise StoppedError(how, word="stopped.crash")
+            raise StoppedError(how + _during(culprits), word="stopped.crash")
         if not serial and (len(culprits) > 1 or culprits[0].frame_index < 0):
             serial = True  # several calls, or a batch, were under way: find out which one it is
             continue
@@ -137,11 +165,24 @@ def supervise(arguments: Sequence[str], limits: GuardLimits, stdout: StraightOut
         lost.append(Lost(culprit.frame_index, NodeFailure(culprit.node, culprit.tool, kind, how)))
 
 
+def _during(activities: Sequence[Activity]) -> str:
+    """` during frame 7 in node 'blur' (toys.blur)`, for the calls that were under way."""
+    if not activities:
+        return ""
+    calls = [f"{_frame(call)} in node {call.node!r} ({call.tool})" for call in activities[:3]]
+    return " during " + ", ".join(calls)
+
+
+def _frame(call: Activity) -> str:
+    return f"frame {call.frame_index}" if call.frame_index >= 0 else "a batch"
+
+
 @dataclass(frozen=True)
 class _Verdict:
     message: str
     word: str
-    culprit: Activity | None = None
+    of_a_call: bool = False
+    """One call took too long, so it can be blamed and left out."""
 
 
 class _Relay:
@@ -149,9 +190,10 @@ class _Relay:
 
     def __init__(self, stdout: StraightOutput | None) -> None:
         self.stdout = stdout
-        self.last_frame = -1
-        self.lines = 0
+        self.bytes = 0
+        self.written: list[int] = []
         self.failed = 0
+        self.errors: list[dict[str, Any]] = []
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -159,13 +201,20 @@ class _Relay:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self.stdout.write(line + b"\n")
-            try:
-                found = orjson.loads(line.removeprefix(b","))
-                self.last_frame = int(found["frame_index"])
-                self.failed += found["result"] is None
-                self.lines += 1
-            except (ValueError, KeyError, TypeError):
-                continue  # the brackets of a list, or a summary
+            self.bytes += len(line) + 1
+            self._note(line)
+
+    def _note(self, line: bytes) -> None:
+        try:
+            found = orjson.loads(line.removeprefix(b","))
+            frame, time_s, result = found["frame_index"], found["time_s"], found["result"]
+        except (ValueError, KeyError, TypeError):
+            return  # the brackets of a list, or a summary
+        self.written.append(frame)
+        if result is None:
+            self.failed += 1
+            if len(self.errors) < MAX_ERRORS_KEPT:
+                self.errors.append({"frame_index": frame, "time_s": time_s, **found["error"]})
 
     def drop_torn(self) -> None:
         self._rest = b""
@@ -176,25 +225,35 @@ class _Child:
 
     def __init__(self, arguments: Sequence[str], relay: _Relay, lost: list[Lost], *, serial: bool) -> None:
         self._relay = relay
-        self._board = Board.create()
-        alive_read, self._alive = os.pipe()
         told = {
-            "board": self._board.fd,
-            "alive": alive_read,
             "lost": [{"frame_index": item.frame_index, "failure": asdict(item.failure)} for item in lost],
             "serial": serial,
-            "last_frame": relay.last_frame,
-            "lines": relay.lines,
+            "bytes": relay.bytes,
+            "written": relay.written,
             "failed": relay.failed,
+            "errors": relay.errors,
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "videodag_cli", *arguments],
-            env={**os.environ, ENVIRONMENT: json.dumps(told)},
-            stdout=None if relay.stdout is None else subprocess.PIPE,
-            pass_fds=(self._board.fd, alive_read),
-            start_new_session=True,
-        )
-        os.close(alive_read)
+        with tempfile.TemporaryFile() as file, ExitStack() as stack:
+            file.write(orjson.dumps(told))
+            file.flush()
+            self._board = Board.create()
+            stack.callback(self._board.close)
+            alive_read, self._alive = os.pipe()
+            stack.callback(os.close, self._alive)
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "videodag_cli", *arguments],
+                    env={
+                        **os.environ,
+                        ENVIRONMENT: f"{self._board.fd},{file.fileno()},{alive_read},{os.getpid()}",
+                    },
+                    stdout=None if relay.stdout is None else subprocess.PIPE,
+                    pass_fds=(self._board.fd, file.fileno(), alive_read),
+                    start_new_session=True,
+                )
+            finally:
+                os.close(alive_read)
+            self._resources = stack.pop_all()
         self.board_finished = False
         self.activities: list[Activity] = []
 
@@ -205,37 +264,38 @@ class _Child:
     def watch(self, limits: GuardLimits, started: float) -> _Verdict | None:
         """Wait for the end; a verdict if a limit was exceeded. A signal to this process is passed on once."""
         try:
-            while True:
-                ended = self._process.poll() is not None
+            while self._process.poll() is None:
                 self._forward()
-                if ended:
-                    self._drain()
-                    return None
                 verdict = self._judge(limits, started)
                 if verdict is not None:
                     return verdict
         except StopSignal as stop:
             self._process.send_signal(stop.number)
-            self._wait(STOP_WITHIN_S)
+            until = time.monotonic() + STOP_WITHIN_S
+            while self._process.poll() is None and time.monotonic() < until:
+                self._forward()
             raise
+        return None
 
     def _forward(self) -> None:
+        """Pass on what the child writes, for a moment."""
         pipe = self._process.stdout
         if pipe is None:
-            try:
-                self._process.wait(POLL_S)
-            except subprocess.TimeoutExpired:
-                return
+            self._wait(POLL_S)
         elif select.select([pipe], [], [], POLL_S)[0]:
             data = os.read(pipe.fileno(), 1 << 16)
             if data:
                 self._relay.feed(data)
             else:
-                self._wait(1.0)
+                self._wait(POLL_S)
 
     def _drain(self) -> None:
+        """Pass on what is left in the pipe; somebody else may hold its other end, so do not wait for that to close."""
         pipe = self._process.stdout
-        while pipe is not None and (data := os.read(pipe.fileno(), 1 << 16)):
+        while pipe is not None and select.select([pipe], [], [], 0)[0]:
+            data = os.read(pipe.fileno(), 1 << 16)
+            if not data:
+                return
             self._relay.feed(data)
 
     def _judge(self, limits: GuardLimits, started: float) -> _Verdict | None:
@@ -243,13 +303,13 @@ class _Child:
         if limits.timeout_s is not None and now - started > limits.timeout_s:
             return _Verdict(f"took longer than --timeout {limits.timeout_s:g} s", "stopped.timeout")
         if limits.node_timeout_s is not None:
-            for activity in self._board.activities()[:1]:
-                if now - activity.started_s > limits.node_timeout_s:
+            for call in self._board.activities()[:1]:
+                if now - call.started_s > limits.node_timeout_s:
                     return _Verdict(
-                        f"frame {activity.frame_index}: node {activity.node!r} ({activity.tool}) took longer than "
+                        f"{_frame(call)}: node {call.node!r} ({call.tool}) took longer than "
                         f"--node-timeout {limits.node_timeout_s:g} s",
                         "stopped.timeout",
-                        activity,
+                        of_a_call=True,
                     )
         if limits.max_memory_bytes is not None:
             used = memory_bytes(self._process.pid)
@@ -268,16 +328,20 @@ class _Child:
 
     def end(self) -> None:
         """Leave no process behind; keep what the board says."""
-        if self._process.poll() is None:
-            self._process.kill()
+        try:
+            if self._process.poll() is None:
+                self.activities = self._board.activities()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # and what its tools started
             self._process.wait()
-        self.board_finished = self._board.finished
-        self.activities = self._board.activities()
-        self._relay.drop_torn()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        os.close(self._alive)
-        self._board.close()
+            self.activities = self.activities or self._board.activities()
+            self.board_finished = self._board.finished
+            self._drain()
+        finally:
+            self._relay.drop_torn()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+            self._resources.close()
 
 
 def _ending(returncode: int) -> str:

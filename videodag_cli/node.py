@@ -5,6 +5,7 @@ What goes wrong stays in the frame's envelope.
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 import sys
@@ -23,6 +24,7 @@ from videodag_cli.envelope import Envelope, Item, Marker
 from videodag_cli.errors import MissingExtraError, ParamError, PluginError, VideodagError, printable
 from videodag_cli.lines import NodeFailure, output_key, plain
 from videodag_cli.plan import Binding, Plan, Step
+from videodag_cli.signals import StopSignal
 from videodag_cli.tool import runtime_type, type_name
 
 _log = logging.getLogger("videodag")
@@ -98,9 +100,7 @@ class RunningNode:
         arguments = (self.video,) if spec.signature.wants_video else ()
         try:
             made = spec.target(*arguments, **self.step.params)
-        except KeyboardInterrupt:
-            raise
-        except MissingExtraError:
+        except (KeyboardInterrupt, StopSignal, MissingExtraError):
             raise
         except VideodagError as error:
             raise type(error)(f"node {self.step.id!r}: {error.message}", word=error.word) from error
@@ -240,10 +240,12 @@ class RunningNode:
         envelope.values[self.position] = values
 
     def _fail(self, envelope: Envelope, error: BaseException) -> None:
+        if isinstance(error, StopSignal):  # where tools run on the main thread
+            raise error
         envelope.failed.add(self.position)
         if envelope.failure is None:
             message = _message(error)
-            envelope.failure = NodeFailure(self.step.id, self.step.tool_name, type(error).__name__, message)
+            envelope.failure = NodeFailure(self.step.id, self.step.tool_name, clean(type(error).__name__), message)
 
     def _drop(self, envelope: Envelope) -> None:
         for position in self.drops:
@@ -259,6 +261,8 @@ class RunningNode:
         if envelopes:
             try:
                 self._call_batch(envelopes)
+            except StopSignal:
+                raise
             except BaseException:
                 for envelope in envelopes:
                     try:
@@ -300,9 +304,15 @@ class RunningNode:
         return [item]
 
     def _state(self) -> Any:
+        """A copy: what the tool returned may change with the next frame. A class instead where it cannot be had."""
         if not self.step.spec.has_checkpoint:
             return None
-        return self.instance.state()
+        try:
+            return copy.deepcopy(self.instance.state())
+        except StopSignal:
+            raise
+        except BaseException as error:  # not a frame's failure: only this state is not kept
+            return type(error)
 
     def _in_order_with_lookahead(self, item: Item | None) -> list[Item]:
         """A value that a call returns belongs to the frame `lookahead` successful calls before it."""
@@ -357,6 +367,8 @@ class RunningNode:
                 raise ValueError(f"finish() gave {len(rest)} values for {self._unanswered} frames")
             for value in rest:
                 self._answer(value)
+        except StopSignal:
+            raise
         except BaseException as error:
             for delayed in self._delayed:
                 if not delayed.answered and isinstance(delayed.item, Envelope):
@@ -399,5 +411,5 @@ def clean(text: str) -> str:
 def _message(error: BaseException) -> str:
     try:
         return clean(str(error))
-    except Exception:  # an exception whose own text cannot be had
+    except BaseException:  # an exception whose own text cannot be had
         return ""

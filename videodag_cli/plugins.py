@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from videodag_cli.errors import MissingExtraError, PluginError, printable
+from videodag_cli.signals import StopSignal
 from videodag_cli.tool import ToolSpec, spec_of, unknown_name
 
 GROUP = "videodag.plugins"
@@ -124,7 +125,7 @@ class Registry:
                     distribution = point.dist.name
                     source = f"{point.dist.name} {point.dist.version}"
             return Plugin(plugin_id, source, _tools_of(module), distribution, digest)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, StopSignal):
             raise
         except BaseException as error:  # a plugin may raise anything at import, SystemExit included
             cause = f"{type(error).__name__}: {printable(error, limit=300)}"

@@ -12,9 +12,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -24,7 +24,7 @@ import orjson
 from numpy.typing import NDArray
 
 from videodag_cli.engine import Engine
-from videodag_cli.errors import InputError, RequestError, StoppedError, printable
+from videodag_cli.errors import InputError, OutputError, RequestError, StoppedError, printable
 from videodag_cli.guard import ChildContext, child_context
 from videodag_cli.lines import RESERVED_TAGS, FrameResult
 from videodag_cli.output import (
@@ -51,6 +51,7 @@ from videodag_cli.record import (
     package_versions,
 )
 from videodag_cli.sinks import FORMATS, make_sink
+from videodag_cli.strict import every_frame
 from videodag_cli.timings import Timings
 from videodag_cli.video import Limits, Probe, Reader, Sampling, choose_decoder, open_reader, probe, select
 
@@ -95,6 +96,10 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise RequestError(f"format {self.format!r} is unknown; one of {', '.join(FORMATS)}")
+        if not 0 <= self.accept_damage_percent <= 100:
+            raise RequestError(f"accepted damage of {self.accept_damage_percent:g} %: give a share from 0 to 100")
+        if self.max_errors is not None and self.max_errors < 0:
+            raise RequestError(f"{self.max_errors} errors at most: give a number from 0 up")
         for tag in self.tags:
             if tag in RESERVED_TAGS:
                 raise RequestError(f"tag {tag!r} is a field of every line; choose another name")
@@ -151,6 +156,8 @@ def run_video(
     """
     job = _Job.make(video, pipeline, sampling, set_params, registry, options)
     destination = _destination(output, job)
+    if record is not None:
+        _check_record(Path(record), job, destination)
     try:
         with ExitStack() as stack:
             if isinstance(destination, OutputFile):
@@ -162,17 +169,18 @@ def run_video(
                     return found
             elif destination is not None:
                 stack.callback(destination.close)
-            execution = stack.enter_context(_Execution(job, destination, hashes=bool(record or destination)))
+            execution = stack.enter_context(
+                _Execution(job, destination, hashes=bool(record) or isinstance(destination, OutputFile))
+            )
             if on_start is not None:
                 on_start(execution.start)
             result = execution.run(on_progress, assertions)
             if record is not None:
                 write_atomically(Path(record), result.to_json())
             return result
-    except BaseException as error:
+    except BaseException:
         if isinstance(destination, OutputFile):
-            keep = not isinstance(error, InputError) or error.word == "input.changed"
-            destination.give_up(keep=keep)
+            destination.give_up()
         raise
 
 
@@ -187,8 +195,8 @@ def iter_video(
 ) -> Iterator[FrameResult]:
     """The results of a pipeline over a video, one per sampled frame, as they come. Raises as `run_video` does."""
     job = _Job.make(video, pipeline, sampling, set_params, registry, options)
-    with _Execution(job, None, hashes=False) as execution:
-        yield from execution.results()
+    with _Execution(job, None, hashes=False) as execution, closing(execution.results()) as results:
+        yield from results
 
 
 def describe_run(
@@ -308,8 +316,6 @@ def _destination(
     job.identity()
     if isinstance(output, StraightOutput):
         if output.is_file(job.path):
-            from videodag_cli.errors import OutputError
-
             raise OutputError(f"the output is the input {printable(job.path)}", word="output.input")
         return output
     path = Path(output)
@@ -318,6 +324,22 @@ def _destination(
     file = OutputFile(path)
     file.check_place([job.path])
     return file
+
+
+def _check_record(path: Path, job: _Job, destination: OutputFile | StraightOutput | None) -> None:
+    """Raise `OutputError` if the record could not be written at the end, or would replace the input or the output."""
+    if is_special(path):
+        return
+    place = OutputFile(path)
+    place.check_place([job.path])
+    if not os.access(place.path.parent, os.W_OK):
+        raise OutputError(f"{place.shown}: its folder cannot be written; choose another", word="output.folder")
+    if isinstance(destination, OutputFile):
+        mine = place.path in (destination.path, destination.part, destination.note)
+    else:
+        mine = destination is not None and place.path.exists() and destination.is_file(place.path)
+    if mine:
+        raise OutputError(f"--record {place.shown}: is the output; choose another name", word="output.input")
 
 
 def _begin(job: _Job, destination: OutputFile) -> RunRecord | None:
@@ -332,7 +354,7 @@ def _begin(job: _Job, destination: OutputFile) -> RunRecord | None:
         # decided again under the lock: another run may have finished or left its part in between
         decision = destination.decide(job.request, job.path, overwrite=options.overwrite, force=options.force)
         if decision.kind == "up_to_date":
-            destination.give_up(keep=False)
+            destination.give_up()
             return decision.record
         if decision.kind == "fresh":
             destination.start(job.request, job.identity())
@@ -380,6 +402,7 @@ class _Execution:
         self.job = job
         self.destination = destination
         self._hashes = hashes
+        self._remarks: list[str] = []
         self._stack = ExitStack()
         self._started = time.perf_counter()
 
@@ -402,82 +425,88 @@ class _Execution:
             raise InputError(f"{printable(job.path)}: holds no frame{window}", word="input.no_frames")
         _limit_opencv_threads()
         self.workers = options.workers or default_workers()
-        info = replace(self.probe.info, sampled_count=len(self.targets))
-        child = child_context() or ChildContext()
-        self.engine = stack.enter_context(
-            Engine(
-                job.plan,
-                info,
-                workers=self.workers,
-                batch_size=options.batch_size,
-                serial=child.serial,
-                board=child.board,
-                lost={(item.frame_index, item.failure.node): item.failure for item in child.lost},
-            )
-        )
+        self._info = replace(self.probe.info, sampled_count=len(self.targets))
+        self.engine = stack.enter_context(self._make_engine())
         self.sink = make_sink(options.format, tags=options.tags)
-        self.progress = self._continue()
-        self._first_line = self.progress.last_frame
-        todo = self._todo()
-        self.reader: Reader = stack.enter_context(open_reader(self.probe, todo, decoder=options.decoder))
+        self.progress = self._continue(stack)
+        self._keeps_states = (
+            isinstance(self.destination, OutputFile)
+            and self.sink.resumable
+            and not self.engine.is_stateless
+            and self.engine.has_checkpoints
+        )
+        every = np.arange(len(self.probe.index), dtype=np.int64)
+        behind = np.compress(self.targets > self.progress.state_frame, self.targets)
+        self.reader: Reader = stack.enter_context(
+            open_reader(self.probe, every if options.strict else behind, decoder=options.decoder)
+        )
+        self._frames = every_frame(self.reader, behind) if options.strict else self.reader
         self._digest: Future[str] | None = None
         if self._hashes:
             pool = ThreadPoolExecutor(1, thread_name_prefix="videodag-digest")
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             self._digest = pool.submit(digest_file, job.path)
 
+    def _make_engine(self) -> Engine:
+        child = child_context() or ChildContext()
+        return Engine(
+            self.job.plan,
+            self._info,
+            workers=self.workers,
+            batch_size=self.job.options.batch_size,
+            serial=child.serial,
+            board=child.board,
+            lost={(item.frame_index, item.failure.node): item.failure for item in child.lost},
+        )
+
     @property
     def start(self) -> RunStart:
         choice = self.reader.choice
         return RunStart(self.job.plan, self.probe, choice.name, choice.reason, len(self.targets), self.progress.lines)
 
-    def _continue(self) -> Progress:
+    def _continue(self, stack: ExitStack) -> Progress:
         """How far an unfinished output has come; the part is cut there, the tools get their states."""
-        destination = self.destination
-        self._replays = not self.engine.is_stateless
-        if not self.sink.resumable or destination is None:
-            return Progress()
-        if isinstance(destination, StraightOutput):
-            child = child_context()
-            if child is None or child.last_frame < 0:
-                return Progress()
-            return Progress(lines=child.lines, failed=child.failed, last_frame=child.last_frame)
+        progress = Progress()
+        if isinstance(self.destination, OutputFile) and self.sink.resumable:
+            progress = self.destination.progress()
+        elif isinstance(self.destination, StraightOutput):
+            progress = (child_context() or ChildContext()).progress
         if self.engine.is_stateless:
-            progress = destination.progress(stateless=True)
-        elif self.engine.has_checkpoints:
-            progress = destination.progress(stateless=False)
-        else:
-            progress = destination.replayed()
-        self._replays = not self.engine.is_stateless and progress.states is None
-        if progress.states is not None:
-            self.engine.restore(progress.states)
-        destination.resume_at(progress.kept_bytes)
+            progress = replace(progress, state_frame=progress.last_frame, states=None)
+        elif progress.states is None or not self._restored(progress.states, stack):
+            progress = replace(progress, state_frame=-1, states=None)
+        if isinstance(self.destination, OutputFile):
+            self.destination.resume_at(progress)
         return progress
 
-    def _todo(self) -> NDArray[np.int64]:
-        if self._replays:
-            return self.targets
-        return np.compress(self.targets > self.progress.last_frame, self.targets)
+    def _restored(self, states: Mapping[str, Any], stack: ExitStack) -> bool:
+        """Whether the tools took their states; if not, they are new, and are to see the frames again."""
+        try:
+            self.engine.restore(dict(states))
+        except Exception as error:  # an author's code
+            self._remarks.append(
+                f"a kept state could not be restored, so the frames were run again: {printable(error)}"
+            )
+            self.engine = stack.enter_context(self._make_engine())
+            return False
+        return True
 
-    def results(self) -> Iterator[FrameResult]:
+    def results(self) -> Generator[FrameResult]:
         """The results of the frames that are not written yet."""
-        for result in self._engine_results():
-            if result.frame_index > self._first_line:
-                yield result
-
-    def _engine_results(self) -> Iterator[FrameResult]:
-        checkpoints = (
-            isinstance(self.destination, OutputFile)
-            and self.sink.resumable
-            and not self.engine.is_stateless
-            and self.engine.has_checkpoints
-        )
-        due = _Every(self.job.options.checkpoint_every_s) if checkpoints else None
-        return self.engine.run(self.reader, checkpoint_due=due, on_checkpoint=self._checkpoint)
+        due = _Every(self.job.options.checkpoint_every_s) if self._keeps_states else None
+        with closing(self.engine.run(self._frames, checkpoint_due=due, on_checkpoint=self._checkpoint)) as results:
+            for result in results:
+                if result.frame_index > self.progress.last_frame:
+                    yield result
 
     def _checkpoint(self, frame_index: int, states: dict[str, Any]) -> None:
-        if isinstance(self.destination, OutputFile) and frame_index > self._first_line:
-            self.destination.checkpoint(self.job.request, self.identity, frame_index, states)
+        if not self._keeps_states or not isinstance(self.destination, OutputFile):
+            return
+        try:
+            self.destination.keep_note(self.job.request, self.identity, state_frame=frame_index, states=states)
+        except (TypeError, ValueError) as error:
+            self._remarks.append(f"states cannot be kept, so a continued run starts from the first frame: {error}")
+            self._keeps_states = False
 
     def run(self, on_progress: ProgressSink | None, assertions: Sequence[Assertion]) -> RunRecord:
         """Write everything; returns the record, which for a file is written and the file renamed."""
@@ -490,20 +519,21 @@ class _Execution:
         written_s = 0.0
         if destination is not None and count == 0 and not self.progress.kept_bytes:
             self._write(sink.header())
-        for result in self.results():
-            if result.failure is not None:
-                failed += 1
-                self._stop_if_asked(result, failed)
-                if len(errors) < MAX_ERRORS_KEPT:
-                    errors.append(_frame_error(result))
-            for assertion in assertions:
-                assertion.feed(result.as_json())
-            before = time.perf_counter()
-            self._write(sink.frame(result, first=count == 0))
-            written_s += time.perf_counter() - before
-            count += 1
-            if on_progress is not None:
-                on_progress(count, len(self.targets))
+        with closing(self.results()) as results:
+            for result in results:
+                if result.failure is not None:
+                    failed += 1
+                    self._stop_if_asked(result, failed)
+                    if len(errors) < MAX_ERRORS_KEPT:
+                        errors.append(_frame_error(result))
+                for assertion in assertions:
+                    assertion.feed(result.as_json())
+                before = time.perf_counter()
+                self._write(sink.frame(result, first=count == 0), lines=1)
+                written_s += time.perf_counter() - before
+                count += 1
+                if on_progress is not None:
+                    on_progress(count, len(self.targets))
         accounting = self._account(count, failed)
         self._write(sink.footer())
         self._check_input()
@@ -512,8 +542,6 @@ class _Execution:
                 f"{printable(self.job.path)}: none of the {len(self.targets)} sampled frames could be decoded",
                 word="input.no_frames",
             )
-        if options.strict and (accounting.undecodable or self.reader.problems):
-            raise StoppedError(self._strict_message(accounting), word="stopped.strict")
         code = _exit_code(accounting, options)
         record = RunRecord(
             request=self.job.request,
@@ -530,7 +558,7 @@ class _Execution:
             status="incomplete" if code else "done",
             exit_code=code,
             errors=errors,
-            problems=list(self.reader.problems),
+            problems=[*self.reader.problems, *self._remarks],
             output=destination.facts() if isinstance(destination, OutputFile) else None,
             assertions=_outcomes(assertions),
         )
@@ -538,8 +566,10 @@ class _Execution:
             destination.finish(record)
         return record
 
-    def _write(self, data: bytes) -> None:
-        if self.destination is not None and data:
+    def _write(self, data: bytes, *, lines: int = 0) -> None:
+        if isinstance(self.destination, OutputFile):
+            self.destination.write(data, lines=lines)
+        elif self.destination is not None and data:
             self.destination.write(data)
 
     def _stop_if_asked(self, result: FrameResult, failed: int) -> None:
@@ -560,7 +590,7 @@ class _Execution:
     def _account(self, count: int, failed: int) -> Accounting:
         missing = np.asarray(self.reader.undecodable, np.int64)
         missing = np.compress(missing > self.progress.last_frame, missing)
-        if self.progress.lines and self.progress.written is not None:
+        if self.progress.lines:
             earlier = np.compress(self.targets <= self.progress.last_frame, self.targets)
             lost = np.setdiff1d(earlier, np.fromiter(self.progress.written, np.int64, len(self.progress.written)))
             missing = np.concatenate([lost, missing])
@@ -576,13 +606,12 @@ class _Execution:
             missing_ranges=_ranges(missing, self.targets),
         )
 
-    def _strict_message(self, accounting: Accounting) -> str:
-        if accounting.undecodable:
-            return f"{accounting.undecodable} of {accounting.sampled} sampled frames could not be decoded"
-        return "; ".join(self.reader.problems[:3])
-
     def _check_input(self) -> None:
-        if not self.identity.same_stat(self.job.identity()):
+        try:
+            same = self.identity.same_stat(self.job.identity())
+        except InputError:
+            same = False
+        if not same:
             raise InputError(
                 f"{printable(self.job.path)}: changed while it was read; run again when it is complete",
                 word="input.changed",

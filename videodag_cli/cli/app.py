@@ -11,7 +11,7 @@ import typer
 
 from videodag_cli import __version__
 from videodag_cli.cli import check, convert, diff, pipelines, probe, ranges, report, run, schema, summary, tools
-from videodag_cli.errors import OutputError, RequestError, VideodagError, printable
+from videodag_cli.errors import OutputError, RequestError, StoppedError, VideodagError, printable
 
 app = typer.Typer(
     name="videodag",
@@ -41,6 +41,10 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+RUNS_TOOLS = {"run", "check", "batch"}
+"""Commands during which the code of tools runs."""
+
+
 @app.callback()
 def _options(
     version: Annotated[
@@ -52,15 +56,24 @@ def _options(
 
 def main() -> None:
     """Entry point of the command `videodag`."""
+    from videodag_cli import signals
     from videodag_cli.cli import streams
 
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # they would be looked for at every start
     streams.fill_closed()
-    code = _flushed(_run_app())
-    guard = sys.modules.get("videodag_cli.guard")
-    if guard is not None:
-        guard.mark_finished()
-    os._exit(code)
+    runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and "VIDEODAG_CHILD" not in os.environ
+    with signals.stop_signals():  # never left: the process ends inside, whatever tools left running
+        with signals.outside_watch() if runs_tools else contextlib.nullcontext():
+            try:
+                code = _flushed(_run_app())
+            except signals.StopSignal as signal:
+                streams.say(signal.line)
+                code = signal.exit_code
+            signals.over()
+            guard = sys.modules.get("videodag_cli.guard")
+            if guard is not None:
+                guard.mark_finished()
+        signals.leave(code)
 
 
 def _flushed(code: int) -> int:
@@ -85,14 +98,14 @@ def _flushed(code: int) -> int:
 def _run_app(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code, having printed the one line a failure prints."""
     from videodag_cli.cli.streams import say, say_error
-    from videodag_cli.signals import StopSignal, stop_signals
+    from videodag_cli.signals import StopSignal, said
 
     try:
-        with stop_signals():
-            result = app(args=args, prog_name="videodag", standalone_mode=False)
-            return result if isinstance(result, int) else 0
+        result = app(args=args, prog_name="videodag", standalone_mode=False)
+        return result if isinstance(result, int) else 0
     except StopSignal as signal:
-        say(f"videodag: error[stopped.signal]: {signal}; what was written is kept, the same command continues")
+        said()
+        say(signal.line)
         return signal.exit_code
     except KeyboardInterrupt:
         say("videodag: error[stopped.signal]: SIGINT")
@@ -105,11 +118,11 @@ def _run_app(args: list[str] | None = None) -> int:
         _debug()
         say_error(error)
         return error.exit_code
-    except Exception as error:
+    except BaseException as error:
         return _other_error(error)
 
 
-def _other_error(error: Exception) -> int:
+def _other_error(error: BaseException) -> int:
     from videodag_cli.cli.streams import say, say_error
     from videodag_cli.output import output_error
 
@@ -123,6 +136,10 @@ def _other_error(error: Exception) -> int:
     if type(error).__name__ == "Abort":
         return 130
     _debug()
+    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        stopped = StoppedError("memory ran out; allow more, or try --workers 1", word="stopped.memory")
+        say_error(stopped)
+        return stopped.exit_code
     if isinstance(error, OSError) and error.filename is None and error.errno is not None:
         failed = output_error(error, "standard output")
         say_error(failed)

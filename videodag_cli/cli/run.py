@@ -163,12 +163,14 @@ def run(
     from videodag_cli.run import RunOptions, run_video
 
     claimed = streams.claim_stdout()
+    output = "-" if streams.means_stdout(output) else output
     watched = _watched(timeout, node_timeout, max_memory, isolate, max_errors)
     if watched is not None and not dry_run:
         from videodag_cli.guard import supervise
 
         relayed = streams.require_stdout(claimed) if output == "-" else None
         raise typer.Exit(supervise(sys.argv[1:], watched, relayed))
+    streams.keep_process()
     options = RunOptions(
         workers=_positive("--workers", workers),
         batch_size=_positive("--batch-size", batch_size),
@@ -331,7 +333,7 @@ def _size(text: str) -> int:
 def _limits(max_pixels: int | None, max_index_frames: int | None) -> Any:
     from videodag_cli.video import Limits
 
-    given = {"max_pixels": max_pixels, "max_frames": max_index_frames}
+    given = {"max_pixels": max_pixels, "max_index_frames": max_index_frames}
     return Limits(**{name: value for name, value in given.items() if value is not None})
 
 

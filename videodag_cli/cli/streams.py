@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from videodag_cli.errors import OutputError, VideodagError
+from videodag_cli.signals import leave
 
 if TYPE_CHECKING:
     from videodag_cli.output import StraightOutput
@@ -24,7 +24,7 @@ def fill_closed() -> None:
             _closed.add(fd)
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is fd
     if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
 
@@ -32,6 +32,7 @@ def fill_closed() -> None:
 def claim_stdout() -> StraightOutput | None:
     """Standard output for data alone; from now on what tools print, from Python or C, goes to standard error.
 
+    Standard input is emptied: what asks a question gets the end of the file, and a `while read` loop keeps its lines.
     None where standard output was closed.
     """
     from videodag_cli.output import StraightOutput
@@ -39,7 +40,27 @@ def claim_stdout() -> StraightOutput | None:
     sys.stdout.flush()
     data = None if 1 in _closed else os.dup(1)
     os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     return None if data is None else StraightOutput(data, "standard output", owned=True)
+
+
+def keep_process() -> None:
+    """From now on `os._exit` raises `SystemExit` in this process, so that no tool ends a run as if it had succeeded."""
+    owner = os.getpid()
+
+    def refused(status: int) -> NoReturn:
+        if os.getpid() != owner:  # a child that a tool forked
+            leave(status)
+        raise SystemExit(status)
+
+    os._exit = refused
+
+
+def means_stdout(output: str) -> bool:
+    """Whether an output's name stands for standard output, which a tool's prints must not reach by that name."""
+    return output in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def require_stdout(claimed: StraightOutput | None) -> StraightOutput:

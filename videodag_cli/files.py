@@ -1,0 +1,158 @@
+"""Writing so that nothing is torn, and the documented error for every refusal of the operating system."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from videodag_cli.errors import OutputError, printable
+from videodag_cli.signals import whole_line
+
+_WORDS = {
+    errno.ENOSPC: "output.full",
+    errno.EDQUOT: "output.full",
+    errno.EFBIG: "output.full",
+    errno.EPIPE: "output.closed",
+    errno.ENOENT: "output.folder",
+    errno.ENOTDIR: "output.folder",
+    errno.EACCES: "output.folder",
+    errno.EPERM: "output.folder",
+    errno.EROFS: "output.folder",
+    errno.EISDIR: "output.folder",
+}
+_HINTS = {
+    "output.full": "; free space and run the same command again",
+    "output.folder": "; name a file in a folder that exists and can be written",
+}
+_NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
+"""What file systems without locks answer."""
+
+
+def output_error(error: OSError, path: object) -> OutputError:
+    """The documented error for an operating system's refusal to write."""
+    word = _WORDS.get(error.errno or 0, "output.failed")
+    reason = (error.strerror or str(error)).lower()
+    return OutputError(f"{printable(path, limit=300)}: {printable(reason)}{_HINTS.get(word, '')}", word=word)
+
+
+@contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Inside, what the operating system refuses is an `OutputError` about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise output_error(error, path) from error
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data`; a signal waits for its end."""
+    with whole_line():
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(fd, rest) :]
+            except BlockingIOError:  # somebody who shares the pipe made it so
+                select.select([], [fd], [])
+
+
+def lock_file(fd: int) -> bool:
+    """Take the lock of an open file; False if somebody has it. File systems without locks count as free."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return True
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN):
+            return False
+        raise
+    return True
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all; what is left of a killed writer is written over.
+
+    A device or a pipe is written straight, a symbolic link is followed. Raises `OutputError`.
+    """
+    with writing(path):
+        if is_special(path):
+            _write_straight(path, data)
+            return
+        final = Path(os.path.realpath(path))
+        temporary = final.with_name(final.name + ".tmp")
+        fd = _own(temporary)
+        try:
+            os.ftruncate(fd, 0)
+            write_all(fd, data)
+            os.fsync(fd)
+            os.replace(temporary, final)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        finally:
+            os.close(fd)
+
+
+def _write_straight(path: Path, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        write_all(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _own(temporary: Path) -> int:
+    """A descriptor of a temporary file that no other live process writes."""
+    while True:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        try:
+            with contextlib.suppress(OSError):  # without locks, as well as can be
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            if is_open_file(fd, temporary):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some file systems cannot sync a folder
+            raise
+    finally:
+        os.close(fd)
+
+
+def is_same_file(first: Path, second: Path) -> bool:
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        return False
+
+
+def is_open_file(fd: int, path: Path) -> bool:
+    """Whether the open file is (still) the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def is_special(path: Path) -> bool:
+    """Whether the path is a device, a pipe or a socket, which is written straight."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
