@@ -126,9 +126,7 @@ def test_vehicles_are_found_by_the_open_images_model(clip: dict[int, Frame]) -> 
     found = tool([clip[60]])[0]
     assert set(found.class_name or ()) == {"Car"}
     assert (found.xyxy[:, 0] > 600).all()
-    labels = tool.describe()["labels"]
-    assert labels[1] == "Bicycle"
-    assert len(labels) == 24
+    assert tool.describe()["labels"].startswith("24: ???, Bicycle, Boot, ")
 
 
 def test_a_frame_behind_a_crop_is_read_in_its_own_pixels(clip: dict[int, Frame]) -> None:

@@ -357,4 +357,4 @@ def test_size_and_kind_of_input_can_be_given(tmp_path: Path) -> None:
     model = constant_model(tmp_path / "m.onnx", {"output0": f32(out)}, shape=(1, 3, "h", "w"), metadata=METADATA)
     tool = Objects(model=model, size="64", fit="stretch", channels="bgr", values="byte")
     np.testing.assert_allclose(tool([picture()])[0].xyxy[0], BOX, atol=1e-3)
-    assert tool.describe()["input"] == "64x64 (open), BGR, 0..255, stretched, float32"
+    assert tool.describe()["input"] == "64x64 open, BGR, 0..255, stretched, float32"

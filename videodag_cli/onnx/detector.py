@@ -16,7 +16,7 @@ from videodag_cli.data import Affine, Image, Ints
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.onnx.bridges import without_bridges
 from videodag_cli.onnx.facts import MAX_SIDE, Facts, Size, facts_of
-from videodag_cli.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
+from videodag_cli.onnx.labels import BACKGROUND, COCO, coco_by_category, shortened, unnamed
 from videodag_cli.onnx.layouts import Boxes, Layout, Outputs, Probe, recognise
 from videodag_cli.onnx.picture import Fit, InputFormat, Values, packed, placed
 from videodag_cli.onnx.session import CPU, open_session, read_model
@@ -81,16 +81,16 @@ class Detector:
         lacks_background = not self.labels or self.labels[0].casefold() not in BACKGROUND
         return self.layout.first_class if lacks_background else 0
 
-    def describe(self) -> dict[str, str | list[str]]:
-        """Facts for people: which file, what it was taken for, how pictures go in, which classes come out."""
+    def describe(self) -> dict[str, str]:
+        """Facts for people: what it was taken for, how pictures go in, which classes come out."""
         fixed = "fixed" if None not in self.facts.fixed_size else "open"
         return {
-            "file": self.name,
-            "sha256": self.digest,
             "layout": self.layout.name,
-            "input": f"{self.size[0]}x{self.size[1]} ({fixed}), {self.form}, {self.facts.picture.dtype}",
-            "batch": "1 (fixed)" if self.facts.fixed_batch else f"open; {self.batch_size} at once",
-            "labels": list(self.labels),
+            "input": f"{self.size[0]}x{self.size[1]} {fixed}, {self.form}, {self.facts.picture.dtype}",
+            "batch": "1" if self.facts.fixed_batch else f"open, {self.batch_size} at once",
+            "labels": f"{len(self.labels)}: {shortened(self.labels, 8)}",
+            "file": self.name,
+            "sha256": self.digest[:16],
         }
 
     def class_ids(self, positions: frozenset[int]) -> Ints:

@@ -66,14 +66,14 @@ class FaceDetector:
         boxes, scores, keypoints = decode(regressors[0], logits[0], side, confidence)
         return FoundFaces(back.boxes(boxes), scores, back.points(keypoints))
 
-    def describe(self) -> dict[str, str | list[str]]:
+    def describe(self) -> dict[str, str]:
         side = self.model.side
         return {
-            "file": self.model.file,
-            "sha256": self.digest,
             "layout": f"blazeface, {len(anchors(side))} anchors",
-            "input": f"{side}x{side} {FORM}",
-            "labels": ["face"],
+            "input": f"{side}x{side} fixed, {FORM}, float32",
+            "labels": "1: face",
+            "file": self.model.file,
+            "sha256": self.digest[:16],
         }
 
 

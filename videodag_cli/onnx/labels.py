@@ -113,8 +113,13 @@ def _unknown(name: str, labels: Sequence[str]) -> str:
     """A sentence with the nearest label, and all of them where they are few."""
     close = difflib.get_close_matches(name.casefold(), [label.casefold() for label in labels], n=1)
     hint = f"; did you mean {next(la for la in labels if la.casefold() == close[0])!r}?" if close else ";"
-    listed = ", ".join(labels[:_LISTED]) + (f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else "")
-    return f"unknown class {printable(name, limit=80)!r}{hint} the model knows {listed}"
+    return f"unknown class {printable(name, limit=80)!r}{hint} the model knows {shortened(labels, _LISTED)}"
+
+
+def shortened(labels: Sequence[str], count: int) -> str:
+    """The first `count` names, and how many more there are."""
+    more = f" and {len(labels) - count} more" if len(labels) > count else ""
+    return ", ".join(labels[:count]) + more
 
 
 def _as_list(value: Any) -> list[str] | None:

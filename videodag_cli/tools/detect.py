@@ -130,7 +130,7 @@ class Objects:
         found = self._detector.detect([frame.image for frame in frames], self._rules)
         return [self._detections(boxes) for boxes in found]
 
-    def describe(self) -> dict[str, str | list[str]]:
+    def describe(self) -> dict[str, str]:
         """What the model is, for `pipelines validate --load`."""
         return self._detector.describe()
 
@@ -196,7 +196,7 @@ class FaceFinder:
             )
         )
 
-    def describe(self) -> dict[str, str | list[str]]:
+    def describe(self) -> dict[str, str]:
         """What the model is, for `pipelines validate --load`."""
         return self._detector.describe()
 

@@ -68,9 +68,13 @@ class Read:
             rows += [row] * len(found)
         return _text_lines(lines, rows)
 
-    def describe(self) -> dict[str, str | list[str]]:
+    def describe(self) -> dict[str, str]:
         """What the models are, for `pipelines validate --load`."""
-        return {"file": f"{DETECTION_MODEL}, {RECOGNITION_MODEL} (rapidocr)", "layout": "pp-ocr", "input": "any size"}
+        return {
+            "layout": "pp-ocr",
+            "input": "any size",
+            "file": f"{DETECTION_MODEL} and {RECOGNITION_MODEL} of rapidocr",
+        }
 
     def _inside(self, frame: Frame, region: tuple[int, int, int, int]) -> list[Line]:
         left, top, right, bottom = region
