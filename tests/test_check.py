@@ -278,6 +278,11 @@ def test_frames_that_fail_make_a_failed_run_and_prints_of_tools_stay_out_of_the_
     assert "the run was incomplete: 1 failed of 3 frames" in outcome.lines()
     assert "frame 40 t=1.60s bright: the frame failed (ValueError: no)" in outcome.lines()
 
+    accepted = checked(suite, "own", tmp_path, update=True)
+    assert accepted.status == UPDATED
+    write_golden(Path(accepted.result), golden_of(suite, "own"))
+    assert checked(suite, "own", tmp_path).status == PASSED
+
 
 def test_assertion_that_does_not_hold_fails_and_is_not_added(suite: Path) -> None:
     before = suite.read_bytes()
