@@ -40,6 +40,8 @@ def test_lines_are_read_one_at_a_time(tmp_path: Path) -> None:
         ('{"frame_index":true,"time_s":0,"result":{}}\n', '"frame_index" must be a whole number'),
         ('{"frame_index":-1,"time_s":0,"result":{}}\n', '"frame_index" must be a whole number'),
         ('{"frame_index":1,"time_s":null,"result":{}}\n', '"time_s" must be a number'),
+        ('{"frame_index":1,"time_s":1e300}\n', '"time_s" must be a number'),
+        ('{"frame_index":4294967296,"time_s":1}\n', '"frame_index" must be a whole number'),
         ('{"frame_index":1,"time_s":0}\n', '"result" is missing'),
         ('{"frame_index":1,"time_s":0,"result":null}\n', 'needs an "error" object'),
         ('{"frame_index":1,"time_s":0,"result":[]}\n', '"result" must be an object or null'),

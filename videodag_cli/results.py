@@ -20,6 +20,8 @@ from videodag_cli.errors import InputError, printable
 
 Line = dict[str, Any]
 MAX_LINE_BYTES = 64 << 20
+MAX_FRAME_INDEX = 2**32 - 1
+MAX_TIME_S = 1e10
 RECORD_SUFFIX = ".run.json"
 RESERVED = ("frame_index", "time_s", "result", "error")
 """Keys of a line that are not tags."""
@@ -156,10 +158,11 @@ def _problem(line: object) -> str:
         if str(line.get("schema", "")).startswith("videodag.run/"):
             return "this is a run record; name the results file beside it"
         return '"frame_index" is missing; this is not a line of `videodag run`'
-    if type(line["frame_index"]) is not int or line["frame_index"] < 0:
+    index, time_s = line["frame_index"], line.get("time_s")
+    if type(index) is not int or not 0 <= index <= MAX_FRAME_INDEX:
         return '"frame_index" must be a whole number, 0 or more'
-    if type(line.get("time_s")) not in (int, float):
-        return '"time_s" must be a number'
+    if isinstance(time_s, bool) or not isinstance(time_s, int | float) or abs(time_s) > MAX_TIME_S:
+        return '"time_s" must be a number of seconds'
     if "result" not in line:
         return '"result" is missing'
     if line["result"] is None:

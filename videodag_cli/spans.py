@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from videodag_cli.results import leaves
+from videodag_cli.results import MAX_TIME_S, leaves
 
 FLAG, TEXT, EVENT, VISIT = "flag", "text", "event", "visit"
 UNEVENTFUL = frozenset({"good"})
@@ -132,7 +132,7 @@ def _row(path: str, row: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, 
 
 
 def _is_time(value: object) -> bool:
-    return type(value) in (int, float)
+    return isinstance(value, int | float) and abs(value) <= MAX_TIME_S
 
 
 def _who(row: Mapping[str, Any]) -> list[Any]:

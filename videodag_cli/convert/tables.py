@@ -142,12 +142,16 @@ def _kind(value: object) -> str:
     return "text"
 
 
+_UNCOUNTED = {"null", "empty", "rows"}
+"""Kinds of values that have no column but that of their length."""
+
+
 def _columns(path: str, seen: set[str]) -> list[Column]:
     """A list becomes its length, and its text where it holds plain values; what is of several kinds becomes text."""
     found = []
     if seen & {"rows", "values", "empty"}:
         found.append(Column(f"{path}.count", "integer"))
-    plain = seen - {"rows", "empty", "null"}
+    plain = seen - _UNCOUNTED
     if plain == {"boolean"}:
         found.append(Column(path, "boolean"))
     elif plain or not found:
@@ -156,10 +160,10 @@ def _columns(path: str, seen: set[str]) -> list[Column]:
 
 
 def _cell(value: Any, column: Column) -> Value:
-    if value is None:
-        return None
     if column.kind == "integer":
         return len(value) if isinstance(value, list) else None
+    if _kind(value) in _UNCOUNTED:
+        return None
     if column.kind == "number":
         return float(value)
     return value if column.kind == "boolean" else _as_text(value)

@@ -20,6 +20,8 @@ MISSING_FLAG = 2
 MAX_SPANS = 5000
 MAX_FAILURES = 1000
 MAX_TEXT = 200
+MAX_COORDINATE = 16383.0
+"""Boxes that reach farther out of the picture are cut there."""
 
 
 @dataclass
@@ -44,9 +46,9 @@ class Boxes:
         corners = row.get("xyxy")
         if not (isinstance(corners, list) and len(corners) == 4 and all(type(v) in (int, float) for v in corners)):
             return
-        self.xyxy.extend(corners)
+        self.xyxy.extend(max(-MAX_COORDINATE, min(MAX_COORDINATE, value)) for value in corners)
         confidence, track, text = row.get("confidence"), row.get("tracker_id"), row.get("text")
-        self.confidence.append(float(confidence) if isinstance(confidence, int | float) else math.nan)
+        self.confidence.append(_float32(confidence) if isinstance(confidence, int | float) else math.nan)
         self.tracker_id.append(track if type(track) is int and 0 <= track < 2**31 else -1)
         name = row.get("class_name")
         if not isinstance(name, str):
