@@ -21,6 +21,7 @@ from videodag_cli.onnx.detector import open_detector
 from videodag_cli.onnx.faces import FaceDetector
 from videodag_cli.onnx.layouts import blazeface
 from videodag_cli.onnx.picture import placed
+from videodag_cli.tool import spec_of
 from videodag_cli.tools.detect import FaceFinder, Objects
 
 ROOT = Path(__file__).parent.parent
@@ -204,6 +205,13 @@ def test_classes_are_checked_against_the_labels() -> None:
         Objects(classes=["persn"])
     with pytest.raises(ParamError, match="has its own names"):
         Objects(labels=["a"])
+
+
+@pytest.mark.parametrize("given", ["person,car", '["person", "car"]', ["person", "car"], "person , car"])
+def test_classes_are_a_list_or_names_with_commas(given: object) -> None:
+    spec = spec_of(Objects)
+    assert spec is not None
+    assert spec.check_params({"classes": given})["classes"] == ["person", "car"]
 
 
 def test_tiles_provider_and_size_are_checked() -> None:

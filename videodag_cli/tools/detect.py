@@ -15,7 +15,7 @@ from videodag_cli.onnx.builtin import OBJECT_MODELS, alike_map
 from videodag_cli.onnx.detector import InputChoice, Rules, open_detector
 from videodag_cli.onnx.faces import FaceDetector, grown
 from videodag_cli.onnx.facts import MAX_SIDE, Size
-from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category, read_labels
+from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category, literal, read_labels
 from videodag_cli.onnx.layouts import Boxes
 from videodag_cli.onnx.picture import Fit, Values
 from videodag_cli.onnx.session import CPU
@@ -27,7 +27,9 @@ CONFIDENCE, IOU = 0.25, 0.5
 
 
 def _names(value: Any) -> Any:
-    """`person,car` -> a list of names."""
+    """`person,car` or a JSON list -> a list of names."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        return literal(value) or value
     if isinstance(value, str):
         return [name.strip() for name in value.split(",") if name.strip()]
     return value
@@ -39,7 +41,7 @@ def _size(value: Any) -> Any:
 
 
 Names = Annotated[list[str], BeforeValidator(_names)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 SizeText = Annotated[str, BeforeValidator(_size), Field(pattern=r"^[0-9]{1,4}(x[0-9]{1,4})?$")]
 
 
