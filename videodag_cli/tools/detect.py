@@ -163,7 +163,7 @@ class FaceFinder:
         *,
         model: Annotated[
             Literal["short", "full"],
-            Field(description="full: up to about 5 m from the camera; short: close faces, and three times as fast"),
+            Field(description="full: also faces further away; short: close faces, less work"),
         ] = "full",
         confidence: Annotated[Share, Field(description="lowest score")] = 0.5,
         iou: Annotated[Share, Field(description="overlap above which the lesser of two boxes goes")] = 0.3,
