@@ -102,7 +102,7 @@ def check_cases(cases: Sequence[Case], folder: Path, *, jobs: int = 1, update: b
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import active_children, get_context
 
-    from videodag_cli.run import default_workers
+    from videodag_cli.job import default_workers
 
     workers = max(1, default_workers() // jobs)
     with ProcessPoolExecutor(min(jobs, len(cases)), mp_context=get_context("spawn")) as pool:
