@@ -18,7 +18,7 @@ HEAVY = {"cv2", "av", "numpy", "onnxruntime", "scipy", "scenedetect", "zxingcpp"
 LAYERS = [
     "errors", "signals", "data", "boxes", "geometry", "tool", "regions", "tracking", "onnx", "lines", "plugins",
     "pipeline", "plan", "board", "envelope", "timings", "node", "engine", "video", "strict", "record", "files", "part",
-    "output", "results", "summary", "sinks", "expressions", "guard", "strict", "job", "execution", "run", "golden", "suite", "check", "convert",
+    "output", "results", "summary", "sinks", "expressions", "guard", "job", "execution", "run", "golden", "suite", "check", "convert",
     "report", "pytest_plugin", "cli",
 ]  # fmt: skip
 

@@ -214,7 +214,8 @@ class Execution:
                 f"{printable(self.job.path)}: none of the {len(self.targets)} sampled frames could be decoded",
                 word="input.no_frames",
             )
-        code = exit_code_of(accounting, options)
+        judged = outcomes(assertions)
+        code = exit_code_of(accounting, options, judged)
         record = RunRecord(
             request=self.job.request,
             input=self._input_facts(),
@@ -227,12 +228,12 @@ class Execution:
             packages=package_versions(self.job.plan),
             workers=self.workers,
             wall_time_s=round(time.perf_counter() - self._started, 3),
-            status="incomplete" if code else "done",
+            status="incomplete" if code == 4 else "done",
             exit_code=code,
             errors=errors,
             problems=[*self.reader.problems, *self._remarks],
             output=destination.facts() if isinstance(destination, OutputFile) else None,
-            assertions=outcomes(assertions),
+            assertions=judged,
         )
         if isinstance(destination, OutputFile):
             destination.finish(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -152,6 +152,9 @@ class Job:
             raise InputError(f"{printable(self.path)}: {reason.lower()}", word="input.unreadable") from error
 
 
-def exit_code_of(accounting: Accounting, options: RunOptions) -> int:
+def exit_code_of(accounting: Accounting, options: RunOptions, outcomes: Sequence[Mapping[str, Any]]) -> int:
+    """4 for failed or lost frames, else 5 for an assertion that does not hold, else 0."""
     lost = accounting.undecodable * 100 > options.accept_damage_percent * accounting.sampled
-    return 4 if accounting.failed or (accounting.undecodable and lost) else 0
+    if accounting.failed or (accounting.undecodable and lost):
+        return 4
+    return 0 if all(outcome["holds"] for outcome in outcomes) else 5

@@ -194,7 +194,7 @@ def _begin(job: Job, destination: OutputFile) -> RunRecord | None:
 
 def _as_of_now(record: RunRecord, options: RunOptions, assertions: list[dict[str, Any]]) -> RunRecord:
     """A finished record as of a run with these options: what damage is accepted, and what is asserted, may have changed."""
-    code = exit_code_of(record.accounting, options)
+    code = exit_code_of(record.accounting, options, assertions)
     return record.model_copy(update={"exit_code": code, "status": "up_to_date", "assertions": assertions})
 
 
