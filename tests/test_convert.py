@@ -24,6 +24,7 @@ from tests import results_files
 from tests.results_files import box, line, videodag, write
 from videodag_cli.boxes import iou_matrix
 from videodag_cli.convert import convert, parquet
+from videodag_cli.convert.target import whole_file
 from videodag_cli.errors import InputError, OutputError, RequestError
 
 TABLES = ("frames", "detections", "tracks")
@@ -414,3 +415,21 @@ def test_memory_does_not_grow_with_the_number_of_lines(
         tracemalloc.stop()
     assert source.stat().st_size > 700_000
     assert peaks[1] - peaks[0] < 150_000
+
+
+def test_a_second_writer_of_the_same_output_is_refused(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "t.csv") as stream:
+        stream.write(b"first")
+        with pytest.raises(OutputError) as caught:
+            convert([results_files.cuts()], tmp_path / "t.csv")
+        assert caught.value.word == "output.locked"
+    assert (tmp_path / "t.csv").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_a_part_left_by_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "t.csv.part").write_text("x" * 100_000)
+    convert([results_files.cuts()], tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().startswith("source,")
+    assert "x" * 10 not in (tmp_path / "t.csv").read_text()
+    assert not (tmp_path / "t.csv.part").exists()

@@ -375,11 +375,11 @@ def test_the_policy_allows_the_pages_own_scripts_and_nothing_else(pedestrians: P
         policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1])  # type: ignore[index]
         scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
         digests = [f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts]
-        assert len(scripts) == 2
+        assert len(scripts) == 3
         assert f"script-src {' '.join(digests)};" in policy
         assert policy.startswith("default-src 'none'; img-src data:;")
         assert "unsafe" not in policy
-        assert "Permission is hereby granted" in scripts[0]
+        assert "Permission is hereby granted" in scripts[1]
         assert not re.search(
             r"""(?:src|href)=["'](?!data:|#)""", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from videodag_cli.errors import InputError, printable
+from videodag_cli.report.collect import Collected, collect
 from videodag_cli.results import read_lines, read_record, shown_name
 
 
@@ -37,7 +38,6 @@ def write_report(
     from videodag_cli import __version__
     from videodag_cli.convert.target import whole_file
     from videodag_cli.report import page, pick, settings
-    from videodag_cli.report.collect import collect
 
     record = read_record(results)
     inputs = [path for path in (results, video) if path is not None]
@@ -72,7 +72,7 @@ def write_report(
 
 
 def _pictures(
-    found: Any,
+    found: Collected,
     record: dict[str, Any] | None,
     results: str | Path,
     video: str | Path | None,
@@ -137,7 +137,7 @@ def _subtitle(record: dict[str, Any] | None) -> str:
     return f"{shown} · {chosen or 'every frame'}"
 
 
-def _extent(found: Any) -> tuple[int, int]:
+def _extent(found: Collected) -> tuple[int, int]:
     """A frame that holds every box, where nothing says how large the frame was."""
     width, height = 640.0, 360.0
     for boxes in found.boxes.values():

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from videodag_cli.report.collect import Collected
+from videodag_cli.report.collect import Boxes, Collected
 
 SCRIPTS = ("base.js", "facts.js", "lanes.js", "timeline.js", "boxes.js", "viewer.js", "main.js")
 _DTYPES = {"B": "u1", "H": "u2", "I": "u4", "i": "i4", "f": "f4", "d": "f8"}
@@ -58,6 +58,7 @@ def render(found: Collected, facts: Mapping[str, Any], *, title: str) -> bytes:
     block = Block()
     data = {**facts, **_columns(found, block)}
     scripts = {
+        "THEME": _asset("theme.js"),
         "UPLOT": f"/*! uPlot, {_licence()} */\n{_asset('uPlot.iife.min.js')}",
         "PAGE": "(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in SCRIPTS) + "\n})();",
     }
@@ -118,7 +119,7 @@ def _columns(found: Collected, block: Block) -> dict[str, Any]:
     }
 
 
-def _boxes(boxes: Any, block: Block) -> dict[str, Any]:
+def _boxes(boxes: Boxes, block: Block) -> dict[str, Any]:
     corners = np.frombuffer(boxes.xyxy, np.float32) if len(boxes) else np.empty(0, np.float32)
     reach = float(np.abs(corners).max(initial=1.0))
     scale = 4.0
