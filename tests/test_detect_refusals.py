@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -118,6 +119,26 @@ def test_weights_in_another_file_are_refused_before_it_is_opened(tmp_path: Path)
     with pytest.raises(ParamError, match=r"keeps its weights in another file \(weights.bin\)"):
         Objects(model=tmp_path / "m.onnx")
     assert external_files(path.read_bytes()) == []
+
+
+@pytest.mark.parametrize("tool", ["detect.Objects", "detect.FaceFinder", "text.Read"])
+def test_no_tool_leaves_anything_in_the_users_home(tool: str, tmp_path: Path) -> None:
+    """onnxruntime's telemetry would keep its data base there."""
+    if tool == "text.Read":
+        pytest.importorskip("rapidocr")
+    module, name = tool.split(".")
+    unset = (
+        "CI",
+        "ORT_DISABLE_TELEMETRY",
+        "ORT_RUNNING_UNIT_TESTS",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in unset} | {"HOME": str(tmp_path)}
+    code = f"from videodag_cli.tools.{module} import {name}; {name}()"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 @given(st.binary(max_size=300))

@@ -15,7 +15,7 @@ import numpy as np
 
 from videodag_cli.data import Floats, Image
 from videodag_cli.errors import ParamError
-from videodag_cli.onnx.session import open_session, read_model
+from videodag_cli.onnx.session import load_runtime, open_session, read_model
 
 DETECTION_MODEL = "PP-OCRv6_det_small.onnx"
 RECOGNITION_MODEL = "PP-OCRv6_rec_small.onnx"
@@ -38,6 +38,7 @@ class Reader:
     """One RapidOCR; not for several threads at once. Raises ModuleNotFoundError where RapidOCR is not installed."""
 
     def __init__(self, *, min_side: int) -> None:
+        load_runtime()  # before RapidOCR does
         import rapidocr
         from omegaconf import flag_override
 

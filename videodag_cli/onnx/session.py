@@ -72,10 +72,22 @@ def open_session(
         return session
 
 
-def _create(content: bytes, name: str, provider: str, threads: int, *, one_shape: bool) -> Any:
+def load_runtime() -> Any:
+    """The module `onnxruntime`, silent and without telemetry.
+
+    Since 1.29 its wheels report sessions, with names and hashes of models, to their maker, and keep a data base in the user's home for
+    it. Both are off only if the variable is set before the library starts.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    return onnxruntime
+
+
+def _create(content: bytes, name: str, provider: str, threads: int, *, one_shape: bool) -> Any:
+    onnxruntime = load_runtime()
     installed = onnxruntime.get_available_providers()
     if provider not in installed:
         raise ParamError(
