@@ -157,7 +157,7 @@ def supervise(arguments: Sequence[str], limits: GuardLimits, stdout: StraightOut
         culprit = culprits[0]
         if len(lost) >= limits.max_crashes:
             raise StoppedError(
-                f"more than {limits.max_crashes} frames cost the process, the last: frame {culprit.frame_index} "
+                f"the process died or hung more than {limits.max_crashes} times, the last time at frame {culprit.frame_index} "
                 f"in node {culprit.node!r}; --max-errors allows more",
                 word="stopped.max_errors",
             )

@@ -26,6 +26,8 @@ OUTSIDE_S = 1.75
 """A process in which no Python code runs this long after the signal is ended from outside."""
 ECHO_S = 0.25
 """The same signal sent twice at once, as by `timeout`, is one signal."""
+CRASHED = "videodag: error[stopped.crash]: the process died; run the same command again to finish, with --isolate if a tool crashes it"
+_FAREWELL = b"\0"
 leave = os._exit
 """Ends the process at once; `os._exit` itself may be kept from tools."""
 
@@ -92,6 +94,10 @@ def _end_now() -> None:
     if not _State.said:
         show_cursor = "\x1b[?25h" if os.isatty(2) else ""
         _tell(show_cursor + StopSignal(_State.number).line)
+    tell = signal.set_wakeup_fd(-1)
+    if tell >= 0:
+        with contextlib.suppress(OSError):
+            os.write(tell, _FAREWELL)
     leave(128 + _State.number)
 
 
@@ -150,6 +156,7 @@ def whole_line() -> Iterator[None]:
 def outside_watch() -> Iterator[None]:
     """Inside `stop_signals`: a small process ends this one if it cannot obey a signal because nothing in Python runs any more.
 
+    It also says so when this process dies before the end of the block: killed, or crashed in a library.
     To be entered while the process has one thread, before anything large is loaded.
     """
     try:
@@ -175,6 +182,8 @@ def outside_watch() -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(-1)
+        with contextlib.suppress(OSError):
+            os.write(tell, _FAREWELL)
         os.close(tell)
         if watcher > 0:
             with contextlib.suppress(OSError):
@@ -196,13 +205,18 @@ def _watch(told: int, parent: int) -> None:
     while number not in tuple(map(int, ENDING)):
         data = os.read(told, 1)
         if not data:
+            _tell(CRASHED)
+        if not data or data == _FAREWELL:
             return
         number = data[0]
     deadline = time.monotonic() + OUTSIDE_S
     while (left := deadline - time.monotonic()) > 0:
         if not select.select([told], [], [], left)[0]:
             break
-        if not os.read(told, 1):
+        data = os.read(told, 1)
+        if not data:
+            _tell(StopSignal(number).line)
+        if not data or data == _FAREWELL:
             return
     _tell(StopSignal(number).line)
     for last in (number, int(signal.SIGKILL)):

@@ -129,6 +129,9 @@ def run(
     batch_size: Annotated[
         int | None, typer.Option(metavar="N", help="At most N frames in a batch.", rich_help_panel=MACHINE)
     ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How often states of tools are kept.", rich_help_panel=MACHINE)
+    ] = 5.0,
     pipelines_dir: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Search this folder first.", rich_help_panel=MACHINE),
@@ -185,6 +188,7 @@ def run(
         limits=_limits(max_pixels, max_index_frames),
         format=format,
         tags=_tags(tag or []),
+        checkpoint_every_s=checkpoint_every,
     )
     sampling = _sampling(frame_stride, every, keyframes, start, end, max_frames)
     registry = make_registry(plugins_dir)

@@ -1,0 +1,99 @@
+"""The command line, run as a user runs it: a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.graphs import TOYS, document, write
+
+ROOT = Path(__file__).parent.parent
+COMMAND = (sys.executable, "-m", "videodag_cli")
+ERROR = re.compile(r"videodag: error\[([a-z_.0-9]+)\]: ")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def error(self) -> str:
+        """The only error line; fails unless there is exactly one."""
+        (line,) = [line for line in self.err.splitlines() if ERROR.match(line)]
+        return line
+
+    @property
+    def word(self) -> str:
+        match = ERROR.match(self.error)
+        assert match is not None
+        return match[1]
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [*COMMAND, *(os.fspath(argument) for argument in arguments)]
+
+
+def run_arguments(clip: Path, pipeline: str | Path, *more: str | Path) -> list[str]:
+    return command("run", "-p", pipeline, "--plugins-dir", TOYS, *more, clip)
+
+
+def checked(done: Done) -> Done:
+    """What holds for every command: no traceback, and a line that says why when it fails."""
+    assert "Traceback" not in done.err, done.err
+    if done.code not in (0, 141):
+        assert done.word, done.err
+    return done
+
+
+def call(
+    arguments: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    shell: str | None = None,
+    timeout_s: float = 60,
+) -> Done:
+    """Run it to its end; with `shell`, a script in which `"$@"` is the command."""
+    if shell is not None:
+        arguments = ["/bin/sh", "-c", shell, "sh", *arguments]
+    done = subprocess.run(
+        arguments,
+        capture_output=True,
+        check=False,
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), **(os.environ if env is None else env)},
+        timeout=timeout_s,
+        stdin=subprocess.DEVNULL,
+    )
+    return checked(Done(done.returncode, done.stdout, done.stderr.decode(errors="replace")))
+
+
+def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start it, with both outputs in pipes unless told otherwise."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
+    return subprocess.Popen(arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)
+
+
+def finish(process: subprocess.Popen[bytes], *, timeout_s: float = 30) -> Done:
+    out, err = process.communicate(timeout=timeout_s)
+    return checked(Done(process.returncode, out or b"", (err or b"").decode(errors="replace")))
+
+
+def pipeline(folder: Path, nodes: Sequence[dict[str, Any] | str], edges: str = "", **more: Any) -> Path:
+    return write(folder, document(nodes, edges, **more))
