@@ -151,6 +151,16 @@ def test_params_that_may_be_files_are_known_and_literals_are_not_files() -> None
     assert spec(reads).choices("model") == {"people"}
 
 
+def test_a_list_for_a_parameter_that_may_be_a_file_is_a_list() -> None:
+    @tool
+    def labelled(frame: Frame, *, labels: list[str] | Path | None = None) -> Score:
+        return Score(0)
+
+    found = spec(labelled)
+    assert found.parse_text("labels", '["a","b"]') == ["a", "b"]
+    assert found.parse_text("labels", "names.txt") == "names.txt"
+
+
 def test_types_fit_by_identity_subclass_or_newtype_but_not_by_name() -> None:
     assert is_subtype(Tracks, Detections)
     assert is_subtype(People, Detections)

@@ -7,6 +7,7 @@ specification is first asked for more than its name.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import sys
@@ -134,14 +135,15 @@ class ToolSpec:
             return text
         annotation = self.signature.params[name][0]
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-        try:
-            adapter.validate_python(text)
-        except ValidationError:
-            try:
-                return _json_value(text)
-            except ValueError:
+        could_be_file = text.startswith(("[", "{")) and name in self.file_params()
+        if not could_be_file:  # nearly any text is a valid path, so a list or an object counts first there
+            with contextlib.suppress(ValidationError):
+                adapter.validate_python(text)
                 return text
-        return text
+        try:
+            return _json_value(text)
+        except ValueError:
+            return text
 
     def file_params(self) -> frozenset[str]:
         """Names of parameters that may be files: those with `Path` in their annotation."""

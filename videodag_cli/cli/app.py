@@ -60,6 +60,7 @@ def main() -> None:
     from videodag_cli.cli import streams
 
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # they would be looked for at every start
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would phone home, whoever imports it first
     streams.fill_closed()
     runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and "VIDEODAG_CHILD" not in os.environ
     with signals.stop_signals():  # never left: the process ends inside, whatever tools left running
