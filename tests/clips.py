@@ -417,7 +417,7 @@ VALID: dict[str, Case] = {
     "turned 270": Case(lambda p: turned(p, 270)),
     "mirrored": Case(lambda p: turned(p, 0, mirrored=True), opencv=False),
     "two streams": Case(two_streams),
-    "cover art": Case(cover_art, opencv=False),
+    "cover art": Case(cover_art),
     "ten thousand ticks": Case(lambda p: encode(p, rate=Fraction(30000, 1001))),
 }
 """Every valid class by name."""

@@ -100,6 +100,8 @@ class Movie:
     cut: str | None = None
     """How the file ends early, or None."""
     timescale: int = 0
+    readable_bytes: int | None = None
+    """Where a fragment's index is cut off, which no demuxer gets over; None when none is."""
 
     @property
     def video_tracks(self) -> list[Track]:
@@ -125,6 +127,9 @@ def read_movie(file: BinaryIO, shown: str) -> Movie:
             break
         if end > size and kind in KNOWN_BOXES:
             movie.cut = f"the file ends inside its {_text(kind)!r} box: {end - size} bytes are missing"
+            if kind == b"moof" and found_index:
+                movie.readable_bytes = at
+                break
         stop = min(end, size)
         if kind == b"ftyp" and not movie.brand:
             file.seek(start)

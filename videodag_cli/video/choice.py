@@ -60,7 +60,7 @@ def opencv_problem(probe: Probe) -> str | None:
         return "a mirrored picture"
     if not probe.first_video:
         return "the stream is not the first video stream"
-    if probe.index.padded:
+    if probe.index.padded or probe.readable_bytes is not None:
         return "the file is cut"
     times = probe.index.pts[probe.index.position]
     if len(times) > 1 and bool((times[1:] == times[:-1]).any()):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 STRICT = {"err_detect": "explode"}
-"""Fail on what is not in order, rather than hand out a picture with leftovers of an earlier one."""
+"""Fail on what is not in order. Otherwise decoders conceal it, and mark it as corrupt or not, depending on their threads."""
 
 
 class DecodeError(Exception):
@@ -38,19 +38,24 @@ class _Place:
 class Decoding:
     """A container and a decoder context, reading forward from `begin`, the position of the first packet after a seek."""
 
-    def __init__(self, probe: Probe, *, threads: int) -> None:
+    def __init__(self, probe: Probe, *, threads: int, strict: bool = False) -> None:
+        """strict: refuse packets that are not in order, which tells damage from any number of threads."""
         self._index = probe.index
         self._shown_pts = probe.index.pts[probe.index.position]
         # Where two packets have the same time, the packet itself carries its position through the decoder.
         self._by_time = len(np.unique(probe.index.pts)) == probe.index.packet_count
         self._container = demux.open_container(
-            probe.path, max_pixels=probe.limits.max_pixels, padded=probe.index.padded, known=True
+            probe.path,
+            max_pixels=probe.limits.max_pixels,
+            end=probe.readable_bytes,
+            padded=probe.index.padded,
+            known=True,
         )
         self._stream = demux.video_stream(self._container, probe.stream_index)
         demux.only(self._container, self._stream)
         self._context: Any = self._stream.codec_context
         self._context.options = {"max_pixels": str(probe.limits.max_pixels)}
-        if probe.codec == "mjpeg" and probe.strict_mjpeg:
+        if strict or (probe.codec == "mjpeg" and probe.strict_mjpeg):
             self._context.options = {**self._context.options, **STRICT}
         self._context.thread_count = threads
         self._context.thread_type = "AUTO"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from array import array
 from collections.abc import Generator
@@ -30,44 +29,50 @@ _BUFFER_BYTES = 256 * 1024
 _ZEROS = bytes(_BUFFER_BYTES)
 
 
-class PaddedFile:
-    """A file that goes on with zeros, so that a demuxer tells the times of samples which were cut off."""
+class FileView:
+    """A file that ends earlier than it does, or goes on with zeros for ever.
 
-    def __init__(self, path: str) -> None:
-        self._file = io.FileIO(path)
-        self.name = "padded"
-        self._size = os.fstat(self._file.fileno()).st_size
+    The container that reads it never closes it: it closes itself when it is let go of.
+    """
+
+    name = "view"
+
+    def __init__(self, path: str, *, end: int | None, padded: bool) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._end = os.fstat(self._descriptor).st_size if end is None else end
+        self._padded = padded
         self._at = 0
 
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
     def read(self, count: int) -> bytes:
-        data = b""
-        if self._at < self._size:
-            self._file.seek(self._at)
-            data = self._file.read(min(count, self._size - self._at))
-        if not data:
+        within = max(0, min(count, self._end - self._at))
+        data = os.pread(self._descriptor, within, self._at) if within else b""
+        if not data and self._padded:
             data = _ZEROS[:count]
         self._at += len(data)
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def tell(self) -> int:
         return self._at
 
-    def close(self) -> None:
-        self._file.close()
 
-
-def open_container(path: str, *, max_pixels: int, padded: bool = False, known: bool = False) -> InputContainer:
+def open_container(
+    path: str, *, max_pixels: int, end: int | None = None, padded: bool = False, known: bool = False
+) -> InputContainer:
     """Open an absolute path that was found to be an MP4 or MOV file; FFmpeg errors pass through.
 
+    end: read the file as if it ended there. padded: read zeros where it has ended.
     known: it was opened before, so that nothing has to be decoded to find out what it is.
     """
     return av.open(
-        PaddedFile(path) if padded else path,
+        FileView(path, end=end, padded=padded) if padded or end is not None else path,
         "r",
         format="mov",
         options={"max_pixels": str(max_pixels), **({"skip_frame": "all"} if known else {})},

@@ -54,6 +54,8 @@ class Probe:
     orientation: Orientation
     progressive: bool
     """The headers prove that no picture is interlaced."""
+    readable_bytes: int | None
+    """Where the file has to be taken as ended; None for all of it."""
     description_count: int
     """Sample descriptions of the track."""
     strict_mjpeg: bool
@@ -85,7 +87,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
     _check_tracks(movie, limits, shown)
     absolute = os.path.abspath(given)
     try:
-        container = demux.open_container(absolute, max_pixels=limits.max_pixels)
+        container = demux.open_container(absolute, max_pixels=limits.max_pixels, end=movie.readable_bytes)
     except av.error.FFmpegError as error:
         raise _unreadable(shown, error) from error
     with container:
@@ -99,7 +101,9 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         progressive = chosen.codec_context.field_order == 1
         index = demux.build_index(container, chosen, limits=limits, file_bytes=size, shown=shown)
         if index.padded:
-            with demux.open_container(absolute, max_pixels=limits.max_pixels, padded=True) as padded:
+            with demux.open_container(
+                absolute, max_pixels=limits.max_pixels, end=movie.readable_bytes, padded=True
+            ) as padded:
                 again = demux.video_stream(padded, stream_index)
                 index = demux.build_index(padded, again, limits=limits, file_bytes=size, shown=shown, padded=True)
         if len(index) == 0:
@@ -118,6 +122,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         orientation=orientation,
         progressive=progressive,
         strict_mjpeg=strict_mjpeg,
+        readable_bytes=movie.readable_bytes,
         description_count=len(track.codecs) if track else 1,
         first_video=all(
             s.index == stream_index for s in facts.streams[: stream_index + 1] if s.kind in ("video", "picture")

@@ -29,8 +29,6 @@ MIN_SKIPPED_PACKETS = 3
 """A seek has to save at least this many packets."""
 REORDER_FRAMES = 18
 """Decoders hold at most 16 pictures: one that has not come out after this many later ones never will."""
-CALM_PACKETS = 30
-"""Packets past the last damage after which all threads are used again."""
 MAX_HELD_BYTES = 256 * 1024 * 1024
 MIN_HELD_FRAMES = 24
 
@@ -40,7 +38,7 @@ class _Restart(Exception):  # noqa: N818 - a jump, not an error
 
 
 class PyavReader(Reader):
-    """Decodes with frame threads until there is a sign of damage, then with one thread, where each failure has its packet.
+    """Decodes with frame threads, and each group of pictures that shows a sign of damage again with one thread.
 
     A picture is handed out once everything decoded before it has come out, so that damage it may depend on is known.
     """
@@ -65,8 +63,7 @@ class PyavReader(Reader):
         self._decoding: Decoding | None = None
         self._settled = 0
         self._careful = False
-        self._stays_careful = False
-        self._last_bad = -1
+        self._lenient = False
         self._bad_positions: list[int] = []
         self._founded_from = self._first_foundation()
 
@@ -86,20 +83,24 @@ class PyavReader(Reader):
             self.close()
 
     def _pass(self) -> Iterator[Frame]:
-        """Settle targets with one open decoder, all of them unless it has to be opened anew."""
+        """Settle targets with one open decoder: all of them, or up to damage, or only the damaged group."""
         self.close()
         try:
-            self._decoding = decoding = Decoding(self.probe, threads=1 if self._careful else self._threads)
+            self._decoding = decoding = Decoding(
+                self.probe, threads=1 if self._careful else self._threads, strict=not (self._careful or self._lenient)
+            )
         except (av.error.FFmpegError, OSError) as error:
             raise InputError(
                 f"{self.probe.shown}: it could be opened before, and now it cannot", word="input.changed"
             ) from error
-        self._begun_at = self._settled
         self._ready: dict[int, VideoFrame | None] = {}
         self._dropped: set[int] = set()
         self._came_out: deque[int] = deque(maxlen=4 * REORDER_FRAMES)
         self._top_rank = -1
         self._fed = self._settled
+        if self._careful:
+            yield from self._group(decoding)
+            return
         while self._settled < len(self.targets):
             if self._fed == len(self.targets):
                 yield from self._drain()
@@ -108,23 +109,45 @@ class PyavReader(Reader):
             position = int(self._index.position[rank])
             if rank not in self._ready and not decoding.begin <= position < decoding.at:
                 entry = self._entry(rank)
-                if self._careful and not self._stays_careful and entry > self._last_bad + CALM_PACKETS:
-                    yield from self._drain()
-                    self._careful = False
-                    raise _Restart
-                if self._careful:
-                    # Pictures after damage show what came before: always the same if decoding starts a group early.
-                    entry = self._entry(rank, run_up=1)
                 if position < decoding.begin or entry - decoding.at >= MIN_SKIPPED_PACKETS:
                     yield from self._drain()
-                    if not decoding.seek(entry):
-                        self._may_seek = False
-                        raise _Restart
+                    self._seek(decoding, entry)
                 while decoding.at <= position:
                     self._feed(decoding)
                     yield from self._release()
             self._fed += 1
             yield from self._release()
+
+    def _group(self, decoding: Decoding) -> Iterator[Frame]:
+        """Settle the targets that are decoded from the same entry as the first unsettled one, with one thread.
+
+        Pictures after damage show what the decoder held before. To be the same wherever a run starts and whatever it
+        samples, each damaged group is decoded by a new decoder that starts one group early and drops nothing.
+        """
+        bad_before = len(self._bad_positions)
+        first = int(self.targets[self._settled])
+        entry = self._entry(first)
+        start = self._entry(first, run_up=1)
+        if start > 0:
+            self._seek(decoding, start)
+        while self._fed < len(self.targets) and self._entry(int(self.targets[self._fed])) == entry:
+            position = int(self._index.position[self.targets[self._fed]])
+            if position < decoding.begin:
+                break
+            while decoding.at <= position:
+                self._feed(decoding)
+                yield from self._release()
+            self._fed += 1
+            yield from self._release()
+        yield from self._drain()
+        self._careful = False
+        if len(self._bad_positions) == bad_before:
+            self._lenient = True  # a decoder that finds fault with this has nothing to say about damage
+
+    def _seek(self, decoding: Decoding, entry: int) -> None:
+        if not decoding.seek(entry):
+            self._may_seek = False
+            raise _Restart
 
     def _entry(self, rank: int, *, run_up: int = 0) -> int:
         """Position of the last packet from which decoding gives this frame, or of one that many entries before it."""
@@ -206,13 +229,12 @@ class PyavReader(Reader):
             self._ready[rank] = None
 
     def _alarm(self, position: int) -> None:
-        """There is damage: see that the decoder has one thread."""
-        self._last_bad = max(self._last_bad, position)
-        insort(self._bad_positions, position)
+        """There is damage: decode this group again with one thread, where each failure has its packet."""
         if not self._careful:
             self._careful = True
-            self._stays_careful = self._settled == self._begun_at and self._settled > 0
             raise _Restart
+        if position not in self._bad_positions:
+            insort(self._bad_positions, position)
 
     def _release(self, *, drained: bool = False) -> Iterator[Frame]:
         """Settle targets from the first one on, as far as can be said now."""

@@ -43,7 +43,9 @@ class Reader(ABC):
         self.convert_s = 0.0
         """Seconds spent making BGR pictures."""
         self._undecodable: list[int] = []
-        self._problem_count = 0
+        cut = probe.facts.cut
+        if cut and probe.facts.fragmented and self._reaches_the_end():
+            self._problem(cut)
 
     @property
     def undecodable(self) -> NDArray[np.int64]:
@@ -67,6 +69,13 @@ class Reader(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _reaches_the_end(self) -> bool:
+        """Whether the next target, had the index gone on, would have been past its end."""
+        if len(self.targets) == 0:
+            return False
+        step = int(self.targets[-1] - self.targets[-2]) if len(self.targets) > 1 else 1
+        return bool(self.targets[-1] + step >= len(self.probe.index))
 
     def _problem(self, text: str) -> None:
         if text not in self.problems and len(self.problems) < MAX_PROBLEMS:

@@ -1,0 +1,270 @@
+"""Damaged clips: what can be decoded comes with its right index and time, and what cannot is accounted for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+import pytest
+
+from tests.clips import Image, clip_folder, cut, encode, flip_bits, joined, overwrite, read_index, valid, x264
+from videodag_cli.errors import InputError
+from videodag_cli.video import Probe, decode_everything, open_reader, probe
+
+__all__ = ["clip_folder"]
+
+COUNT = 60
+Maker = Callable[[Path], Path]
+CODECS: dict[str, tuple[str, Maker]] = {
+    "h264": (".mp4", lambda p: x264(p, "keyint=30:bframes=2:b-adapt=0:scenecut=0", indices=range(COUNT))),
+    "h264 one group": (".mp4", lambda p: x264(p, "keyint=250:bframes=0", indices=range(COUNT))),
+    "h264 open groups": (
+        ".mp4",
+        lambda p: x264(p, "keyint=15:open-gop=1:bframes=3:b-adapt=0:scenecut=0", indices=range(COUNT)),
+    ),
+    "h264 fragmented": (
+        ".mp4",
+        lambda p: encode(p, indices=range(COUNT), movflags="frag_keyframe+empty_moov", options={"g": "15"}),
+    ),
+    "hevc": (
+        ".mp4",
+        lambda p: encode(
+            p,
+            codec="libx265",
+            indices=range(COUNT),
+            options={"x265-params": "log-level=none:pools=1:frame-threads=1:keyint=30:bframes=2"},
+        ),
+    ),
+    "mpeg4": (".mp4", lambda p: encode(p, codec="mpeg4", indices=range(COUNT), options={"g": "30", "qscale": "3"})),
+    "mpeg2": (".mov", lambda p: encode(p, codec="mpeg2video", indices=range(COUNT), options={"g": "30", "bf": "2"})),
+    "vp9": (".mp4", lambda p: encode(p, codec="libvpx-vp9", indices=range(COUNT), options={"g": "30"})),
+    "mjpeg": (".mov", lambda p: encode(p, codec="mjpeg", pix_fmt="yuvj420p", indices=range(COUNT))),
+}
+DAMAGE: dict[str, Maker] = {
+    "zeroed packets": lambda p: overwrite(p, [10, 11, 12]),
+    "noise in packets": lambda p: overwrite(p, [20, 21], with_byte=None),
+    "noise in the end of a packet": lambda p: overwrite(p, [10], with_byte=None, skip=40),
+    "no first keyframe": lambda p: overwrite(p, [0]),
+    "no second keyframe": lambda p: overwrite(p, [30]),
+    "flipped bits": lambda p: flip_bits(p, seed=7, count=6),
+    "cut to 60 %": lambda p: cut(p, 0.6),
+    "last packet zeroed": lambda p: overwrite(p, [COUNT - 1]),
+}
+BY_DESIGN = {("mjpeg", "flipped bits"), ("mpeg4", "no first keyframe")}
+"""A faulty JPEG holds leftovers of other pictures, and MPEG-4 without any keyframe starts from grey: neither is handed out."""
+
+
+def plainly(path: Path) -> dict[int, Image]:
+    """Frame index -> picture, for all that PyAV's own loop decodes and does not call corrupt."""
+    found: dict[int, Image] = {}
+    with av.open(str(path)) as file:
+        video = file.streams.video[0]
+        video.codec_context.thread_count = 1
+        assert video.time_base is not None
+        for packet in file.demux(video):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue
+            for frame in frames:
+                if not frame.is_corrupt and frame.pts is not None:
+                    start = round(frame.pts * video.time_base * 25)
+                    found[start] = frame.to_ndarray(format="bgr24", interpolation="BICUBIC")  # type: ignore[assignment]
+    return found
+
+
+def read(found: Probe, targets: list[int], **options: object) -> tuple[dict[int, Image], list[int]]:
+    with open_reader(found, np.array(targets, np.int64), **options) as reader:  # type: ignore[arg-type]
+        frames = list(reader)
+        missing = reader.undecodable.tolist()
+    indices = [frame.index for frame in frames]
+    assert indices == sorted(indices)
+    assert sorted(indices + missing) == targets
+    assert all(frame.time_s == found.index.time_s(frame.index) for frame in frames)
+    return {frame.index: frame.image for frame in frames}, missing
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    folder = tmp_path_factory.mktemp("whole")
+    made: dict[str, Path] = {}
+
+    def make(name: str) -> Path:
+        if name not in made:
+            suffix, maker = CODECS[name]
+            made[name] = maker(folder / f"{len(made)}{suffix}")
+        return made[name]
+
+    return make
+
+
+def damaged(name: str, damage: str, whole: Callable[[str], Path], folder: Path) -> Path:
+    source = whole(name)
+    copy = folder / f"damaged{source.suffix}"
+    if damage.startswith("cut") and "fragmented" not in name:
+        remux_with_index_in_front(source, copy)
+    else:
+        shutil.copy(source, copy)
+    return DAMAGE[damage](copy)
+
+
+def remux_with_index_in_front(source: Path, target: Path) -> None:
+    with av.open(str(source)) as file, av.open(str(target), "w", options={"movflags": "faststart"}) as out:
+        stream = out.add_stream_from_template(file.streams.video[0])
+        for packet in file.demux(file.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", CODECS)
+def test_all_that_pyav_decodes_is_handed_out(
+    name: str, damage: str, whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = damaged(name, damage, whole, tmp_path)
+    plain = plainly(path)
+    found = probe(path)
+    cut_fragments = "fragmented" in name and damage.startswith("cut")
+    offset = round(found.index.exact_time_s(0) * 25)
+    expected = {index - offset for index in plain} - set(np.flatnonzero(found.index.missing).tolist())
+    if not cut_fragments:
+        assert len(found.index) == COUNT
+    targets = list(range(len(found.index)))
+    pictures, missing = read(found, targets, threads=3)
+    if (name, damage) in BY_DESIGN:
+        assert set(pictures) < expected
+    else:
+        assert set(pictures) == expected
+    damaged_at = missing[0] if missing else COUNT
+    assert all(np.array_equal(pictures[i], plain[i + offset]) for i in pictures if i < damaged_at - 8)
+
+    # The same from one thread, and from where a stopped run goes on.
+    assert_same(read(found, targets, threads=1), pictures)
+    for start in (17, 33, 45):
+        assert_same(read(found, targets[start:]), pictures)
+
+
+def assert_same(got: tuple[dict[int, Image], list[int]], full: dict[int, Image]) -> None:
+    pictures, missing = got
+    assert not set(missing) & set(full)
+    assert all(np.array_equal(image, full[index]) for index, image in pictures.items())
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["h264", "h264 open groups", "mpeg4", "mjpeg"])
+def test_a_stride_over_damage_finds_the_same_frames(
+    name: str, damage: str, whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    found = probe(damaged(name, damage, whole, tmp_path))
+    full, _ = read(found, list(range(len(found.index))))
+    for stride in (2, 7):
+        pictures, _ = read(found, list(range(0, len(found.index), stride)))
+        assert set(pictures) == {index for index in full if index % stride == 0}
+
+
+@pytest.mark.parametrize("name", ["h264", "h264 one group", "vp9"])
+def test_pictures_before_and_well_after_damage_are_right(
+    name: str, whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    found = probe(damaged(name, "zeroed packets", whole, tmp_path))
+    pictures, missing = read(found, list(range(COUNT)))
+    assert missing == [10, 11, 12]
+    right = [*range(10), *(range(30, COUNT) if name != "h264 one group" else ())]
+    assert [read_index(pictures[i]) for i in right] == right
+
+
+def test_frames_after_damage_are_counted(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    path = damaged("h264", "zeroed packets", whole, tmp_path)
+    full = decode_everything(probe(path))
+    assert (full.decoded, full.undecodable, full.undecodable_ranges) == (57, 3, [(10, 12)])
+    assert full.after_damage == 17
+    assert full.first_undecodable_time_s == 0.4
+
+
+@pytest.mark.parametrize("damage", ["zeroed packets", "no first keyframe", "last packet zeroed"])
+def test_opencv_goes_on_with_pyav_where_it_stops(damage: str, whole: Callable[[str], Path], tmp_path: Path) -> None:
+    found = probe(damaged("h264", damage, whole, tmp_path))
+    targets = list(range(COUNT))
+    assert_equal = read(found, targets, decoder="opencv")
+    pictures, missing = read(found, targets)
+    assert assert_equal[1] == missing
+    assert set(assert_equal[0]) == set(pictures)
+    assert all(np.array_equal(image, pictures[index]) for index, image in assert_equal[0].items())
+
+
+def test_a_cut_file_counts_what_its_index_promises(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    found = probe(damaged("h264", "cut to 60 %", whole, tmp_path))
+    assert len(found.index) == COUNT
+    assert found.facts.missing_packet_count > 10
+    assert found.facts.header_frame_count == COUNT
+    assert found.facts.cut is not None
+    assert [found.index.time_s(i) for i in range(COUNT)] == [round(i / 25, 6) for i in range(COUNT)]
+    _, missing = read(found, list(range(COUNT)))
+    assert missing == np.flatnonzero(found.index.missing).tolist()
+
+
+def test_a_cut_in_the_last_fragment_is_told(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    data = whole("h264 fragmented").read_bytes()
+    last = data.rindex(b"moof")
+    path.write_bytes(data[: last + 40])
+    found = probe(path)
+    assert found.facts.cut is not None
+    assert any("moof" in note for note in found.facts.notes)
+    with open_reader(found, np.arange(len(found.index))) as reader:
+        assert len(list(reader)) == len(found.index) < COUNT
+        assert reader.problems == [found.facts.cut]
+    with open_reader(found, np.arange(10)) as reader:
+        assert len(list(reader)) == 10
+        assert reader.problems == []  # nobody asked for what is missing
+
+
+def test_samples_without_bytes_are_no_frames(tmp_path: Path) -> None:
+    path = encode(tmp_path / "empty.mp4", options={"bf": "0"})
+    data = bytearray(path.read_bytes())
+    at = data.find(b"stsz") + 16
+    data[at + 4 * 39 : at + 4 * 40] = bytes(4)
+    path.write_bytes(data)
+    found = probe(path)
+    assert "the header claims 40 frames, the index holds 39 packets" in found.facts.notes
+    pictures, missing = read(found, list(range(39)))
+    assert missing == []
+    assert [read_index(image) for image in pictures.values()] == list(range(39))
+
+
+@pytest.mark.parametrize(
+    "name", ["h264 pyramid, short groups", "edit list hiding frames", "fragmented", "prores", "av1"]
+)
+def test_random_damage_ends_in_frames_or_a_refusal(name: str, clip_folder: Path, tmp_path: Path) -> None:
+    source = valid(name, clip_folder)
+    clean = source.read_bytes()
+    random = np.random.default_rng(len(name))
+    for round_ in range(40):
+        data = bytearray(clean)
+        if round_ % 4 == 0:
+            del data[int(random.integers(16, len(data))) :]
+        index_at = clean.find(b"moov")
+        for _ in range(int(random.integers(1, 12))):
+            inside_index = round_ % 4 == 1
+            low, high = (index_at, min(len(data), index_at + 900)) if inside_index else (0, len(data))
+            if low < high:
+                data[int(random.integers(low, high))] = int(random.integers(256))
+        path = tmp_path / f"{round_}{source.suffix}"
+        path.write_bytes(data)
+        try:
+            found = probe(path)
+        except InputError:
+            continue
+        read(found, list(range(0, min(len(found.index), 500), 1 + round_ % 3)))
+
+
+def test_a_change_of_coding_midway_is_not_damage(tmp_path: Path) -> None:
+    path = joined(tmp_path / "two.mp4", [{"options": {"profile": "baseline"}}, {"options": {"profile": "high"}}])
+    pictures, missing = read(probe(path), list(range(40)))
+    assert missing == []
+    assert [read_index(image) for image in pictures.values()] == list(range(40))
