@@ -1,0 +1,24 @@
+"""How long it takes until something happens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.benchmarks.contenders import HERE, videodag
+from tests.benchmarks.measure import PYTHON, ROOT, VIDEODAG, Contender
+from tests.benchmarks.report import Section, Settings, compare
+
+
+def measure(settings: Settings) -> list[Section]:
+    bare, empty = "python -c pass", "empty Typer command"
+    clip = ROOT / "sample_videos" / "pedestrians.mp4"
+    contenders = [
+        Contender(bare, [PYTHON, "-c", "pass"]),
+        Contender("videodag --help", [VIDEODAG, "--help"], bare, {"wall": 14}),
+        Contender("import cv2", [PYTHON, "-c", "import cv2"], bare),
+        Contender("videodag run, 10 frames", videodag(clip, "--max-frames", "10", run="quality"), bare),
+        Contender(empty, [PYTHON, str(HERE / "loops" / "empty_typer.py"), "list"]),
+        Contender("videodag pipelines list", [VIDEODAG, "pipelines", "list"], empty, {"wall": 1.2}),
+    ]
+    thorough = settings if settings.quick else replace(settings, rounds=3 * settings.rounds)
+    return [compare("startup", contenders, thorough)]
