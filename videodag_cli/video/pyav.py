@@ -25,6 +25,8 @@ from videodag_cli.video.reader import Reader
 if TYPE_CHECKING:
     from videodag_cli.video.probing import Probe
 
+DEFAULT_THREADS = 4
+"""Not the number of CPUs: some damage shows in no error, and then what is seen depends on the number of threads."""
 MIN_SKIPPED_PACKETS = 3
 """A seek has to save at least this many packets."""
 REORDER_FRAMES = 18
@@ -49,7 +51,7 @@ class PyavReader(Reader):
         super().__init__(probe, targets, choice)
         index = probe.index
         self._index = index
-        self._threads = threads or 0
+        self._threads = threads or DEFAULT_THREADS
         self._wanted = np.zeros(len(index), bool)
         self._wanted[self.targets] = True
         self._entries = np.flatnonzero((index.flags & ENTRY) != 0)

@@ -87,7 +87,7 @@ def open_reader(
 ) -> Reader:
     """A reader for `targets` (ascending frame indices), which may start anywhere.
 
-    threads: of the decoder; None for one per CPU. Raises InputError when the decoder asked for cannot be trusted with the file.
+    threads: of the decoder; None for its default. Raises InputError when the decoder asked for cannot be trusted with the file.
     """
     choice = choose_decoder(probe, targets, decoder=decoder)
     if choice.name == "opencv":

@@ -1,0 +1,348 @@
+"""What a file is refused for before anything is decoded, and what `videodag probe` says of the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.clips import (
+    TURNED,
+    clip_folder,
+    cover_art,
+    encode,
+    find,
+    overwrite,
+    read_index,
+    set_matrix,
+    valid,
+)
+from videodag_cli.errors import InputError
+from videodag_cli.video import Limits, VideoFacts, open_reader, probe
+
+__all__ = ["clip_folder"]
+
+TABLE = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+HUGE = 60_000_000
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return encode(tmp_path_factory.mktemp("clip") / "clip.mp4", indices=range(20), options={"bf": "2"}).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def fragments(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("clip") / "fragments.mp4"
+    return encode(path, movflags="frag_keyframe+empty_moov", options={"g": "10"}).read_bytes()
+
+
+def edited(clip: bytes, path: tuple[bytes, ...], at: int, form: str, *values: Any) -> bytes:
+    data = bytearray(clip)
+    start, _ = find(clip, *path)
+    struct.pack_into(form, data, start + at, *values)
+    return bytes(data)
+
+
+def refusal(path: str | Path, **options: Any) -> InputError:
+    with pytest.raises(InputError) as caught:
+        probe(path, **options)
+    assert caught.value.exit_code == 3
+    assert "\n" not in caught.value.message
+    return caught.value
+
+
+NOT_VIDEOS: dict[str, tuple[bytes, str, str]] = {
+    "empty": (b"", "input.not_mp4", "empty"),
+    "text": (b"these are words\n" * 20, "input.not_mp4", "a text"),
+    "playlist": (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", "input.not_mp4", "a playlist"),
+    "concat script": (b"ffconcat version 1.0\nfile '/etc/hostname'\n", "input.not_mp4", "a concat script"),
+    "Matroska": (b"\x1a\x45\xdf\xa3" + bytes(100), "input.not_mp4", "Matroska"),
+    "AVI": (b"RIFF\x00\x01\x00\x00AVI LIST", "input.not_mp4", "AVI"),
+    "PNG": (b"\x89PNG\r\n\x1a\n" + bytes(100), "input.not_mp4", "PNG"),
+    "JPEG": (b"\xff\xd8\xff\xe0" + bytes(100), "input.not_mp4", "JPEG"),
+    "transport stream": (b"G" + bytes(187), "input.not_mp4", "transport stream"),
+    "zeros": (bytes(1000), "input.not_mp4", "no MP4 or MOV"),
+    "short": (b"\x00\x00", "input.not_mp4", "no MP4 or MOV"),
+    "HEIF": (b"\x00\x00\x00\x10ftypheic\x00\x00\x00\x00", "input.no_video", "a picture"),
+    "only a header": (b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00", "input.no_frames", "never finished"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_VIDEOS)
+def test_what_is_no_video_is_refused_by_its_content(name: str, tmp_path: Path) -> None:
+    content, word, what = NOT_VIDEOS[name]
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    error = refusal(path)
+    assert error.word == word
+    assert what in error.message
+
+
+def test_only_regular_files_are_opened_and_nothing_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s.mp4"))
+        for path in (tmp_path / "pipe.mp4", tmp_path, tmp_path / "s.mp4", Path("/dev/null")):
+            assert refusal(path).word == "input.not_file"
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing.mp4", "http://127.0.0.1:1/a.mp4", "rtsp://h/x", "", "a\0b.mp4", "nothing/clip.mp4"]
+)
+def test_what_is_not_there_is_missing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = refusal(name)
+    assert error.word == "input.missing"
+    assert ("URL" in error.message) == ("://" in name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "concat:clip.mp4",
+        "na:me.mp4",
+        "x%03d.mp4",
+        "new\nline.mp4",
+        "\x1b[31m.mp4",
+        "\u202egpj.mp4",
+        "名前.mp4",
+        "-y.mp4",
+        "a b'c\"d.mp4",
+        os.fsdecode(b"caf\xe9.mp4"),
+    ],
+)
+def test_any_name_is_read(name: str, clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(clip)
+    found = probe(name)
+    assert found.shown.isprintable()
+    decoders = ["pyav"] if "\udce9" in name else ["pyav", "opencv"]
+    for decoder in decoders:
+        with open_reader(found, np.arange(0, 20, 6), decoder=decoder) as reader:
+            assert [read_index(frame.image) for frame in reader] == [0, 6, 12, 18]
+
+
+LIES: dict[str, Callable[[bytes], bytes]] = {
+    "samples of one size": lambda c: edited(c, (*TABLE, b"stsz"), 4, ">II", 1, HUGE),
+    "samples without sizes": lambda c: edited(c, (*TABLE, b"stsz"), 8, ">I", HUGE),
+    "times": lambda c: edited(c, (*TABLE, b"stts"), 8, ">I", HUGE),
+    "time offsets": lambda c: edited(c, (*TABLE, b"ctts"), 8, ">I", 2_000_000_000),
+    "time offset entries": lambda c: edited(c, (*TABLE, b"ctts"), 4, ">I", HUGE),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_claims_beyond_the_file_are_refused_unopened(name: str, clip: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(LIES[name](clip))
+    assert refusal(path).word == "input.limit"
+
+
+@pytest.mark.parametrize("flags", [None, 0])
+def test_claims_of_fragments_are_refused_unopened(flags: int | None, fragments: bytes, tmp_path: Path) -> None:
+    data = edited(fragments, (b"moof", b"traf", b"trun"), 4, ">I", HUGE)
+    if flags is not None:
+        data = edited(data, (b"moof", b"traf", b"trun"), 0, ">I", flags)
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(data)
+    assert refusal(path).word == "input.limit"
+
+
+def test_a_lie_costs_no_memory(clip: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(LIES["samples of one size"](clip))
+    code = (
+        "import sys; from videodag_cli.video import probe; from videodag_cli.errors import InputError\n"
+        "try: probe(sys.argv[1])\n"
+        "except InputError: pass\n"
+        "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0])"
+    )
+    if not Path("/proc/self/status").exists():
+        code = code.replace(
+            "[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0]", "0"
+        )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 200_000  # kB
+
+
+def test_limits_name_the_option_that_raises_them(clip: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(clip)
+    for limits, option in (
+        (Limits(max_pixels=160 * 112 - 1), "--max-pixels"),
+        (Limits(max_frames=19), "--max-index-frames"),
+        (Limits(max_frame_rate=24), "--max-frame-rate"),
+    ):
+        error = refusal(path, limits=limits)
+        assert error.word == "input.limit"
+        assert option in error.message
+    assert len(probe(path, limits=Limits(max_pixels=160 * 112, max_frames=20, max_frame_rate=25)).index) == 20
+
+
+def test_large_pictures_are_refused_even_where_the_header_lies(tmp_path: Path) -> None:
+    path = encode(tmp_path / "large.mp4", indices=[0], size=(10000, 8000), options={"preset": "ultrafast"})
+    assert "10000x8000" in refusal(path).message
+    path.write_bytes(edited(path.read_bytes(), (*TABLE, b"stsd"), 8 + 8 + 24, ">HH", 64, 64))
+    assert refusal(path).word == "input.limit"
+
+
+def test_layouts_that_cannot_be_right_are_refused(clip: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    aslant = (56756, 32768, 0, -32768, 56756, 0, 0, 0, 1 << 30)
+    for data, what in (
+        (edited(clip, (b"moov", b"trak", b"mdia", b"mdhd"), 12, ">I", 0), "time scale of 0"),
+        (edited(clip, (b"moov", b"trak", b"tkhd"), 40, ">9i", *aslant), "multiple of 90"),
+        (edited(clip, (*TABLE, b"stsd"), 8 + 4, ">4s", b"xyzw"), "no decoder for its codec ('xyzw')"),
+        (edited(clip, (*TABLE, b"stsd"), 8 + 4, ">4s", b"encv"), "encrypted"),
+    ):
+        path.write_bytes(data)
+        error = refusal(path)
+        assert error.word == "input.unsupported"
+        assert what in error.message
+
+
+def test_pictures_in_another_file_are_never_opened(clip: bytes, tmp_path: Path) -> None:
+    reference = b"file:///etc/hostname\0"
+    entry = struct.pack(">I4sI", 12 + len(reference), b"url ", 0) + reference
+    data = replaced(clip, (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"), struct.pack(">II", 0, 1) + entry)
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(data)
+    error = refusal(path)
+    assert error.word == "input.unsupported"
+    assert "another file" in error.message
+
+
+def replaced(clip: bytes, path: tuple[bytes, ...], content: bytes) -> bytes:
+    """Replace a box's content after the media data, with the sizes of the boxes around it."""
+    data = bytearray(clip)
+    start, end = find(clip, *path)
+    grown = len(content) - (end - start)
+    for depth in range(1, len(path) + 1):
+        at = find(clip, *path[:depth])[0] - 8
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + grown)
+    data[start:end] = content
+    return bytes(data)
+
+
+def test_sound_with_cover_art_is_no_video(tmp_path: Path) -> None:
+    assert refusal(cover_art(tmp_path / "song.m4a", video=False)).word == "input.no_video"
+
+
+def test_a_cut_index_is_told_as_such(clip: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    for kept in (len(clip) - 300, find(clip, b"moov")[0] - 8):
+        path.write_bytes(clip[:kept])
+        error = refusal(path)
+        assert error.word == "input.no_frames"
+        assert "cut off" in error.message
+
+
+def test_garbage_after_the_video_does_no_harm(clip: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    for tail in (bytes(1000), b"garbage!" * 50, b"\x00"):
+        path.write_bytes(clip + tail)
+        found = probe(path)
+        assert len(found.index) == 20
+        assert found.facts.cut is None
+
+
+def test_a_matrix_without_area_is_read_as_upright(clip: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(clip)
+    assert probe(set_matrix(path, (0,) * 9)).facts.rotation == 0
+    assert probe(set_matrix(path, TURNED[270])).facts.rotation == 270
+
+
+def run_probe(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "videodag_cli", "probe", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "120"})
+
+
+def test_probe_prints_facts_as_json(clip_folder: Path) -> None:
+    done = run_probe(valid("edit list hiding frames", clip_folder), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = VideoFacts.model_validate_json(done.stdout)
+    assert (facts.codec, facts.width, facts.height, facts.frame_rate) == ("h264", 160, 112, "25")
+    assert (facts.frame_count, facts.packet_count, facts.header_frame_count) == (33, 40, 40)
+    assert facts.full is None
+    assert json.loads(done.stdout)["decoder"] == "pyav"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("variable rate", ["variable frame rate"]),
+        ("turned 90", ["turned 90° clockwise", "160x112"]),
+        ("mirrored", ["mirrored"]),
+        ("edit list hiding frames", ["hides 7 packets"]),
+        ("h264 interlaced", ["interlaced"]),
+        ("two streams", ["--stream", "1 video h264 128x96"]),
+        ("cover art", ["cover art"]),
+        ("nonzero start", ["the first frame is at 2.5 s"]),
+        ("fragmented", ["fragmented"]),
+        ("h264", ["audio aac", "pyav:", "25 per second, constant"]),
+        ("ten thousand ticks", ["29.97 per second (30000/1001)"]),
+    ],
+)
+def test_probe_has_a_word_on_each_trap(name: str, words: list[str], clip_folder: Path) -> None:
+    done = run_probe(valid(name, clip_folder))
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in words:
+        assert word in done.stdout
+
+
+def test_full_probe_tells_damage_and_exits_4(clip_folder: Path, tmp_path: Path) -> None:
+    whole = valid("h264", clip_folder)
+    done = run_probe(whole, "--full")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "all 40 frames were decoded" in done.stdout
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(whole.read_bytes())
+    overwrite(broken, [5])
+    done = run_probe(broken, "--full", "--json")
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("videodag: error[run.incomplete]: ")
+    full = VideoFacts.model_validate_json(done.stdout).full
+    assert full is not None
+    assert (full.decoded, full.undecodable) == (39, 1)
+
+
+def test_refusals_are_one_line_with_exit_code_3(tmp_path: Path) -> None:
+    path = tmp_path / "new\nline.mp4"
+    path.write_text("words\n")
+    done = run_probe(path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("videodag: error[input.not_mp4]: ")
+    assert "new\\nline.mp4: this is a text" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_importing_the_package_loads_no_decoder() -> None:
+    code = (
+        "import sys, videodag_cli.video as v; v.Sampling; v.Limits; v.parse_position\n"
+        "print([name for name in ('cv2', 'av', 'pydantic') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_reading_with_pyav_loads_no_opencv(clip_folder: Path) -> None:
+    code = (
+        "import sys, numpy; from videodag_cli.video import probe, open_reader\n"
+        "found = probe(sys.argv[1])\n"
+        "print(sum(1 for _ in open_reader(found, numpy.arange(20))), 'cv2' in sys.modules)"
+    )
+    path = valid("turned 90", clip_folder)
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("20 False\n", "")
