@@ -120,6 +120,12 @@ def settle(page: Any) -> None:
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def said(page: Any, selector: str) -> str:
+    """The text of an element, when all has been drawn."""
+    settle(page)
+    return str(page.inner_text(selector))
+
+
 def texts(page: Any, selector: str) -> list[str]:
     return [text.strip() for text in page.locator(selector).all_inner_texts()]
 
@@ -129,8 +135,8 @@ def test_every_section_of_a_real_run_has_real_content(open_page: Open, pedestria
     lines = results_files.parsed(results_files.crossings())
     ids = {row["tracker_id"] for item in lines for row in item["result"]["track"]}
     assert page.title() == "pedestrians.mp4 – videodag report"
-    assert page.inner_text("h1") == "pedestrians.mp4"
-    assert page.inner_text("#subtitle") == "Line crossings (line_counting) · frame stride 4"
+    assert said(page, "h1") == "pedestrians.mp4"
+    assert said(page, "#subtitle") == "Line crossings (line_counting) · frame stride 4"
     figures = dict(zip(texts(page, ".figures dt"), texts(page, ".figures dd:first-of-type"), strict=True))
     assert (figures["Frames"], figures["Failed"], figures["Not decodable"], figures["Span"]) == (
         "51",
@@ -139,16 +145,16 @@ def test_every_section_of_a_real_run_has_real_content(open_page: Open, pedestria
         "0:20.0",
     )
     assert figures["Tracks"] == str(len(ids))
-    assert "51 sampled =" in page.inner_text("#accounting")
+    assert "51 sampled =" in said(page, "#accounting")
     names = texts(page, ".timeline .name")
     assert names[1:4] == ["track", "line.middle.in_count", "line.middle.out_count"]
     assert names[-2:] == ["line.middle.crossings", "track: lives of ids"]
     crossed = [c for item in lines for c in item["result"]["line"]["middle"]["crossings"]]
-    rows = texts(page, "#events-body tbody tr td:last-child")
+    rows = texts(page, "#events-body tbody tr td:nth-child(4)")
     assert rows == [f"person {c['tracker_id']} {c['direction']}" for c in crossed]
     assert texts(page, "#nodes-body tbody td:first-child") == ["detect", "track", "line"]
-    assert page.inner_text("#failures-body") == "No frame failed."
-    run = page.inner_text("#run-body")
+    assert said(page, "#failures-body") == "No frame failed."
+    run = said(page, "#run-body")
     for fact in ("768 × 576", "h264", "line_counting", "onnxruntime", "frame_stride 4"):
         assert fact in run
     assert page.locator(".thumb").count() >= 12
@@ -176,16 +182,16 @@ def test_the_page_opens_at_the_moment_asked_for_and_moves_by_buttons_keys_and_nu
     open_page: Open, pedestrians: Path
 ) -> None:
     page = open_page(pedestrians)
-    assert page.inner_text("#frame-name") == "Frame 28"  # the sampled frame before 3 s, which lies between two
+    assert said(page, "#frame-name") == "Frame 28"  # the sampled frame before 3 s, which lies between two
     page.click("#next")
-    assert page.inner_text("#frame-name") == "Frame 32"
+    assert said(page, "#frame-name") == "Frame 32"
     page.focus("#canvas")
     page.keyboard.press("ArrowLeft")
-    assert page.inner_text("#frame-name") == "Frame 28"
+    assert said(page, "#frame-name") == "Frame 28"
     page.fill("#go", "101")
     page.press("#go", "Enter")
-    assert page.inner_text("#frame-name") == "Frame 100"
-    assert page.inner_text("#frame-time") == "0:10.000"
+    assert said(page, "#frame-name") == "Frame 100"
+    assert said(page, "#frame-time") == "0:10.000"
     pressed = page.locator(".thumb[aria-pressed=true]")
     assert "asked for" in pressed.inner_text()
 
@@ -194,13 +200,13 @@ def test_the_slider_filters_boxes_and_counts_and_prints_the_setting(open_page: O
     page = open_page(pedestrians)
     rows = [row for item in results_files.parsed(results_files.crossings()) for row in item["result"]["track"]]
     before = page.locator("#frame-values tr:has(.dot)").count()
-    assert f"{len(rows)} of {len(rows)} boxes stay" in page.inner_text("#confidence-effect").replace("\u202f", "")
+    assert f"{len(rows)} of {len(rows)} boxes stay" in said(page, "#confidence-effect").replace("\u202f", "")
     page.locator("#confidence").evaluate("(s) => { s.value = '0.8'; s.dispatchEvent(new Event('input')); }")
     settle(page)
     kept = sum(row["confidence"] >= 0.8 for row in rows)
     assert 0 < kept < len(rows)
-    assert f"{kept} of {len(rows)} boxes stay" in page.inner_text("#confidence-effect").replace("\u202f", "")
-    assert page.inner_text("#confidence-set code") == "--set detect.confidence=0.80"
+    assert f"{kept} of {len(rows)} boxes stay" in said(page, "#confidence-effect").replace("\u202f", "")
+    assert said(page, "#confidence-set code") == "--set detect.confidence=0.80"
     item = next(item for item in results_files.parsed(results_files.crossings()) if item["frame_index"] == 28)
     here = sum(row["confidence"] >= 0.8 for row in item["result"]["track"])
     assert page.locator("#frame-values tr:has(.dot)").count() == here < before
@@ -215,12 +221,12 @@ def test_pointing_shows_pixels_and_fractions_and_clicks_build_zones_and_lines(
     spots = [(0.25, 0.25), (0.75, 0.25), (0.5, 0.75)]
     places = [{"x": area["width"] * x, "y": area["height"] * y} for x, y in spots]
     page.hover("#canvas", position=places[0])
-    numbers = [float(text) for text in re.findall(r"[\d.]+", page.inner_text("#pointer"))]
+    numbers = [float(text) for text in re.findall(r"[\d.]+", said(page, "#pointer"))]
     assert numbers == pytest.approx([192, 144, 0.25, 0.25], abs=1.5)
     for place in places:
         page.click("#canvas", position=place)
     page.select_option("#polygon-kind", "zones")
-    made = json.loads(page.inner_text("#polygon-json"))
+    made = json.loads(said(page, "#polygon-json"))
     assert list(made) == ["zones"]
     assert made["zones"]["units"] == "fraction"
     assert made["zones"]["zones"][0]["name"] == "zone"
@@ -228,16 +234,16 @@ def test_pointing_shows_pixels_and_fractions_and_clicks_build_zones_and_lines(
     assert [v for point in polygon for v in point] == pytest.approx([v for spot in spots for v in spot], abs=0.003)
     page.select_option("#polygon-unit", "pixels")
     page.fill("#polygon-name", "door")
-    made = json.loads(page.inner_text("#polygon-json"))
+    made = json.loads(said(page, "#polygon-json"))
     assert made["zones"]["zones"][0]["name"] == "door"
     assert made["zones"]["zones"][0]["polygon"][1] == pytest.approx([576, 144], abs=2)
     page.select_option("#polygon-kind", "lines")
     page.click("#polygon-undo")
-    made = json.loads(page.inner_text("#polygon-json"))
+    made = json.loads(said(page, "#polygon-json"))
     assert list(made) == ["line"]  # the pipeline's node with lines
     assert made["line"]["lines"][0]["end"] == pytest.approx([576, 144], abs=2)
     page.click("#polygon-clear")
-    assert page.inner_text("#polygon-json") == "No points yet."
+    assert said(page, "#polygon-json") == "No points yet."
 
 
 def test_lines_built_in_the_page_are_what_params_takes(open_page: Open, pedestrians: Path, tmp_path: Path) -> None:
@@ -245,7 +251,7 @@ def test_lines_built_in_the_page_are_what_params_takes(open_page: Open, pedestri
     area = page.locator("#canvas").bounding_box()
     for x, y in ((0.4, 0.9), (0.4, 0.1)):
         page.click("#canvas", position={"x": area["width"] * x, "y": area["height"] * y})
-    (tmp_path / "params.json").write_text(page.inner_text("#polygon-json"))
+    (tmp_path / "params.json").write_text(said(page, "#polygon-json"))
     clip = results_files.CLIPS / "pedestrians.mp4"
     done = videodag("run", "-p", "line_counting", "--params", tmp_path / "params.json", "--dry-run", clip)
     assert done.returncode == 0, done.stderr.decode()
@@ -263,10 +269,10 @@ def test_the_timeline_shows_values_chooses_frames_and_zooms(open_page: Open, ped
 
     page.mouse.move(at(0.5), y)
     settle(page)
-    assert "frame 100" in page.inner_text(".row.axis .name")
+    assert "frame 100" in said(page, ".row.axis .name")
     page.mouse.click(at(0.5), y)
     settle(page)
-    assert page.inner_text("#frame-name") == "Frame 100"
+    assert said(page, "#frame-name") == "Frame 100"
     assert page.is_hidden("#zoom-out")
     page.mouse.move(at(0.2), y)
     page.mouse.down()
@@ -276,7 +282,7 @@ def test_the_timeline_shows_values_chooses_frames_and_zooms(open_page: Open, ped
     assert page.is_visible("#zoom-out")
     page.mouse.move(at(0.0), y)
     settle(page)
-    assert "frame 40" in page.inner_text(".row.axis .name")
+    assert "frame 40" in said(page, ".row.axis .name")
     page.click("#zoom-out")
     settle(page)
     assert page.is_hidden("#zoom-out")
@@ -305,7 +311,7 @@ def test_hostile_texts_stay_texts(open_page: Open, strange: Path) -> None:
     page = open_page(strange)
     assert page.evaluate("window.hacked") is None
     assert page.locator("img[src=x]").count() == 0
-    shown = page.inner_text("body")
+    shown = said(page, "body")
     assert shown.count("<script>window.hacked=1</script>") >= 5
     assert "{{DATA}}" in shown
     page.locator("#events-body .chip", has_text="text").first.click()
@@ -315,24 +321,24 @@ def test_hostile_texts_stay_texts(open_page: Open, strange: Path) -> None:
 
 def test_without_record_and_video_the_page_says_what_is_missing(open_page: Open, strange: Path) -> None:
     page = open_page(strange)
-    remarks = page.inner_text("#remarks")
+    remarks = said(page, "#remarks")
     assert "There is no run record beside the results" in remarks
     assert "--video CLIP gives them" in remarks
-    assert "No run record names the video" in page.inner_text("#strip")
-    assert "Timings are in the run record" in page.inner_text("#nodes-body")
-    assert "Missing for that reason" in page.inner_text("#run-body")
-    assert page.inner_text("#pointer") == "frame size not known"
-    assert page.inner_text("#confidence-set code").startswith("--set track.confidence=")
-    assert "a guess" in page.inner_text("#confidence-set")
+    assert "No run record names the video" in said(page, "#strip")
+    assert "Timings are in the run record" in said(page, "#nodes-body")
+    assert "Missing for that reason" in said(page, "#run-body")
+    assert said(page, "#pointer") == "frame size not known"
+    assert said(page, "#confidence-set code").startswith("--set track.confidence=")
+    assert "a guess" in said(page, "#confidence-set")
 
 
 def test_failed_frames_flags_and_visits_have_their_rows(open_page: Open, strange: Path) -> None:
     page = open_page(strange)
-    assert "2 frames without a result (read: 2)" in page.inner_text("#failures-body")
+    assert "2 frames without a result (read: 2)" in said(page, "#failures-body")
     assert page.locator("#failures-body tbody tr").count() == 2
     page.locator("#failures-body a").first.click()
-    assert page.inner_text("#frame-name") == "Frame 7"
-    assert "toys.read: ValueError" in page.inner_text("#frame-values")
+    assert said(page, "#frame-name") == "Frame 7"
+    assert "toys.read: ValueError" in said(page, "#frame-values")
     names = texts(page, ".timeline .name")
     assert {"black", "failed frames", "dwell.door", "text", "track: lives of ids"} <= set(names)
     page.locator("#events-body .chip", has_text="dwell.door").click()
@@ -342,8 +348,8 @@ def test_failed_frames_flags_and_visits_have_their_rows(open_page: Open, strange
 def test_an_empty_results_file_is_a_page_too(open_page: Open, tmp_path: Path) -> None:
     write_report(write(tmp_path / "a.jsonl", []), tmp_path / "a.html")
     page = open_page(tmp_path / "a.html")
-    assert page.inner_text("#timelines .empty") == "The results file has no lines."
-    assert page.inner_text("#frames .empty") == "The results file has no lines."
+    assert said(page, "#timelines .empty") == "The results file has no lines."
+    assert said(page, "#frames .empty") == "The results file has no lines."
 
 
 def test_a_hundred_thousand_frames_fit_in_one_page(open_page: Open, tmp_path: Path) -> None:
@@ -359,11 +365,11 @@ def test_a_hundred_thousand_frames_fit_in_one_page(open_page: Open, tmp_path: Pa
     assert (tmp_path / "a.html").stat().st_size < 4_000_000 < (tmp_path / "a.jsonl").stat().st_size
     page = open_page(tmp_path / "a.html")
     assert texts(page, ".figures dd:first-of-type")[0] == "100\u202f000"
-    assert "250 ids, packed" in page.inner_text("#timeline")
+    assert "250 ids, packed" in said(page, "#timeline")
     points = "document.querySelectorAll('.uplot').length"
     assert page.evaluate(points) == 2
     assert ink(page, ".timeline .uplot canvas") > 1000
-    assert "7\u202f500 later events left out" in page.inner_text("#events-body")
+    assert "7\u202f500 later events left out" in said(page, "#events-body")
 
 
 # -- without a browser -------------------------------------------------------------------------------------------------------

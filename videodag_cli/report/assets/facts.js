@@ -72,9 +72,9 @@ function drawEvents() {
     )));
     const rows = wanted.slice(0, shown).map((s) => el('tr', {},
       el('td', { class: 'num' }, clock(s.start_s)), el('td', { class: 'num' }, `${(s.end_s - s.start_s).toFixed(2)} s`),
-      el('td', { class: 'num' }, frameLink(lineAtFrame(s.frame))), el('td', { class: 'num' }, count(s.frames)),
-      el('td', {}, s.output), el('td', { class: 'text' }, s.kind === 'flag' ? 'true' : s.label)));
-    const head = [['start', 'num'], ['length', 'num'], ['frame', 'num'], ['frames', 'num'], ['output'], ['what']];
+      el('td', { class: 'num' }, frameLink(lineAtFrame(s.frame))),
+      el('td', { class: 'text' }, s.kind === 'flag' ? 'true' : s.label), el('td', {}, s.output), el('td', { class: 'num' }, count(s.frames))));
+    const head = [['start', 'num'], ['length', 'num'], ['frame', 'num'], ['what'], ['output'], ['frames', 'num']];
     const rest = wanted.length - shown;
     fill(list, table(head, rows),
       rest > 0 ? el('button', { class: 'quiet more', type: 'button', onclick: () => { shown += 250; draw(); } }, `Show ${count(Math.min(rest, 250))} more of ${count(wanted.length)}`) : null,

@@ -1,6 +1,7 @@
 // The frame browser: a stored picture or plain ground, boxes drawn over it, values beside it, and a polygon built by clicks.
 
 const STAGE_HEIGHT = 680;
+const SHORT_LABELS = 0.6; // below this scale
 const pictures = new Map(); // line -> {image, ready}
 const polygons = [[]]; // in pixels of the source frame; the last one is being built
 const canvas = byId('canvas');
@@ -115,7 +116,8 @@ function drawBoxes(pen, boxes, scale, overPicture) {
     pen.strokeStyle = tone;
     pen.lineWidth = 1.75;
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    const label = boxLabel(boxes, box);
+    const id = boxes.tracker_id[box];
+    const label = scale < SHORT_LABELS && id >= 0 ? `#${id}` : boxLabel(boxes, box); // small pictures have no room for more
     if (!label) continue;
     const width = pen.measureText(label).width + 8;
     const top = y1 >= 16 ? y1 - 16 : y1;
