@@ -1,0 +1,1 @@
+"""Long counts: kills, damaged clips, full disks, failing system calls, opened files. `python -m tests.soak` runs them."""
