@@ -43,7 +43,7 @@ class Decoding:
         self._index = probe.index
         self._shown_pts = probe.index.pts[probe.index.position]
         # Where two packets have the same time, the packet itself carries its position through the decoder.
-        self._by_time = len(np.unique(probe.index.pts)) == probe.index.packet_count
+        self._by_time = probe.index.times_are_unique
         self._container = demux.open_container(
             probe.path,
             max_pixels=probe.limits.max_pixels,

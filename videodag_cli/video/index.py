@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,11 @@ class PacketIndex:
     def missing(self) -> NDArray[np.bool_]:
         """By rank: whether the frame's bytes are not in the file."""
         return np.asarray((self.flags[self.position] & MISSING) != 0)
+
+    @cached_property
+    def times_are_unique(self) -> bool:
+        """No two packets have the same time."""
+        return len(np.unique(self.pts)) == len(self.pts)
 
     def exact_time_s(self, rank: int) -> Fraction:
         """Presentation time of a frame, exact."""
