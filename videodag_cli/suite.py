@@ -44,7 +44,7 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-TimeText = Annotated[str, BeforeValidator(_as_text)]
+TimeText = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | float)]
 """A number of seconds, or text as on the command line (`00:01:40`, `120f`)."""
 
 
