@@ -108,6 +108,8 @@ class OutputFile:
                 f"{self.shown}: the folder {printable(self.path.parent)} does not exist; create it first",
                 word="output.folder",
             )
+        with writing(self.shown), contextlib.suppress(FileNotFoundError):
+            os.lstat(self.note.with_name(self.note.name + ".tmp"))  # the longest of the names
         for input_path in inputs:
             for mine in self.files:
                 if is_same_file(mine, input_path):
