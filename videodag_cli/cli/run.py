@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -159,6 +158,9 @@ def run(
     max_index_frames: Annotated[
         int | None, typer.Option(metavar="N", help="Refuse files that claim more frames.", rich_help_panel=LIMITS)
     ] = None,
+    max_frame_rate: Annotated[
+        int | None, typer.Option(metavar="N", help="Refuse higher frame rates.", rich_help_panel=LIMITS)
+    ] = None,
 ) -> None:
     """Run a pipeline over a video and write one JSON line per sampled frame."""
     from videodag_cli.cli import streams
@@ -185,7 +187,7 @@ def run(
         force=force,
         decoder=decoder,
         stream=stream,
-        limits=_limits(max_pixels, max_index_frames),
+        limits=_limits(max_pixels, max_index_frames, max_frame_rate),
         format=format,
         tags=_tags(tag or []),
         checkpoint_every_s=checkpoint_every,
@@ -334,7 +336,7 @@ def _size(text: str) -> int:
     return int(float(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2].upper()])
 
 
-def _limits(max_pixels: int | None, max_index_frames: int | None) -> Any:
+def _limits(max_pixels: int | None, max_index_frames: int | None, max_frame_rate: int | None) -> Any:
     from videodag_cli.video import Limits
 
     given = {"max_pixels": max_pixels, "max_index_frames": max_index_frames}
@@ -344,20 +346,11 @@ def _limits(max_pixels: int | None, max_index_frames: int | None) -> Any:
 def _sampling(
     stride: int | None, every: str | None, keyframes: bool, start: str | None, end: str | None, max_frames: int | None
 ) -> Sampling:
-    from fractions import Fraction
+    from videodag_cli.video import Sampling, parse_every, parse_position
 
-    from videodag_cli.errors import RequestError, printable
-    from videodag_cli.video import Sampling, parse_position
-
-    every_s = None
-    if every is not None:
-        with suppress(ValueError, ZeroDivisionError):
-            every_s = Fraction(every.removesuffix("s"))
-        if every_s is None:
-            raise RequestError(f"--every {printable(every)!r}: give seconds, such as 0.5 or 1/3")
     return Sampling(
         stride=stride,
-        every_s=every_s,
+        every_s=None if every is None else parse_every(every),
         keyframes=keyframes,
         start=None if start is None else parse_position(start),
         end=None if end is None else parse_position(end),
