@@ -196,6 +196,18 @@ def test_large_pictures_are_refused_even_where_the_header_lies(tmp_path: Path) -
     assert refusal(path).word == "input.limit"
 
 
+@pytest.mark.parametrize("name", ["h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg", "prores"])
+def test_a_wrong_size_in_the_container_is_not_believed(name: str, clip_folder: Path, tmp_path: Path) -> None:
+    source = valid(name, clip_folder)
+    path = tmp_path / f"clip{source.suffix}"
+    path.write_bytes(edited(source.read_bytes(), (*TABLE, b"stsd"), 8 + 8 + 24, ">HH", 96, 64))
+    found = probe(path)
+    with open_reader(found, np.arange(3)) as reader:
+        sizes = {frame.image.shape[:2] for frame in reader}
+    assert sizes == {(found.info.height, found.info.width)}
+    assert len(reader.undecodable) == 0
+
+
 def test_layouts_that_cannot_be_right_are_refused(clip: bytes, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     aslant = (56756, 32768, 0, -32768, 56756, 0, 0, 0, 1 << 30)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.errors import InputError, RequestError, printable
+from videodag_cli.video.mpeg4 import is_progressive
 
 if TYPE_CHECKING:
     from videodag_cli.video.probing import Probe
@@ -50,9 +51,10 @@ def choose_decoder(probe: Probe, targets: NDArray[np.int64], *, decoder: str = "
 def opencv_problem(probe: Probe) -> str | None:
     """Why OpenCV is not proven to read this right; None where it is."""
     codec = probe.codec
-    if codec not in ("h264", "hevc", "vp9"):
+    if codec not in ("h264", "hevc", "vp9", "mpeg4"):
         return f"codec {codec}"
-    if codec != "vp9" and not probe.progressive:
+    progressive = is_progressive(probe.extradata) if codec == "mpeg4" else codec == "vp9" or probe.progressive
+    if not progressive:
         return "interlaced, or the header does not tell"
     if probe.description_count != 1:
         return f"{probe.description_count} sample descriptions"

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2"
 MAX_FAILED_READS = 10_000
 MAX_MISSING_SAMPLE_BYTES = 64 * 1024 * 1024
-MAX_MISSING_BYTES = 64 * 1024**3
+MAX_MISSING_SHARE = 1000
+"""At most this many times the file's bytes, and a gibibyte, may be missing: they are read as zeros to learn their times."""
 _BUFFER_BYTES = 256 * 1024
 _ZEROS = bytes(_BUFFER_BYTES)
 
@@ -189,7 +190,7 @@ def _ends_early(stream: VideoStream, *, file_bytes: int, shown: str) -> bool:
         missing = min(entry.pos + entry.size - file_bytes, entry.size)
         if missing > 0:
             beyond += missing
-            if entry.size > MAX_MISSING_SAMPLE_BYTES or beyond > MAX_MISSING_BYTES:
+            if entry.size > MAX_MISSING_SAMPLE_BYTES or beyond > 1024**3 + MAX_MISSING_SHARE * file_bytes:
                 raise InputError(
                     f"{shown}: claims samples of {beyond} bytes beyond the end of its {file_bytes} bytes",
                     word="input.limit",

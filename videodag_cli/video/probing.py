@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import stat
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -21,9 +25,14 @@ from videodag_cli.video.orientation import Orientation, from_matrix
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 MAX_SHOWN_NAME = 300
+FIRST_PACKETS = 20
+"""Packets that are looked at for a first picture."""
+SIZED_BY_HEADERS = frozenset({"h264", "hevc"})
+"""Codecs whose size FFmpeg reads from their own headers; for others it believes the container."""
 _MATRICES = {
     1: "BT.709",
     4: "FCC",
@@ -109,7 +118,11 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         if len(index) == 0:
             raise InputError(f"{shown}: its video stream holds no frames", word="input.no_frames")
         _check_rate(index, limits, shown)
-        strict_mjpeg = codec == "mjpeg" and _first_picture_is_faultless(absolute, stream_index, limits)
+        end = movie.readable_bytes
+        strict_mjpeg = codec == "mjpeg" and any(_first_sizes(absolute, stream_index, limits, end=end, strict=True))
+        if codec not in SIZED_BY_HEADERS:
+            stored = _picture_size(absolute, stream_index, limits, told=stored, end=end)
+            _check_size(*stored, limits, shown)
         facts = _facts(container, chosen, movie, track, index, orientation, codec, stored, size, header_count)
     width, height = stored[::-1] if orientation.swaps_sides else stored
     found = Probe(
@@ -218,20 +231,42 @@ def _check_rate(index: PacketIndex, limits: Limits, shown: str) -> None:
         )
 
 
-def _first_picture_is_faultless(path: str, stream_index: int, limits: Limits) -> bool:
+def _picture_size(
+    path: str, stream_index: int, limits: Limits, *, told: tuple[int, int], end: int | None
+) -> tuple[int, int]:
+    """The size that the container tells if one of the first pictures has it, else the one that most of them have."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for size in _first_sizes(path, stream_index, limits, end=end):
+        if size == told:
+            return told
+        sizes[size] += 1
+    return sizes.most_common(1)[0][0] if sizes else told
+
+
+def _first_sizes(
+    path: str, stream_index: int, limits: Limits, *, end: int | None, strict: bool = False
+) -> Iterator[tuple[int, int]]:
+    """Width and height of the first pictures; strict: refuse what is not in order."""
     import av.error
 
     from videodag_cli.video import demux
     from videodag_cli.video.decoding import STRICT
 
-    try:
-        with demux.open_container(path, max_pixels=limits.max_pixels) as container:
-            stream = demux.video_stream(container, stream_index)
-            stream.codec_context.options = {"max_pixels": str(limits.max_pixels), **STRICT}
-            packet = next(demux.packets(container, stream), None)
-            return packet is not None and len(stream.codec_context.decode(packet)) == 1
-    except av.error.FFmpegError:
-        return False
+    with (
+        contextlib.suppress(av.error.FFmpegError),
+        demux.open_container(path, max_pixels=limits.max_pixels, end=end, known=True) as container,
+    ):
+        stream = demux.video_stream(container, stream_index)
+        context = stream.codec_context
+        context.thread_count = 1
+        context.options = {"max_pixels": str(limits.max_pixels), **(STRICT if strict else {})}
+        for packet in itertools.islice(demux.packets(container, stream), FIRST_PACKETS):
+            frames: list[VideoFrame] = []
+            with contextlib.suppress(av.error.FFmpegError):
+                frames = context.decode(packet) if packet.size else []
+            yield from ((frame.width, frame.height) for frame in frames)
+            if strict and not frames:
+                return
 
 
 def _kind(stream: Stream) -> str:

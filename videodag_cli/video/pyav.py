@@ -19,7 +19,7 @@ from videodag_cli.video.choice import DecoderChoice
 from videodag_cli.video.convert import Converter
 from videodag_cli.video.decoding import DecodeError, Decoding
 from videodag_cli.video.entry import droppable
-from videodag_cli.video.index import ENTRY
+from videodag_cli.video.index import ENTRY, MISSING
 from videodag_cli.video.reader import Reader
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class PyavReader(Reader):
                 continue
             rank = int(self.targets[self._fed])
             position = int(self._index.position[rank])
+            self._note_missing(rank, position)
             if rank not in self._ready and not decoding.begin <= position < decoding.at:
                 entry = self._entry(rank)
                 if position < decoding.begin or entry - decoding.at >= MIN_SKIPPED_PACKETS:
@@ -133,10 +134,12 @@ class PyavReader(Reader):
         if start > 0:
             self._seek(decoding, start)
         while self._fed < len(self.targets) and self._entry(int(self.targets[self._fed])) == entry:
-            position = int(self._index.position[self.targets[self._fed]])
+            rank = int(self.targets[self._fed])
+            position = int(self._index.position[rank])
+            self._note_missing(rank, position)
             if position < decoding.begin:
                 break
-            while decoding.at <= position:
+            while rank not in self._ready and decoding.at <= position:
                 self._feed(decoding)
                 yield from self._release()
             self._fed += 1
@@ -145,6 +148,13 @@ class PyavReader(Reader):
         self._careful = False
         if len(self._bad_positions) == bad_before:
             self._lenient = True  # a decoder that finds fault with this has nothing to say about damage
+
+    def _note_missing(self, rank: int, position: int) -> None:
+        """What is not in the file need not be read to know that it is missing."""
+        if self._index.flags[position] & MISSING:
+            self._ready[rank] = None
+            if position not in self._bad_positions:
+                insort(self._bad_positions, position)
 
     def _seek(self, decoding: Decoding, entry: int) -> None:
         if not decoding.seek(entry):
@@ -176,7 +186,8 @@ class PyavReader(Reader):
                 wanted=rank >= 0 and bool(self._wanted[rank]), may_drop=self._may_drop and not self._careful
             )
         except DecodeError:
-            self._bad(position)
+            # Some decoders complain of a packet later than they got it: its picture may still come out.
+            self._alarm(position)
             if position == self._founded_from and self.probe.codec == "mpeg4":
                 later = self._entries[self._entries > position]
                 self._founded_from = int(later[0]) if len(later) else self._index.packet_count
