@@ -384,7 +384,7 @@ VALID: dict[str, Case] = {
         ),
         opencv=False,
     ),
-    "mpeg4": Case(lambda p: encode(p, codec="mpeg4", options={"g": "12", "bf": "2", "qscale": "3"}), opencv=False),
+    "mpeg4": Case(lambda p: encode(p, codec="mpeg4", options={"g": "12", "bf": "2", "qscale": "3"})),
     "mpeg4 interlaced": Case(
         lambda p: encode(p, codec="mpeg4", options={"g": "12"}, flags=INTERLACED), suffix=".mov", opencv=False
     ),
