@@ -35,7 +35,7 @@ class Affine:
 
     @property
     def is_identity(self) -> bool:
-        return self == IDENTITY
+        return self is IDENTITY or self == IDENTITY
 
     def inverse(self) -> Affine:
         return Affine(1 / self.scale_x, 1 / self.scale_y, -self.offset_x / self.scale_x, -self.offset_y / self.scale_y)

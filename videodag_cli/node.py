@@ -23,7 +23,7 @@ from videodag_cli.data import Affine, Frame, Geometric, VideoInfo
 from videodag_cli.envelope import Envelope, Item, Marker
 from videodag_cli.errors import MissingExtraError, ParamError, PluginError, VideodagError, printable
 from videodag_cli.lines import NodeFailure, output_key, plain
-from videodag_cli.plan import Binding, Plan, Step
+from videodag_cli.plan import Plan, Source, Step
 from videodag_cli.signals import StopSignal
 from videodag_cli.tool import runtime_type, type_name
 
@@ -66,7 +66,13 @@ class RunningNode:
         self._predecessors = frozenset(self._places[p] for p in step.predecessors)
         self._outputs = step.spec.signature.outputs
         self._runtime_types = [runtime_type(kind) for kind in self._outputs]
-        self._frame_binding = next((b for b in step.bindings if Frame in b.input.types and b.sources), None)
+        self._taken = [
+            None if source is None else self._place(source)
+            for binding in step.bindings
+            for source in binding.sources or (None,) * (not binding.input.variadic)
+        ]
+        frames = (b.sources[0] for b in step.bindings if Frame in b.input.types and b.sources)
+        self._frame_place = next(map(self._place, frames), None)
         self._seed = zlib.crc32(step.id.encode("utf-8", "surrogatepass"))
         self._local = threading.local()
         self._spare: list[Any] = []
@@ -186,35 +192,29 @@ class RunningNode:
         if cv2 is not None and hasattr(cv2, "setRNGSeed"):
             cv2.setRNGSeed((self._seed ^ (envelope.index * 2654435761)) & 0x7FFFFFFF)
 
-    def _frame(self, envelope: Envelope) -> Frame | None:
-        if self._frame_binding is None:
-            return None
-        return self._value(envelope, self._frame_binding)  # type: ignore[no-any-return]
+    def _place(self, source: Source) -> tuple[int, int]:
+        """Position of the step that a value comes from (-1 for the decoded frame), and which of its outputs it is."""
+        return (-1 if source.node is None else self._places[source.node], source.output)
 
-    def _value(self, envelope: Envelope, binding: Binding) -> Any:
-        source = binding.sources[0]
-        if source.node is None:
+    def _value(self, envelope: Envelope, place: tuple[int, int]) -> Any:
+        position, output = place
+        if position < 0:
             return envelope.frame
-        values = envelope.values[self._places[source.node]]
+        values = envelope.values[position]
         assert values is not None
-        return values[source.output]
+        return values[output]
+
+    def _frame(self, envelope: Envelope) -> Frame | None:
+        return None if self._frame_place is None else self._value(envelope, self._frame_place)
 
     def _arguments(self, envelope: Envelope) -> list[Any]:
-        frame = self._frame(envelope)
-        into = None
-        if frame is not None and not frame.to_source.is_identity:
-            into = frame.to_source.inverse()
-        arguments: list[Any] = []
-        for binding in self.step.bindings:
-            if not binding.input.variadic and not binding.sources:
-                arguments.append(None)
-                continue
-            for source in binding.sources:
-                value = self._value(envelope, Binding(binding.input, (source,)))
-                if into is not None and isinstance(value, Geometric):
-                    value = value.mapped(into)
-                arguments.append(value)
-        return arguments
+        """What the tool is called with; None for an optional input that is not there."""
+        arguments = [None if place is None else self._value(envelope, place) for place in self._taken]
+        out = self._out(envelope)
+        if out is None:
+            return arguments
+        into = out.inverse()
+        return [value.mapped(into) if isinstance(value, Geometric) else value for value in arguments]
 
     def _out(self, envelope: Envelope) -> Affine | None:
         """From the coordinates of the frame the tool gets to the source frame's; None where they are the same."""
