@@ -39,7 +39,7 @@ def choose_decoder(probe: Probe, targets: NDArray[np.int64], *, decoder: str = "
                 f"{probe.shown}: OpenCV is not known to read this right: {problem}; use --decoder auto",
                 word="input.unsupported",
             )
-        return DecoderChoice("opencv", "asked for")
+        return DecoderChoice("opencv", "asked for; it does not tell concealed damage")
     if decoder == "pyav":
         return DecoderChoice("pyav", "asked for")
     problem = opencv_problem(probe)

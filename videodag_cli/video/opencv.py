@@ -26,7 +26,7 @@ class OpencvReader(Reader):
     """Reads forward with `grab()`; `retrieve()` only for targets.
 
     OpenCV ends at damage as at the end of the file, without a word. Whatever is missing then, and everything after a picture
-    that matches no packet, is read with PyAV.
+    that matches no packet, is read with PyAV. What OpenCV conceals it does not tell: such pictures are handed out.
     """
 
     def __init__(
@@ -74,7 +74,6 @@ class OpencvReader(Reader):
                 self.decoded_count += 1
                 rank += 1
                 if not self._matches(capture, int(times_us[rank]) - first_us):
-                    self._problem(f"OpenCV gave a picture for frame {rank} at another time than the index has")
                     return
             middle = perf_counter()
             ok, image = capture.retrieve()
