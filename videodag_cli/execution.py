@@ -275,6 +275,8 @@ class Execution:
             failed=failed,
             undecodable=len(self.targets) - count,
             not_examined=not_examined,
+            after_damage=self.reader.after_damage_count,
+            contradictions=len(self.reader.problems),
             first_missing_time_s=index.time_s(int(missing[0])) if len(missing) else None,
             missing_ranges=_ranges(missing, self.targets),
         )

@@ -153,8 +153,9 @@ class Job:
 
 
 def exit_code_of(accounting: Accounting, options: RunOptions, outcomes: Sequence[Mapping[str, Any]]) -> int:
-    """4 for failed or lost frames, else 5 for an assertion that does not hold, else 0."""
-    lost = accounting.undecodable * 100 > options.accept_damage_percent * accounting.sampled
-    if accounting.failed or (accounting.undecodable and lost):
+    """4 for failed or lost frames and for a file that contradicts itself, else 5 for an assertion that does not hold, else 0."""
+    accepted = options.accept_damage_percent
+    lost = accounting.undecodable * 100 > accepted * accounting.sampled
+    if accounting.failed or (accounting.undecodable and lost) or (accounting.contradictions and not accepted):
         return 4
     return 0 if all(outcome["holds"] for outcome in outcomes) else 5

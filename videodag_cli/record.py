@@ -159,6 +159,10 @@ class Accounting(_Model):
     undecodable: int
     not_examined: int = 0
     """Frames of the video that nobody needed and nobody decoded."""
+    after_damage: int = 0
+    """Frames with a line that follow a damaged one before decoding could start anew: they may show its traces."""
+    contradictions: int = 0
+    """Ways in which the decoder and the container disagreed; `problems` tells them."""
     first_missing_time_s: float | None = None
     missing_ranges: list[tuple[int, int]] = []
     """First and last `frame_index` of runs of sampled frames that could not be decoded; at most 100."""

@@ -278,7 +278,10 @@ def _raise_for(record: RunRecord, video: str) -> None:
     parts = []
     if a.undecodable:
         first = f", first at {clock(a.first_missing_time_s)}" if a.first_missing_time_s is not None else ""
-        parts.append(f"damaged: {a.undecodable} of {a.sampled} sampled frames could not be decoded{first}")
+        traces = f", {a.after_damage} after them may show traces" if a.after_damage else ""
+        parts.append(f"damaged: {a.undecodable} of {a.sampled} sampled frames could not be decoded{first}{traces}")
+    elif a.contradictions:
+        parts.append(f"damaged: {record.problems[0]}")
     if a.failed:
         error = record.errors[0] if record.errors else None
         what = (
