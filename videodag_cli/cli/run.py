@@ -255,17 +255,15 @@ class _Remarks:
         if record.status == "up_to_date":
             self.say(f"{self.shown(output)} is up to date; --force runs it anyway")
             return
-        losses = [f"{a.failed} failed"] * bool(a.failed) + [f"{a.undecodable} undecodable"] * bool(a.undecodable)
         rate = a.sampled / record.wall_time_s if record.wall_time_s else 0.0
         where = "" if output == "-" else f" -> {self.shown(output)}"
-        self.say(
-            f"sampled {a.sampled} = ok {a.ok} + failed {a.failed} + undecodable {a.undecodable}, "
-            f"{record.wall_time_s:.1f} s, {rate:.1f} frames/s{where}\n{bottleneck(record)}"
-            if losses
-            else f"{a.ok} frames ok, {record.wall_time_s:.1f} s, {rate:.1f} frames/s{where}\n{bottleneck(record)}"
-        )
-        for problem in record.problems[:1]:
-            self.say(f"note: {problem}")
+        count = f"{a.ok} frames ok"
+        if a.failed or a.undecodable:
+            count = f"sampled {a.sampled} = ok {a.ok} + failed {a.failed} + undecodable {a.undecodable}"
+        self.say(f"{count}, {record.wall_time_s:.1f} s, {rate:.1f} frames/s{where}; {bottleneck(record)}")
+        if not (a.undecodable or a.contradictions):
+            for problem in record.problems[:1]:
+                self.say(f"note: {problem}")
 
 
 def _raise_for(record: RunRecord, video: str) -> None:
@@ -280,8 +278,8 @@ def _raise_for(record: RunRecord, video: str) -> None:
         first = f", first at {clock(a.first_missing_time_s)}" if a.first_missing_time_s is not None else ""
         traces = f", {a.after_damage} after them may show traces" if a.after_damage else ""
         parts.append(f"damaged: {a.undecodable} of {a.sampled} sampled frames could not be decoded{first}{traces}")
-    elif a.contradictions:
-        parts.append(f"damaged: {record.problems[0]}")
+    if a.contradictions:
+        parts.append(record.problems[0] if parts else f"damaged: {record.problems[0]}")
     if a.failed:
         error = record.errors[0] if record.errors else None
         what = (
@@ -342,7 +340,7 @@ def _size(text: str) -> int:
 def _limits(max_pixels: int | None, max_index_frames: int | None, max_frame_rate: int | None) -> Any:
     from videodag_cli.video import Limits
 
-    given = {"max_pixels": max_pixels, "max_index_frames": max_index_frames}
+    given = {"max_pixels": max_pixels, "max_frames": max_index_frames}
     return Limits(**{name: value for name, value in given.items() if value is not None})
 
 
