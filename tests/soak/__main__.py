@@ -8,10 +8,18 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.soak.faults import disk, faults, files
+from tests.soak.fuzz import fuzz
 from tests.soak.kills import kills
 from tests.soak.table import Tally
 
-SOAKS: dict[str, Callable[..., Tally]] = {"kills": kills}
+SOAKS: dict[str, Callable[..., Tally]] = {
+    "kills": kills,
+    "fuzz": fuzz,
+    "faults": faults,
+    "disk": disk,
+    "files": files,
+}
 
 
 def main() -> int:

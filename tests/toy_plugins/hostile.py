@@ -189,3 +189,12 @@ def slow(frame: Frame, *, sleep_s: float = 0.01) -> Seen:
 def long(frame: Frame, *, length: int = 10_000) -> Text:
     """A long text."""
     return Text(f"{frame.index} " * (length // 4))
+
+
+@tool
+def painted(frame: Frame) -> Seen:
+    """The index painted on the picture by the tests' clips; -1 where it cannot be read."""
+    from tests.clips import read_index
+
+    found = read_index(frame.image)
+    return Seen(-1 if found is None else found)

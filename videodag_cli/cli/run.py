@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -364,13 +365,13 @@ def _tags(given: list[str]) -> dict[str, str]:
 
     tags: dict[str, str] = {}
     for text in given:
+        try:
+            text = os.fsencode(text).decode()  # whatever the locale took it for
+        except UnicodeError as error:
+            raise RequestError(f"--tag {printable(text)!r}: is not valid UTF-8") from error
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise RequestError(f"--tag {printable(text)!r}: give KEY=VALUE")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise RequestError(f"--tag {printable(text)!r}: is not valid UTF-8") from error
         tags[key] = value
     return tags
 
