@@ -35,8 +35,9 @@ class Done:
     @property
     def error(self) -> str:
         """The only error line; fails unless there is exactly one."""
-        (line,) = [line for line in self.err.splitlines() if ERROR.match(line)]
-        return line
+        lines = [line for line in self.err.splitlines() if ERROR.match(line)]
+        assert len(lines) == 1, f"exit code {self.code}, {len(lines)} error lines: {self.err!r}"
+        return lines[0]
 
     @property
     def word(self) -> str:

@@ -6,7 +6,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import orjson
@@ -57,15 +57,17 @@ DAMAGES: dict[str, Callable[[bytearray, random.Random], None]] = {
 }
 
 
-def fuzz(folder: Path, *, count: int, seed: int = 0, deadline_s: float = float("inf")) -> Tally:
-    """`count` damaged clips of all classes."""
+def fuzz(
+    folder: Path, *, count: int, seed: int = 0, deadline_s: float = float("inf"), classes: Collection[str] = ()
+) -> Tally:
+    """`count` damaged clips of the classes given, or of all."""
     tally = Tally(f"{count} damaged clips: exit codes, lines, pictures")
     chance = random.Random(seed)
     folder = folder / f"fuzz-{os.getpid()}"
     folder.mkdir(parents=True, exist_ok=True)
     path = pipeline(folder, ["hostile.painted"])
     end = time.monotonic() + deadline_s
-    names = sorted(VALID)
+    names = sorted(classes or VALID)
     for number in range(count):
         if time.monotonic() > end:
             break

@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,17 @@ from tests.graphs import node
 from tests.soak.table import Tally
 
 FRAMES = 80
+_WAIT = node("hostile.slow", sleep_s=0.004)
+_FAILS = node("fails:hostile.stateless", at=[11, 42])
+KINDS: dict[str, tuple[list[dict[str, Any] | str], str]] = {
+    "stateless": ([_WAIT, _FAILS, "mean"], ""),
+    "batches": ([_WAIT, node("some:hostile.batches", at=[5]), "mean"], ""),
+    "checkpointed": ([_WAIT, _FAILS, "counter", "hostile.kept", "freeze:quality.freeze", "scene.content"], ""),
+    "replayed": (
+        [_WAIT, _FAILS, "counter", "hostile.replayed", "motion.foreground", "motion.regions", "scene.adaptive"],
+        "foreground>regions",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -32,26 +43,18 @@ class Variant:
     took_s: float
 
 
-def variants(folder: Path) -> Iterator[Variant]:
+def variants(
+    folder: Path, *, kinds: Collection[str] = KINDS, formats: Collection[str] = ("jsonl", "list")
+) -> Iterator[Variant]:
     """Every way of continuing, each as lines and as one document."""
     folder.mkdir(parents=True, exist_ok=True)
     clip = folder / "clip.mp4"
     if not clip.exists():
         encode(clip, indices=range(FRAMES))
-    wait = node("hostile.slow", sleep_s=0.004)
-    fails = node("fails:hostile.stateless", at=[11, 42])
-    kinds: dict[str, tuple[list[dict[str, Any] | str], str]] = {
-        "stateless": ([wait, fails, "mean"], ""),
-        "batches": ([wait, node("some:hostile.batches", at=[5]), "mean"], ""),
-        "checkpointed": ([wait, fails, "counter", "hostile.kept", "freeze:quality.freeze", "scene.content"], ""),
-        "replayed": (
-            [wait, fails, "counter", "hostile.replayed", "motion.foreground", "motion.regions", "scene.adaptive"],
-            "foreground>regions",
-        ),
-    }
-    for kind, (nodes, edges) in kinds.items():
+    for kind in kinds:
+        nodes, edges = KINDS[kind]
         path = pipeline(folder, nodes, edges, id=kind)
-        for format in ("jsonl", "list"):
+        for format in formats:
             output = folder / f"{kind}.{format}"
             arguments = run_arguments(
                 clip,

@@ -1,0 +1,76 @@
+"""A small sample of each soak; `python -m tests.soak` has the long counts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands import ROOT
+from tests.soak.faults import disk, faults, files
+from tests.soak.fuzz import DAMAGES, fuzz
+from tests.soak.kills import kill_once, variants
+from tests.soak.table import Tally
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+def test_kills(tmp_path: Path) -> None:
+    import random
+
+    tally = Tally("sample")
+    chosen = list(variants(tmp_path, kinds=("checkpointed", "replayed"), formats=("jsonl",)))
+    for variant in chosen:
+        kill_once(variant, random.Random(variant.name), tally)
+    assert not tally.problems, str(tally)
+    assert sum(counter["equal bytes"] for counter in tally.counts.values()) == len(chosen)
+
+
+def test_damaged_clips(tmp_path: Path) -> None:
+    tally = fuzz(tmp_path, count=8, seed=1, classes=("h264", "mpeg4"))
+    assert not tally.problems, str(tally)
+    assert sum(sum(tally.counts[row][f"exit {code}"] for code in (0, 3, 4)) for row in tally.counts) == 8
+    assert set(tally.counts) <= set(DAMAGES)
+
+
+@needs_strace
+def test_failing_system_calls(tmp_path: Path) -> None:
+    tally = faults(tmp_path, count=3, seed=4)
+    assert not tally.problems, str(tally)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting needs root")
+def test_full_disks(tmp_path: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    subprocess.run(["umount", tmp_path], check=True)
+    tally = disk(tmp_path, count=2)
+    assert not tally.problems, str(tally)
+
+
+@needs_strace
+def test_opened_files(tmp_path: Path) -> None:
+    tally = files(tmp_path, count=2)
+    assert not tally.problems, str(tally)
+    assert tally.counts["clip.mp4"]["opened"] > 10
+
+
+def test_a_problem_is_counted_and_told() -> None:
+    tally = Tally("title")
+    tally.add("row", "good")
+    tally.require("row", True, "not told")
+    tally.require("row", False, "told")
+    assert str(tally) == "title\n     good  WRONG\nrow     1      1\nWRONG row: told"
+
+
+def test_the_command_knows_its_parts() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.soak", "floods"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 2
+    assert "one of kills, fuzz, faults, disk, files" in done.stderr
