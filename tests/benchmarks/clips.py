@@ -38,7 +38,7 @@ def _h264(name: str, seconds: float, height: int, gop: int) -> Clip:
     return Clip(name, seconds, [*_H264, "-g", str(gop), "-keyint_min", str(gop)], f"scale=-2:{height}")
 
 
-_VFR = "scale=-2:720,setpts='(N+0.4*mod(N*7,5)/4)/30/TB+gt(mod(N,90),60)*0.01/TB'"
+_VFR = "scale=-2:720,setpts='(N+0.4*mod(7*N,5)/4+10*floor(N/90))/30/TB'"
 CLIPS = {
     clip.name: clip
     for clip in (
