@@ -301,6 +301,14 @@ def test_files_left_by_a_killed_writer_are_written_over(clip: Path, output: Path
     assert left(output) == {"", ".run.json"}
 
 
+def test_notes_of_a_run_that_was_killed_at_its_very_end_are_removed(clip: Path, output: Path) -> None:
+    run(clip, output)
+    note_of(output).write_bytes(b"{}")
+    output.with_name(output.name + ".part.json.tmp").write_bytes(b"torn")
+    assert run(clip, output).status == "up_to_date"
+    assert left(output) == {"", ".run.json"}
+
+
 def test_a_live_run_has_the_output_for_itself(clip: Path, output: Path) -> None:
     first = OutputFile(output)
     assert first.lock()

@@ -95,6 +95,10 @@ class OutputFile:
         self._lines: int | None = None
 
     @property
+    def _temporary_note(self) -> Path:
+        return self.note.with_name(self.note.name + ".tmp")
+
+    @property
     def files(self) -> tuple[Path, ...]:
         return (self.path, self.part, self.note, self.record)
 
@@ -109,7 +113,7 @@ class OutputFile:
                 word="output.folder",
             )
         with writing(self.shown), contextlib.suppress(FileNotFoundError):
-            os.lstat(self.note.with_name(self.note.name + ".tmp"))  # the longest of the names
+            os.lstat(self._temporary_note)  # the longest of the names
         for input_path in inputs:
             for mine in self.files:
                 if is_same_file(mine, input_path):
@@ -270,9 +274,15 @@ class OutputFile:
             write_atomically(self.record, record.to_json())
             os.replace(self.part, self.path)
             sync_folder(self.path.parent)
-            if not self.part.exists():  # else another run has begun, and the note is its own
-                self.note.unlink(missing_ok=True)
+        self.tidy()
         self.close()
+
+    def tidy(self) -> None:
+        """Remove the notes of a part that is not there any more, as a run leaves them that was killed at its very end."""
+        with contextlib.suppress(OSError):
+            if not self.part.exists():  # else another run has begun, and the notes are its own
+                self.note.unlink(missing_ok=True)
+                self._temporary_note.unlink(missing_ok=True)
 
     def give_up(self) -> None:
         """Leave the part for a later run, cut to whole lines; remove it where it holds no frame."""

@@ -179,6 +179,7 @@ def _begin(job: Job, destination: OutputFile) -> RunRecord | None:
     while True:
         decision = destination.decide(job.request, job.path, overwrite=options.overwrite, force=options.force)
         if decision.kind == "up_to_date":
+            destination.tidy()
             return decision.record
         if not destination.lock():
             continue

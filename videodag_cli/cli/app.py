@@ -41,6 +41,8 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
+"""What Python and the loader say where memory or threads are rationed."""
 RUNS_TOOLS = {"run", "check", "batch"}
 """Commands during which the code of tools runs."""
 
@@ -137,7 +139,7 @@ def _other_error(error: BaseException) -> int:
     if type(error).__name__ == "Abort":
         return 130
     _debug()
-    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+    if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
         stopped = StoppedError("memory ran out; allow more, or try --workers 1", word="stopped.memory")
         say_error(stopped)
         return stopped.exit_code
