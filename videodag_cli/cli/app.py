@@ -63,6 +63,9 @@ def main() -> None:
 
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # they would be looked for at every start
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would phone home, whoever imports it first
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # frames are worked on side by side; and it crashes where memory is short
     streams.fill_closed()
     runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and "VIDEODAG_CHILD" not in os.environ
     with signals.stop_signals():  # never left: the process ends inside, whatever tools left running
