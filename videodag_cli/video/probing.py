@@ -9,7 +9,6 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -17,7 +16,8 @@ import numpy as np
 from videodag_cli.data import VideoInfo
 from videodag_cli.errors import InputError, printable
 from videodag_cli.video.boxes import Movie, Track, read_movie
-from videodag_cli.video.facts import StreamFacts, VideoFacts
+from videodag_cli.video.describing import describe_video
+from videodag_cli.video.facts import VideoFacts
 from videodag_cli.video.index import PacketIndex
 from videodag_cli.video.limits import Limits
 from videodag_cli.video.orientation import Orientation, from_matrix
@@ -33,17 +33,6 @@ FIRST_PACKETS = 20
 """Packets that are looked at for a first picture."""
 SIZED_BY_HEADERS = frozenset({"h264", "hevc"})
 """Codecs whose size FFmpeg reads from their own headers; for others it believes the container."""
-_MATRICES = {
-    1: "BT.709",
-    4: "FCC",
-    5: "BT.601",
-    6: "BT.601",
-    7: "SMPTE 240M",
-    8: "YCgCo",
-    9: "BT.2020",
-    10: "BT.2020 constant",
-}
-_RANGES = {1: "limited range", 2: "full range"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +112,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         if codec not in SIZED_BY_HEADERS:
             stored = _picture_size(absolute, stream_index, limits, told=stored, end=end)
             _check_size(*stored, limits, shown)
-        facts = _facts(container, chosen, movie, track, index, orientation, codec, stored, size, header_count)
+        facts = describe_video(container, chosen, movie, track, index, orientation, codec, stored, size, header_count)
     width, height = stored[::-1] if orientation.swaps_sides else stored
     found = Probe(
         path=absolute,
@@ -343,127 +332,3 @@ def _codec_and_size(
     from videodag_cli.video.demux import codec_name
 
     return codec_name(stream), (width, height)
-
-
-def _facts(
-    container: InputContainer,
-    stream: VideoStream,
-    movie: Movie,
-    track: Track | None,
-    index: PacketIndex,
-    orientation: Orientation,
-    codec: str,
-    stored: tuple[int, int],
-    size: int,
-    header_count: int | None,
-) -> VideoFacts:
-    context = stream.codec_context
-    shape = Fraction(stream.sample_aspect_ratio or 1)
-    pixel = shape if shape > 0 else Fraction(1)
-    display = pixel * stored[0] / stored[1]
-    width, height = stored
-    if orientation.swaps_sides:
-        width, height, display = height, width, 1 / display
-    steps = np.diff(index.pts[index.position])
-    keys = np.flatnonzero(index.keyframe)
-    gaps = np.diff(np.append(keys, len(index))) if len(keys) else np.array([len(index)])
-    end = index.exact_time_s(len(index) - 1) - index.exact_time_s(0) + index.last_ticks * index.time_base
-    never_interlaced = codec in ("vp9", "av1")
-    interlaced = False if never_interlaced or context.field_order == 1 else True if context.field_order else None
-    color = [name for name in (_MATRICES.get(context.colorspace), _RANGES.get(context.color_range)) if name]
-    facts = VideoFacts(
-        container=printable(movie.brand.strip() or "mov", limit=20),
-        size_bytes=size,
-        stream=stream.index,
-        codec=codec,
-        profile=context.profile,
-        pixel_format=context.pix_fmt,
-        width=width,
-        height=height,
-        sample_aspect_ratio=None if pixel == 1 else f"{pixel.numerator}:{pixel.denominator}",
-        display_aspect_ratio=f"{display.numerator}:{display.denominator}",
-        rotation=orientation.rotation,
-        mirrored=orientation.mirrored,
-        interlaced=interlaced,
-        color=", ".join(color) or None,
-        frame_rate=str(index.frame_rate) if index.frame_rate is not None else None,
-        variable_frame_rate=bool(len(steps) and int(steps.max()) - int(steps.min()) > 1),
-        frame_count=len(index),
-        header_frame_count=header_count,
-        packet_count=index.packet_count,
-        discarded_packet_count=index.packet_count - len(index),
-        missing_packet_count=int(index.missing.sum()),
-        keyframe_count=len(keys),
-        longest_keyframe_gap=int(gaps.max()),
-        first_time_s=index.time_s(0),
-        duration_s=float(round(end, 6)),
-        edit_list=bool(track and _real_edits(track)),
-        fragmented=movie.fragments > 0,
-        index_at_end=movie.index_at_end,
-        cut=movie.cut,
-        streams=[_stream_facts(s) for s in container.streams],
-        notes=[],
-        decoder="pyav",
-        decoder_reason="",
-    )
-    facts.notes = list(_notes(facts, index, track))
-    return facts
-
-
-def _real_edits(track: Track) -> bool:
-    return len(track.edits) > 1 or any(media_time != 0 for _, media_time in track.edits)
-
-
-def _stream_facts(stream: Stream) -> StreamFacts:
-    context: Any = stream.codec_context
-    video = stream.type == "video" and context is not None
-    return StreamFacts(
-        index=stream.index,
-        kind=_kind(stream),
-        codec=printable(context.name) if context is not None else None,
-        width=context.width if video else None,
-        height=context.height if video else None,
-    )
-
-
-def _notes(facts: VideoFacts, index: PacketIndex, track: Track | None) -> list[str]:
-    """A word on each trap of this file."""
-    notes: list[str] = []
-    add = notes.append
-    if facts.variable_frame_rate:
-        add("variable frame rate: times come from the container, never from an index and a rate")
-    if facts.rotation or facts.mirrored:
-        turned = f"turned {facts.rotation}° clockwise" if facts.rotation else ""
-        done = " and ".join(part for part in ("mirrored" if facts.mirrored else "", turned) if part)
-        add(f"the stored picture is {done} to be upright; sizes and boxes are those of the upright picture")
-    if facts.sample_aspect_ratio:
-        add(f"pixels are not square ({facts.sample_aspect_ratio}): the picture is read as stored, not stretched")
-    hidden = facts.discarded_packet_count
-    if track is not None and (hidden or len(track.edits) > 1):
-        add(f"an edit list moves the times{f' and hides {hidden} packets' if hidden else ''}; it is followed")
-    if facts.first_time_s:
-        add(f"the first frame is at {facts.first_time_s:g} s")
-    if facts.header_frame_count not in (None, facts.packet_count):
-        add(f"the header claims {facts.header_frame_count} frames, the index holds {facts.packet_count} packets")
-    if facts.missing_packet_count:
-        add(f"damaged: the bytes of {facts.missing_packet_count} packets are not in the file")
-    if facts.cut:
-        add(f"damaged: {facts.cut}")
-    if facts.interlaced:
-        add("interlaced: each picture holds two moments")
-    elif facts.interlaced is None and facts.codec in ("h264", "mpeg4", "mpeg2video"):
-        add("the header does not tell whether pictures are interlaced")
-    times = index.pts[index.position]
-    repeated = int((times[1:] == times[:-1]).sum())
-    if repeated:
-        add(f"{repeated} frames have the same time as the one before")
-    if track is not None and len(track.codecs) > 1:
-        add(f"{len(track.codecs)} sample descriptions: the coding changes midway")
-    videos = [s.index for s in facts.streams if s.kind == "video"]
-    if len(videos) > 1:
-        add(f"several video streams ({', '.join(map(str, videos))}): this is {facts.stream}; --stream takes another")
-    if any(s.kind == "picture" for s in facts.streams):
-        add("holds cover art, which is not the video")
-    if facts.longest_keyframe_gap > 600:
-        add(f"keyframes are up to {facts.longest_keyframe_gap} frames apart: seeking is slow")
-    return notes

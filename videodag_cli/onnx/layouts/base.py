@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ class Boxes(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class Layout(ABC):
     """One way in which detectors put out boxes."""
 
     name: str
@@ -49,9 +50,9 @@ class Layout:
     first_class: int = 0
     """Number of the first real class: 1 where 0 means background."""
 
+    @abstractmethod
     def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
         """Boxes of picture `row` of the batch whose score is above `threshold`; `size` is the network's input size."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
