@@ -105,7 +105,7 @@ def _stream_facts(stream: Stream) -> StreamFacts:
     video = stream.type == "video" and context is not None
     return StreamFacts(
         index=stream.index,
-        kind=_kind(stream),
+        kind=kind_of(stream),
         codec=printable(context.name) if context is not None else None,
         width=context.width if video else None,
         height=context.height if video else None,
@@ -153,3 +153,12 @@ def _notes(facts: VideoFacts, index: PacketIndex, track: Track | None) -> list[s
     if facts.longest_keyframe_gap > 600:
         add(f"keyframes are up to {facts.longest_keyframe_gap} frames apart: seeking is slow")
     return notes
+
+
+def kind_of(stream: Stream) -> str:
+    from av.stream import Disposition
+
+    still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    if stream.type == "video" and stream.disposition & still:
+        return "picture"
+    return stream.type or "unknown"

@@ -16,7 +16,7 @@ import numpy as np
 from videodag_cli.data import VideoInfo
 from videodag_cli.errors import InputError, printable
 from videodag_cli.video.boxes import Movie, Track, read_movie
-from videodag_cli.video.describing import describe_video
+from videodag_cli.video.describing import describe_video, kind_of
 from videodag_cli.video.facts import VideoFacts
 from videodag_cli.video.index import PacketIndex
 from videodag_cli.video.limits import Limits
@@ -24,7 +24,6 @@ from videodag_cli.video.orientation import Orientation, from_matrix
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -258,19 +257,10 @@ def _first_sizes(
                 return
 
 
-def _kind(stream: Stream) -> str:
-    from av.stream import Disposition
-
-    still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    if stream.type == "video" and stream.disposition & still:
-        return "picture"
-    return stream.type or "unknown"
-
-
 def _choose_stream(container: InputContainer, wanted: int | None, shown: str) -> VideoStream:
     from av.stream import Disposition
 
-    videos = [s for s in container.streams if _kind(s) == "video"]
+    videos = [s for s in container.streams if kind_of(s) == "video"]
     if not videos:
         raise InputError(f"{shown}: no video stream in it", word="input.no_video")
     if wanted is None:
@@ -290,7 +280,7 @@ def _track_of(movie: Movie, container: InputContainer, chosen: VideoStream) -> T
     by_id = [track for track in movie.video_tracks if track.id == chosen.id]
     if len(by_id) == 1:
         return by_id[0]
-    videos = [s.index for s in container.streams if _kind(s) == "video"]
+    videos = [s.index for s in container.streams if kind_of(s) == "video"]
     place = videos.index(chosen.index)
     return movie.video_tracks[place] if place < len(movie.video_tracks) else None
 
