@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument(
         "-n", "--rounds", type=int, default=7, help="rounds, each with every contender once (default 7)"
     )
-    parser.add_argument("--quick", action="store_true", help="short clips and 2 rounds: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="short clips, 2 rounds, no limits: to see that it works")
     parser.add_argument("--json", type=Path, default=clips.folder() / "results.json", help="where the numbers go")
     options = parser.parse_args()
     unknown = sorted(set(options.groups) - set(GROUPS))
@@ -58,7 +58,8 @@ def main() -> int:
             for section in found[name]:
                 print(f"\n{section.text}", flush=True)
     missed = [text for sections in found.values() for section in sections for text in section.missed]
-    print(f"\n{len(missed)} limits missed" + "".join(f"\n  {text}" for text in missed))
+    heading = f"{len(missed)} limits missed" if missed else "no limit missed"
+    print("\n" + "\n  ".join([heading, *missed]))
     document = {
         "machine": _machine(),
         "rounds": settings.rounds,

@@ -44,10 +44,14 @@ class Section:
 def compare(title: str, contenders: Sequence[Contender], settings: Settings) -> Section:
     """Measure contenders side by side."""
     settings.say(title)
-    return section(title, measure(contenders, rounds=settings.rounds, say=settings.say))
+    return section(title, measure(contenders, rounds=settings.rounds, say=settings.say), settings)
 
 
-def section(title: str, results: Sequence[Result]) -> Section:
+def section(title: str, results: Sequence[Result], settings: Settings) -> Section:
+    """Results as a table; on short clips, where starting up is most of the time, nothing is asked for."""
+    if settings.quick:
+        for result in results:
+            result.limits = {}
     by_name = {result.name: result for result in results}
     data = [result.as_json(by_name.get(result.base or "")) for result in results]
     missed = [f"{title}: {r.name}: {what}" for r in results for what in r.missed(by_name.get(r.base or ""))]

@@ -40,4 +40,4 @@ def _pipeline(name: str, settings: Settings) -> Section:
             grown = f"memory / {short}"
             by_length[long].facts[grown] = by_length[long].median("peak_mb") / by_length[short].median("peak_mb")
             by_length[long].limits = {**by_length[long].limits, grown: limit}
-    return section(title, results)
+    return section(title, results, settings)

@@ -39,7 +39,7 @@ def _five(settings: Settings) -> Section:
             "wall / serial": found[ours].median("wall_s") / found[serial].median("wall_s"),
             **_bound(found[ours], 2),
         }
-    return section(title, results)
+    return section(title, results, settings)
 
 
 def _waits(settings: Settings) -> Section:
@@ -72,7 +72,7 @@ def _tracking(settings: Settings) -> Section:
             slowest = _slowest_in_order_s(records[result.name])
             bound = max(result.median("cpu_s") / cpus, slowest)
             result.facts = {"wall / bound": result.median("wall_s") / bound, "slowest in-order stage s": slowest}
-    return section(title, results)
+    return section(title, results, settings)
 
 
 def _bound(result: Result, cpus: int) -> dict[str, float]:
