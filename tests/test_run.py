@@ -126,10 +126,8 @@ def test_failed_frames_are_on_record_and_the_others_as_ever(clip: Path, tmp_path
     assert done.lines[3]["error"] == {**error, "message": r"first line\nsecond line \x1b[31m"}
     found = orjson.loads(record.read_bytes())
     assert found["exit_code"] == 4
-    assert found["accounting"] | {"missing_ranges": []} == {
-        "sampled": 50, "ok": 48, "failed": 2, "undecodable": 0, "not_examined": 0,
-        "first_missing_time_s": None, "missing_ranges": [],
-    }  # fmt: skip
+    counts = {name: found["accounting"][name] for name in ("sampled", "ok", "failed", "undecodable", "not_examined")}
+    assert counts == {"sampled": 50, "ok": 48, "failed": 2, "undecodable": 0, "not_examined": 0}
     assert [each["frame_index"] for each in found["errors"]] == [3, 9]
 
 

@@ -169,12 +169,12 @@ def _during(activities: Sequence[Activity]) -> str:
     """` during frame 7 in node 'blur' (toys.blur)`, for the calls that were under way."""
     if not activities:
         return ""
-    calls = [f"{_frame(call)} in node {call.node!r} ({call.tool})" for call in activities[:3]]
-    return " during " + ", ".join(calls)
+    return " during " + ", ".join(map(_named, activities[:3]))
 
 
-def _frame(call: Activity) -> str:
-    return f"frame {call.frame_index}" if call.frame_index >= 0 else "a batch"
+def _named(call: Activity) -> str:
+    frame = f"frame {call.frame_index}" if call.frame_index >= 0 else "a batch"
+    return f"{frame} in node {call.node!r} ({call.tool})"
 
 
 @dataclass(frozen=True)
@@ -303,14 +303,15 @@ class _Child:
         if limits.timeout_s is not None and now - started > limits.timeout_s:
             return _Verdict(f"took longer than --timeout {limits.timeout_s:g} s", "stopped.timeout")
         if limits.node_timeout_s is not None:
-            for call in self._board.activities()[:1]:
-                if now - call.started_s > limits.node_timeout_s:
-                    return _Verdict(
-                        f"{_frame(call)}: node {call.node!r} ({call.tool}) took longer than "
-                        f"--node-timeout {limits.node_timeout_s:g} s",
-                        "stopped.timeout",
-                        of_a_call=True,
-                    )
+            calls = self._board.activities()
+            if calls and now - calls[0].started_s > limits.node_timeout_s:
+                # with several under way, one may hold the interpreter's lock and make the others wait
+                called = " or ".join(map(_named, calls[:3]))
+                return _Verdict(
+                    f"{called} took longer than --node-timeout {limits.node_timeout_s:g} s",
+                    "stopped.timeout",
+                    of_a_call=True,
+                )
         if limits.max_memory_bytes is not None:
             used = memory_bytes(self._process.pid)
             if used > limits.max_memory_bytes:
