@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import orjson
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.graphs import document, write
+from tests.graphs import document, registry, write
 from videodag_cli.errors import PipelineError
-from videodag_cli.pipeline import BUILTIN, Pipeline, builtin_folder, catalogue, find, load, parse, search_places
+from videodag_cli.pipeline import BUILTIN, Pipeline, Place, builtin_folder, catalogue, find, load, parse, search_places
+from videodag_cli.plan import make_plan
 
 
 def refused(data: bytes) -> str:
@@ -36,7 +38,8 @@ def test_files_without_params_load_unchanged() -> None:
 def test_unknown_keys_in_nodes_and_edges_are_errors(where: str) -> None:
     raw = document(["mean", "twice"], "mean>twice")
     raw[where][0]["colour"] = 1
-    assert f"{where}.0.colour: is not a known key here" in refused(orjson.dumps(raw))
+    place = {"nodes": "node 'mean'", "edges": "edge mean -> twice"}[where]
+    assert f"{place}: unknown key 'colour'" in refused(orjson.dumps(raw))
 
 
 def test_all_problems_of_form_are_reported_at_once() -> None:
@@ -71,11 +74,28 @@ def test_too_many_nodes_are_refused() -> None:
     assert "nodes" in refused(orjson.dumps(document([f"n{i}:mean" for i in range(1001)])))
 
 
-def test_the_id_equals_the_name_of_the_file(tmp_path: Path) -> None:
-    path = write(tmp_path, document(["mean"], id="one"))
+def test_problems_of_form_are_reported_with_those_of_the_graph(tmp_path: Path) -> None:
+    raw = document(["mean", "x:toys.nothing"], id="one", outputs=["mean"])
+    raw["nodes"][0]["colour"] = 1
+    path = write(tmp_path, raw)
     path.rename(tmp_path / "two.json")
-    with pytest.raises(PipelineError, match="id 'one' differs from the file's name"):
-        load(tmp_path / "two.json")
+    with pytest.raises(PipelineError) as caught:
+        make_plan(load(tmp_path / "two.json"), registry())
+    for part in (
+        "node 'mean': unknown key 'colour'",
+        "id 'one' differs from the file's name",
+        "unknown tool 'nothing'",
+    ):
+        assert part in caught.value.message
+
+
+def test_a_folder_that_cannot_be_looked_into_is_passed_over(tmp_path: Path) -> None:
+    if os.geteuid() == 0:  # root may look anywhere: a name that is too long is refused to everybody
+        assert find("quality", [Place("user", tmp_path / ("x" * 300)), *search_places()]).id == "quality"
+    (tmp_path / "shut").mkdir(mode=0o000)
+    places = [Place("user", tmp_path / "shut"), *search_places()]
+    assert find("quality", places).id == "quality"
+    assert "quality" in {found.id for found in catalogue(places)}
 
 
 def test_names_are_escaped_in_messages(tmp_path: Path) -> None:

@@ -58,6 +58,12 @@ def test_a_broken_plugin_is_reported_and_stops_nothing(folder: Path, body: str, 
         registry.plugin("broken")
 
 
+def test_what_a_plugin_prints_when_it_is_loaded_is_not_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "noisy.py").write_text("print('noise')\n" + GOOD)
+    Registry([folder]).plugin("noisy")
+    assert capsys.readouterr() == ("", "noise\n")
+
+
 def test_a_local_file_hides_an_installed_plugin_and_says_so(folder: Path) -> None:
     (folder / "quality.py").write_text(GOOD)
     registry = Registry([folder])

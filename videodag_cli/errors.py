@@ -159,3 +159,8 @@ def printable(text: object, *, limit: int | None = None) -> str:
     if limit is not None and len(shown) > limit:
         shown = shown[: limit - 1] + "…"
     return shown
+
+
+def told(kind: str, message: str) -> str:
+    """An exception's type and message; the type alone where it says nothing."""
+    return f"{kind}: {message}" if message else kind

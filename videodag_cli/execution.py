@@ -17,7 +17,7 @@ import orjson
 from numpy.typing import NDArray
 
 from videodag_cli.engine import Engine
-from videodag_cli.errors import InputError, StoppedError, printable
+from videodag_cli.errors import InputError, StoppedError, printable, told
 from videodag_cli.guard import ChildContext, child_context
 from videodag_cli.job import Job, default_workers, exit_code_of
 from videodag_cli.lines import FrameResult
@@ -39,7 +39,7 @@ from videodag_cli.record import (
 from videodag_cli.sinks import make_sink
 from videodag_cli.strict import every_frame
 from videodag_cli.timings import Timings
-from videodag_cli.video import Probe, Reader, open_reader, probe, select
+from videodag_cli.video import Probe, Reader, Sampling, open_reader, probe, select
 
 if TYPE_CHECKING:
     from videodag_cli.expressions import Assertion
@@ -93,8 +93,7 @@ class Execution:
         self.probe = probe(job.path, stream=options.stream, limits=options.limits)
         self.targets = select(self.probe.index, job.sampling)
         if not len(self.targets):
-            window = " in the window asked for" if len(self.probe.index) else ""
-            raise InputError(f"{printable(job.path)}: holds no frame{window}", word="input.no_frames")
+            raise InputError(f"{printable(job.path)}: {_nothing_sampled(job.sampling)}", word="input.no_frames")
         _limit_opencv_threads()
         self.workers = options.workers or default_workers()
         self._info = replace(self.probe.info, sampled_count=len(self.targets))
@@ -251,7 +250,7 @@ class Execution:
         assert failure is not None
         what = (
             f"frame {result.frame_index} t={result.time_s:.2f}s: node {failure.node!r} ({failure.tool}): "
-            f"{failure.type}: {failure.message}"
+            f"{told(failure.type, failure.message)}"
         )
         if options.on_error == "stop":
             raise StoppedError(what, word="stopped.on_error")
@@ -323,6 +322,12 @@ def feed_lines(assertions: Sequence[Assertion], path: Path) -> None:
                 parsed = orjson.loads(body)
                 for assertion in assertions:
                     assertion.feed(parsed)
+
+
+def _nothing_sampled(sampling: Sampling) -> str:
+    if sampling.start is not None or sampling.end is not None:
+        return "holds no frame in the window asked for"
+    return "shows no keyframe; sample it otherwise" if sampling.keyframes else "holds no frame"
 
 
 class _Every:

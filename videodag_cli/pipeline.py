@@ -67,6 +67,8 @@ class LoadedPipeline:
     path: Path
     digest: str
     """`sha256:...` of the file's bytes."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with its form but leaves a graph to check; the planner reports it with everything else."""
 
     @property
     def folder(self) -> Path:
@@ -96,7 +98,7 @@ class Found:
 
 
 def load(path: Path) -> LoadedPipeline:
-    """Read a pipeline file. Raises `PipelineError` that lists every problem of its form."""
+    """Read a pipeline file. Raises `PipelineError` that lists every problem of its form that leaves no graph to check."""
     shown = printable(path)
     try:
         with open(path, "rb") as file:
@@ -108,17 +110,28 @@ def load(path: Path) -> LoadedPipeline:
         ) from error
     if len(data) > MAX_FILE_BYTES:
         raise PipelineError(f"{shown}: larger than the {MAX_FILE_BYTES // 1024} KiB a pipeline file may have")
-    pipeline = parse(data, shown=shown)
+    raw = _read_json(data, shown)
+    problems = _take_unknown_keys(raw)
+    pipeline = _validated(raw, shown, problems)
     if pipeline.id != path.stem:
-        raise PipelineError(
-            f"{shown}: id {printable(pipeline.id)!r} differs from the file's name; "
+        problems.append(
+            f"id {printable(pipeline.id)!r} differs from the file's name; "
             f'rename the file or set "id": "{printable(path.stem)}"'
         )
-    return LoadedPipeline(pipeline, path, "sha256:" + hashlib.sha256(data).hexdigest())
+    return LoadedPipeline(pipeline, path, "sha256:" + hashlib.sha256(data).hexdigest(), tuple(problems))
 
 
 def parse(data: bytes, *, shown: str = "pipeline") -> Pipeline:
-    """A pipeline from JSON text; `shown` names it in errors."""
+    """A pipeline from JSON text; `shown` names it in errors. Raises `PipelineError` that lists every problem of its form."""
+    raw = _read_json(data, shown)
+    problems = _take_unknown_keys(raw)
+    pipeline = _validated(raw, shown, problems)
+    if problems:
+        raise PipelineError(listing(_head(shown, problems), problems))
+    return pipeline
+
+
+def _read_json(data: bytes, shown: str) -> dict[str, Any]:
     try:
         raw = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
         _check_depth(raw)
@@ -128,21 +141,50 @@ def parse(data: bytes, *, shown: str = "pipeline") -> Pipeline:
         raise PipelineError(f"{shown}: is not valid JSON: {printable(error, limit=200)}") from error
     if not isinstance(raw, dict):
         raise PipelineError(f"{shown}: is not a JSON object but {type(raw).__name__}")
+    return raw
+
+
+def _take_unknown_keys(raw: dict[str, Any]) -> list[str]:
+    """Remove unknown keys of nodes and edges from `raw`; one sentence for each."""
+    problems = []
+    for what, model in (("nodes", Node), ("edges", Edge)):
+        items = raw.get(what)
+        for item in items if isinstance(items, list) else ():
+            if not isinstance(item, dict):
+                continue
+            for key in [key for key in item if key not in model.model_fields]:
+                del item[key]
+                problems.append(f"{_place(what, item)}: unknown key {printable(key, limit=60)!r}")
+    return problems
+
+
+def _place(what: str, item: dict[str, Any]) -> str:
+    if what == "nodes":
+        return f"node {printable(item.get('id', '?'), limit=80)!r}"
+    ends = (printable(item.get(end, "?"), limit=80) for end in ("from_node", "to_node"))
+    return f"edge {' -> '.join(ends)}"
+
+
+def _validated(raw: dict[str, Any], shown: str, problems: list[str]) -> Pipeline:
     try:
         return Pipeline.model_validate(raw)
     except ValidationError as error:
-        lines = []
+        lines = list(problems)
         for item in error.errors(include_url=False):
             place = ".".join(printable(p, limit=60) for p in item["loc"])
             lines.append(f"{place}: {_plain_words(item)}")
-        raise PipelineError(listing(f"{shown}: {len(lines)} problem{'s' * (len(lines) != 1)}", lines)) from error
+        raise PipelineError(listing(_head(shown, lines), lines)) from error
+
+
+def _head(shown: str, problems: Sequence[str]) -> str:
+    return f"{shown}: {len(problems)} problem{'s' * (len(problems) != 1)}"
 
 
 def _plain_words(item: Any) -> str:
     if item["type"] == "missing":
         return "is missing"
-    if item["type"] == "extra_forbidden":
-        return "is not a known key here"
+    if item["type"] == "too_long":
+        return f"has {item['ctx']['actual_length']} items; {item['ctx']['max_length']} are allowed"
     message = str(item["msg"])
     return f"{message[:1].lower()}{message[1:]}, got {printable(repr(item['input']), limit=60)}"
 
@@ -181,7 +223,7 @@ def builtin_folder() -> Path:
     """Where the pipelines that ship with this package are: inside the wheel, or beside the package in a checkout."""
     package = Path(__file__).parent
     inside = package / "pipelines"
-    return inside if inside.is_dir() else package.parent / "pipelines"
+    return inside if os.path.isdir(inside) else package.parent / "pipelines"
 
 
 def search_places(folders: Iterable[Path] = ()) -> list[Place]:
@@ -223,7 +265,7 @@ def find(name: str, places: Sequence[Place]) -> Found:
     if wanted and "/" not in wanted and "\0" not in wanted:
         for place in places:
             path = place.folder / f"{wanted}.json"
-            if path.is_file():
+            if os.path.isfile(path):  # False, not an error, where the folder cannot be looked into
                 hits.append((path, place))
     if not hits:
         from videodag_cli.tool import unknown_name
@@ -231,6 +273,12 @@ def find(name: str, places: Sequence[Place]) -> Found:
         known = [found.id for found in catalogue(places)]
         raise PipelineError(unknown_name("pipeline", name, known), word="pipeline.unknown")
     (path, place), *others = hits
-    content = path.read_bytes() if others else b""
-    hides = tuple(other for other, _ in others if other.resolve() != path.resolve() and other.read_bytes() != content)
+    hides = tuple(other for other, _ in others if not _same_content(path, other))
     return Found(path, place, hides)
+
+
+def _same_content(first: Path, second: Path) -> bool:
+    try:
+        return os.path.samefile(first, second) or first.read_bytes() == second.read_bytes()
+    except OSError:
+        return False

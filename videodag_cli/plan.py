@@ -122,7 +122,7 @@ class _Planner:
         self.registry = registry
         self.overrides = overrides
         self.folder = folder
-        self.problems: list[str] = []
+        self.problems: list[str] = list(loaded.problems)
         self.param_problems: list[str] = []
         """Those of the problems that are about parameters."""
         self.warnings: list[str] = []
@@ -264,11 +264,11 @@ class _Planner:
 
     def _specs(self) -> dict[str, ToolSpec]:
         specs: dict[str, ToolSpec] = {}
-        for node in self.nodes.values():
+        for node in self.pipeline.nodes:
             try:
                 spec = self.registry.tool(node.plugin_id, node.tool_id)
                 _ = spec.signature, spec.params_model
-                specs[node.id] = spec
+                specs.setdefault(node.id, spec)
             except PluginError as error:
                 self.problems.append(f"node {_q(node.id)}: {error.message}")
         return specs
@@ -397,7 +397,7 @@ class _Planner:
                 if not json_form(kind):
                     self.problems.append(
                         f"output node {_q(name)}: gives {type_name(kind)}, which has no JSON form; "
-                        "name a node that measures or detects something"
+                        "name a node that measures or detects something, or give the type a base that has one"
                     )
 
 

@@ -7,6 +7,7 @@ asked for, so a run imports what its pipeline names and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -115,15 +116,16 @@ class Registry:
         source = printable(path) if path else point.value if point else ""
         digest, distribution = None, None
         try:
-            if path is not None:
-                digest = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-                module = _import_file(plugin_id, path)
-            else:
-                assert point is not None
-                module = importlib.import_module(point.module)
-                if point.dist is not None:
-                    distribution = point.dist.name
-                    source = f"{point.dist.name} {point.dist.version}"
+            with contextlib.redirect_stdout(sys.stderr):  # standard output is for data, whatever a plugin prints
+                if path is not None:
+                    digest = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+                    module = _import_file(plugin_id, path)
+                else:
+                    assert point is not None
+                    module = importlib.import_module(point.module)
+                    if point.dist is not None:
+                        distribution = point.dist.name
+                        source = f"{point.dist.name} {point.dist.version}"
             return Plugin(plugin_id, source, _tools_of(module), distribution, digest)
         except (KeyboardInterrupt, StopSignal):
             raise

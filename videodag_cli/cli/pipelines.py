@@ -97,14 +97,14 @@ def validate(
             plan = make_plan(load(found.path), registry)
             described = _describe_tools(plan, registry) if load_models else []
         except VideodagError as error:
+            if len(names) == 1:
+                raise
             problems.append(error)
             typer.echo(f"not ok  {error.message}")
             continue
         typer.echo(f"ok      {printable(plan.pipeline.id)}  ({printable(found.path)})")
         for line in [*plan.warnings, *described]:
             typer.echo(f"        {line}")
-    if len(problems) == 1:
-        raise problems[0]
     if problems:
         raise PipelineError(f"{len(problems)} of {len(names)} pipelines have problems")
 

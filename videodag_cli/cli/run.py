@@ -270,7 +270,7 @@ class _Remarks:
 def _raise_for(record: RunRecord, video: str) -> None:
     """The error a finished run ends with, if any."""
     from videodag_cli.cli.clock import clock
-    from videodag_cli.errors import DifferenceError, IncompleteError, printable
+    from videodag_cli.errors import DifferenceError, IncompleteError, printable, told
 
     a = record.accounting
     shown = printable(video, limit=200)
@@ -284,7 +284,9 @@ def _raise_for(record: RunRecord, video: str) -> None:
     if a.failed:
         error = record.errors[0] if record.errors else None
         what = (
-            f", first frame {error.frame_index} in node {error.node!r}: {error.type}: {error.message}" if error else ""
+            f", first frame {error.frame_index} in node {error.node!r}: {told(error.type, error.message)}"
+            if error
+            else ""
         )
         parts.append(f"{a.failed} of {a.sampled} sampled frames failed{what}")
     if record.exit_code == 4:
@@ -372,6 +374,8 @@ def _tags(given: list[str]) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise RequestError(f"--tag {printable(text)!r}: give KEY=VALUE")
+        if key in tags:
+            raise RequestError(f"--tag {printable(key)!r}: is given twice")
         tags[key] = value
     return tags
 
@@ -392,7 +396,8 @@ def _plan(
     found = find(name, search_places(folders or ()))
     loaded = load(found.path)
     plan = make_plan(loaded, registry, overrides=overrides(loaded.pipeline, registry, params, assignments))
-    remarks.opening.append(f"pipeline {printable(loaded.pipeline.id)}: {printable(found.path)} ({loaded.digest[:15]})")
+    origin = f"builtin:{loaded.pipeline.id}" if found.place.label == "builtin" else str(found.path)
+    remarks.opening.append(f"pipeline {printable(loaded.pipeline.id)}: {printable(origin)} ({loaded.digest[:15]})")
     for hidden in found.hides:
         remarks.opening.append(
             f"  hides {printable(hidden)}; builtin:{printable(loaded.pipeline.id)} means the built-in one"
