@@ -60,8 +60,8 @@ def test_what_tools_print_goes_to_standard_error(clip: Path, tmp_path: Path) -> 
     done = call(run_arguments(clip, pipeline(tmp_path, ["prints"])))
     assert done.code == 0
     assert [line["frame_index"] for line in done.lines] == ALL
-    assert done.err.count("chatter\n") == FRAMES
-    assert done.err.count("chatter from below\n") == FRAMES
+    assert done.err.count("chatter from below") == FRAMES
+    assert done.err.count("chatter") == 2 * FRAMES
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
