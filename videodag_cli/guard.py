@@ -148,11 +148,11 @@ def supervise(arguments: Sequence[str], limits: GuardLimits, stdout: StraightOut
         if verdict and not (limits.isolate and verdict.of_a_call and culprits):
             raise StoppedError(verdict.message, word=verdict.word)
         how = verdict.message if verdict else f"the process died ({_ending(child.returncode)})"
+        if limits.isolate and not serial and (len(culprits) != 1 or culprits[0].frame_index < 0):
+            serial = True  # none, several or a batch were under way when it ended: find out which call it is
+            continue
         if not limits.isolate or not culprits:
             raise StoppedError(how + _during(culprits), word="stopped.crash")
-        if not serial and (len(culprits) > 1 or culprits[0].frame_index < 0):
-            serial = True  # several calls, or a batch, were under way: find out which one it is
-            continue
         serial = False
         culprit = culprits[0]
         if len(lost) >= limits.max_crashes:
