@@ -38,6 +38,9 @@ def claim_stdout() -> StraightOutput | None:
     from videodag_cli.output import StraightOutput
 
     sys.stdout.flush()
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:  # Python's buffered text streams lose text when threads print at once
+        reconfigure(line_buffering=True, write_through=True)
     data = None if 1 in _closed else os.dup(1)
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
