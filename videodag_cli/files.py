@@ -39,7 +39,10 @@ def output_error(error: OSError, path: object) -> OutputError:
     """The documented error for an operating system's refusal to write."""
     word = _WORDS.get(error.errno or 0, "output.failed")
     reason = (error.strerror or str(error)).lower()
-    return OutputError(f"{printable(path, limit=300)}: {printable(reason)}{_HINTS.get(word, '')}", word=word)
+    hint = _HINTS.get(word, "")
+    if error.errno == errno.EFBIG:
+        hint = "; raise the limit on file sizes (ulimit -f) and run the same command again"
+    return OutputError(f"{printable(path, limit=300)}: {printable(reason)}{hint}", word=word)
 
 
 @contextmanager

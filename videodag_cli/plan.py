@@ -280,7 +280,8 @@ class _Planner:
         try:
             params = spec.check_params(given)
         except ParamError as error:
-            self._param_problem(f"node {_q(node.id)} ({node.plugin_id}.{node.tool_id}): {error.message}")
+            origin = ", set on the command line" if overrides else ""
+            self._param_problem(f"node {_q(node.id)} ({node.plugin_id}.{node.tool_id}{origin}): {error.message}")
             return {}
         for name in spec.file_params():
             value = params[name]
