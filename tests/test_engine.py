@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.graphs import node, plan
 from videodag_cli import Frame, VideoInfo
-from videodag_cli.engine import Engine, ordered_map
+from videodag_cli.engine import GROUP_FRAMES, Engine, ordered_map
 from videodag_cli.errors import PluginError
 from videodag_cli.lines import FrameResult
 from videodag_cli.node import clean
@@ -212,15 +212,33 @@ def test_frames_are_let_go_as_they_pass() -> None:
 
     def source() -> Any:
         nonlocal most
-        for i in range(200):
+        for i in range(2000):
             image = np.zeros((8, 8, 3), np.uint8).view(Tracked)
             alive.append(weakref.ref(image))
-            most = max(most, sum(ref() is not None for ref in alive[-60:]))
+            if i % 20 == 0:
+                most = max(most, sum(ref() is not None for ref in alive))
             yield Frame(image, i, i / 25)
 
     with Engine(plan(["mean", "counter", "later"]), VIDEO, workers=2) as engine:
-        assert sum(1 for _ in engine.run(source())) == 200
-    assert most < 40
+        assert sum(1 for _ in engine.run(source())) == 2000
+    assert most < 16 * GROUP_FRAMES
+
+
+def test_what_goes_wrong_while_reading_comes_behind_the_frames_before_it() -> None:
+    def source() -> Any:
+        yield from frames(50)
+        raise OSError("the disk is gone")
+
+    seen: list[int] = []
+    with Engine(plan(["mean", "counter"]), VIDEO, workers=2) as engine, pytest.raises(OSError, match="the disk"):
+        seen.extend(result.frame_index for result in engine.run(source()))
+    assert seen == list(range(50))
+
+
+def test_frames_that_are_cheap_to_read_are_still_worked_on_side_by_side_when_a_tool_takes_its_time() -> None:
+    found = plan(["meets"])
+    with Engine(found, VIDEO, workers=3) as engine:
+        assert [r.values for r in engine.run(frames(30))] == [{"meets": 3}] * 30
 
 
 @settings(max_examples=25, deadline=None)

@@ -4,12 +4,14 @@ The nodes of a plan are cut into stages in topological order. Adjacent stateless
 at once; a stateful node is a stage of its own that sees the frames one after the other on its own thread; a node that takes
 batches gathers, and scatters what it gets. All of it is one primitive, `ordered_map`, so order, back-pressure and constant memory
 follow from the shape. What belongs to a frame travels in an envelope, errors included: they never go through the engine as
-exceptions.
+exceptions. Handing something to another thread costs more than a cheap tool, so envelopes go from stage to stage in groups: of
+one where reading or working takes its time, of several where it does not.
 """
 
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -29,22 +31,31 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 READ_AHEAD = 4
-"""Decoded frames waiting for the first stage."""
+"""Groups waiting for the first stage, or for a stage that works in order."""
+
+GROUP_NS = 500_000
+GROUP_FRAMES = 16
+"""A group takes this long to read and this long to work on, at most, and holds so many frames, unless it is one frame."""
 
 
 def ordered_map(pool: Executor, fn: Callable[[T], R], items: Iterable[T], *, window: int) -> Iterator[R]:
     """`fn` of each item, in the order of the items, with up to `window` of them under way in `pool`.
 
-    Closing the iterator cancels what has not started.
+    What `items` raises is raised behind the results of the items before. Closing the iterator cancels what has not started.
     """
     waiting: deque[Future[R]] = deque()
+    iterator = iter(items)
+    ended: Exception | None = None
     try:
-        for item in items:
-            waiting.append(pool.submit(fn, item))
-            if len(waiting) >= window:
+        while ended is None:
+            try:
+                waiting.append(pool.submit(fn, next(iterator)))
+            except Exception as error:
+                ended = error
+            while waiting and (ended is not None or len(waiting) >= window):
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        if not isinstance(ended, StopIteration):
+            raise ended
     finally:
         for future in waiting:
             future.cancel()
@@ -79,6 +90,7 @@ class Engine:
         self._board = board
         self._lost = lost or {}
         self.timings: dict[str, Timings] = {step.id: Timings() for step in plan.steps}
+        self._group_frames = 1
         self._open = ExitStack()
         self._nodes: list[RunningNode] = []
 
@@ -139,18 +151,20 @@ class Engine:
         `on_checkpoint(frame_index, states)`, after the frame's result was yielded and before the next.
         """
         with ExitStack() as stack:
-            items = self._envelopes(stack, frames, checkpoint_due)
+            groups = self._envelopes(stack, frames, checkpoint_due)
             shared = self._pool(stack, self.workers, "stateless")
             for stage in _stages(self._nodes):
-                items = self._stage(stack, stage, items, shared)
-            for item in items:
+                groups = self._stage(stack, stage, groups, shared)
+            timings = [self.timings[node.step.id] for node in self._nodes]
+            for item in itertools.chain.from_iterable(groups):
                 if isinstance(item, Marker):
                     if on_checkpoint is not None:
                         on_checkpoint(item.index, item.states)
                     continue
-                for node, spent_ns in zip(self._nodes, item.spent_ns, strict=True):
+                for timing, spent_ns in zip(timings, item.spent_ns, strict=True):
                     if spent_ns:
-                        self.timings[node.step.id].add(spent_ns)
+                        timing.add(spent_ns)
+                self._group_frames = max(1, min(GROUP_FRAMES, GROUP_NS // max(1, sum(item.spent_ns))))
                 yield self._result(item)
 
     def _result(self, envelope: Envelope) -> FrameResult:
@@ -161,42 +175,44 @@ class Engine:
 
     def _envelopes(
         self, stack: ExitStack, frames: Iterable[Frame], checkpoint_due: Callable[[], bool] | None
-    ) -> Iterator[Item]:
-        iterator = iter(frames)
+    ) -> Iterator[list[Item]]:
         reader = self._pool(stack, 1, "reader")
-        done = object()
         count = len(self._nodes)
         window = 1 if self._serial else READ_AHEAD
-        for frame in ordered_map(reader, lambda _: next(iterator, done), itertools.count(), window=window):
-            if not isinstance(frame, Frame):
+        read = _grouped(frames, lambda: 1 if self._serial else self._group_frames)
+        for group in ordered_map(reader, lambda _: next(read, None), itertools.count(), window=window):
+            if group is None:
                 return
-            yield Envelope(frame, frame.index, frame.time_s, [None] * count, spent_ns=[0] * count)
-            if checkpoint_due is not None and checkpoint_due():
-                yield Marker(frame.index)
+            items: list[Item] = []
+            for frame in group:
+                items.append(Envelope(frame, frame.index, frame.time_s, [None] * count, spent_ns=[0] * count))
+                if checkpoint_due is not None and checkpoint_due():
+                    items.append(Marker(frame.index))
+            yield items
 
     def _stage(
-        self, stack: ExitStack, nodes: list[RunningNode], items: Iterator[Item], shared: Executor
-    ) -> Iterator[Item]:
+        self, stack: ExitStack, nodes: list[RunningNode], groups: Iterator[list[Item]], shared: Executor
+    ) -> Iterator[list[Item]]:
         first = nodes[0]
         if not first.step.spec.stateless:
             own = self._pool(stack, 1, "node")
             window = 1 if self._serial else READ_AHEAD
-            groups = ordered_map(own, first.in_order, itertools.chain(items, [None]), window=window)
-            return itertools.chain.from_iterable(groups)
-        size = min(first.batch_size, self.batch_size or first.batch_size)
+            return ordered_map(own, first.in_order, itertools.chain(groups, [None]), window=window)
         if first.batches:
-            chunks = _chunks(items, size)
+            size = min(first.batch_size, self.batch_size or first.batch_size)
+            chunks = _chunks(itertools.chain.from_iterable(groups), size)
             window = 1 if self._serial else self.workers + 1
-            groups = ordered_map(shared, first.in_batch, chunks, window=window)
-            return itertools.chain.from_iterable(groups)
+            done = ordered_map(shared, first.in_batch, chunks, window=window)
+            return ([item] for items in done for item in items)
 
-        def work(item: Item) -> Item:
-            if isinstance(item, Envelope):
-                for node in nodes:
-                    node.process(item)
-            return item
+        def work(items: list[Item]) -> list[Item]:
+            for item in items:
+                if isinstance(item, Envelope):
+                    for node in nodes:
+                        node.process(item)
+            return items
 
-        return ordered_map(shared, work, items, window=1 if self._serial else self.workers + 2)
+        return ordered_map(shared, work, groups, window=1 if self._serial else self.workers + 2)
 
     def _pool(self, stack: ExitStack, threads: int, name: str) -> Executor:
         if self._serial:
@@ -218,6 +234,27 @@ class _CallersThread(Executor):
         except BaseException as error:
             future.set_exception(error)
         return future
+
+
+def _grouped(frames: Iterable[Frame], most: Callable[[], int]) -> Iterator[list[Frame]]:
+    """Frames in groups of at most `most()`; a group ends early when reading it took `GROUP_NS`.
+
+    What goes wrong while reading is raised behind the frames before it.
+    """
+    group: list[Frame] = []
+    limit, started = most(), time.perf_counter_ns()
+    try:
+        for frame in frames:
+            group.append(frame)
+            if len(group) >= limit or time.perf_counter_ns() - started >= GROUP_NS:
+                yield group
+                group, limit, started = [], most(), time.perf_counter_ns()
+    except Exception:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
 
 
 def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:

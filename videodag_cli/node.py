@@ -291,17 +291,18 @@ class RunningNode:
 
     # --- frames in order ---
 
-    def in_order(self, item: Item | None) -> list[Item]:
-        """Take the next item of a stateful node; None is the end. Returns what is ready to go on."""
+    def in_order(self, items: list[Item] | None) -> list[Item]:
+        """Take the next items of a stateful node; None is the end. Returns what is ready to go on."""
         if self.lookahead:
-            return self._in_order_with_lookahead(item)
-        if item is None:
-            return []
-        if isinstance(item, Marker):
-            item.states[self.step.id] = self._state()
-        else:
-            self.process(item)
-        return [item]
+            return [
+                ready for item in ([None] if items is None else items) for ready in self._in_order_with_lookahead(item)
+            ]
+        for item in items or ():
+            if isinstance(item, Marker):
+                item.states[self.step.id] = self._state()
+            else:
+                self.process(item)
+        return items or []
 
     def _state(self) -> Any:
         """A copy: what the tool returned may change with the next frame. A class instead where it cannot be had."""

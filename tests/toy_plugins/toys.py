@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NewType
@@ -41,6 +42,17 @@ def index(frame: Frame) -> Index:
 def size(frame: Frame) -> tuple[Size, Mean]:
     """Two outputs."""
     return Size(frame.width, frame.height), Mean(0.5)
+
+
+_THREE = threading.Barrier(3, timeout=20)
+
+
+@tool
+def meets(frame: Frame) -> Count:
+    """Waits until three frames are worked on at the same time."""
+    _THREE.wait()
+    time.sleep(0.005)
+    return Count(3)
 
 
 @tool
