@@ -1,38 +1,80 @@
-"""The command line: one file per command; errors become one line and an exit code here."""
+"""The command line: one file per command, imported when the command is wanted; errors become one line and an exit code here."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from videodag_cli import __version__
-from videodag_cli.cli import check, convert, diff, pipelines, probe, ranges, report, run, schema, summary, tools
 from videodag_cli.errors import OutputError, RequestError, StoppedError, VideodagError, printable
+
+COMPLETION = "_VIDEODAG_COMPLETE"
+"""Set by the shell when it asks for completions."""
+COMMANDS: dict[str, dict[str, str]] = {
+    "Run": {
+        "run": "Run a pipeline over a video and write one JSON line per sampled frame.",
+        "check": "Run suites of regression checks: exit 5 on a difference, 4 on a failed run, 2 on a bad suite.",
+    },
+    "Work with results": {
+        "summary": "Say what a results file holds: frames, failures, numbers, classes, tracks, texts.",
+        "report": "Write one HTML page with timelines, tracks, events, timings and a frame browser; it opens offline.",
+        "ranges": "Print the time ranges in which an expression is true.",
+        "convert": "Write results as a table (CSV, Parquet), as COCO JSON, as MOTChallenge text or as WebVTT.",
+        "diff": "Compare two results with tolerances; exit 5 where they differ.",
+        "schema": "Print the JSON Schema of frame lines, run records, summaries, suites or pipelines.",
+    },
+    "Look things up": {
+        "probe": "Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged.",
+        "pipelines": "List, draw and check pipelines.",
+        "tools": "List and describe tools.",
+    },
+}
+"""What `--help` lists, by panel; each text is the first sentence of the command's own help."""
+
+
+def load_command(name: str) -> Any:
+    """A command as its module defines it: a function of the module's name, or a group called `app`."""
+    module = import_module(f"videodag_cli.cli.{name}")
+    holder = typer.Typer(rich_markup_mode="rich")
+    if hasattr(module, "app"):
+        holder.add_typer(module.app, name=name)
+    else:
+        holder.command(name)(getattr(module, name))
+    return typer.main.get_group(holder).commands[name]
+
+
+class _LoadsWhenWanted(TyperGroup):
+    """Holds commands that can only be listed; the one that is called, or completed, is loaded in its place."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else load_command(name), rest
+
 
 app = typer.Typer(
     name="videodag",
+    cls=_LoadsWhenWanted,
     help="Run named pipelines of vision tools over video files; one JSON line per sampled frame.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-RUNNING, RESULTS, LOOKING = "Run", "Work with results", "Look things up"
-app.command("run", rich_help_panel=RUNNING)(run.run)
-app.command("check", rich_help_panel=RUNNING)(check.check)
-app.command("summary", rich_help_panel=RESULTS)(summary.summary)
-app.command("report", rich_help_panel=RESULTS)(report.report)
-app.command("ranges", rich_help_panel=RESULTS)(ranges.ranges)
-app.command("convert", rich_help_panel=RESULTS)(convert.convert)
-app.command("diff", rich_help_panel=RESULTS)(diff.diff)
-app.command("schema", rich_help_panel=RESULTS)(schema.schema)
-app.command("probe", rich_help_panel=LOOKING)(probe.probe)
-app.add_typer(pipelines.app, name="pipelines", rich_help_panel=LOOKING)
-app.add_typer(tools.app, name="tools", rich_help_panel=LOOKING)
+
+
+def _listed() -> None:
+    """Stands for a command that is not loaded."""
+
+
+for _panel, _texts in COMMANDS.items():
+    for _name, _text in _texts.items():
+        app.command(_name, help=_text, rich_help_panel=_panel)(_listed)
 
 
 def _show_version(wanted: bool) -> None:
@@ -69,17 +111,29 @@ def main() -> None:
     streams.fill_closed()
     runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and "VIDEODAG_CHILD" not in os.environ
     with signals.stop_signals():  # never left: the process ends inside, whatever tools left running
-        with signals.outside_watch() if runs_tools else contextlib.nullcontext():
-            try:
-                code = _flushed(_run_app())
-            except signals.StopSignal as signal:
-                streams.say(signal.line)
-                code = signal.exit_code
-            signals.over()
-            guard = sys.modules.get("videodag_cli.guard")
-            if guard is not None:
-                guard.mark_finished()
+        try:
+            with signals.outside_watch() if runs_tools else contextlib.nullcontext():
+                code = _stoppable()
+                signals.over()
+                guard = sys.modules.get("videodag_cli.guard")
+                if guard is not None:
+                    guard.mark_finished()
+        except signals.StopSignal as signal:  # before anything began
+            streams.say(signal.line)
+            code = signal.exit_code
         signals.leave(code)
+
+
+def _stoppable() -> int:
+    """Run the command line to its end, or to a signal; returns the exit code."""
+    from videodag_cli import signals
+    from videodag_cli.cli import streams
+
+    try:
+        return _flushed(_run_app())
+    except signals.StopSignal as signal:
+        streams.say(signal.line)
+        return signal.exit_code
 
 
 def _flushed(code: int) -> int:
@@ -124,6 +178,10 @@ def _run_app(args: list[str] | None = None) -> int:
         _debug()
         say_error(error)
         return error.exit_code
+    except SystemExit as error:
+        if COMPLETION in os.environ or any(word.endswith("-completion") for word in sys.argv[1:2]):
+            return error.code if isinstance(error.code, int) else 1
+        return _other_error(error)
     except BaseException as error:
         return _other_error(error)
 
