@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from tests.clips import encode
-from tests.commands import Done, call, finish, pipeline, run_arguments, start
+from tests.commands import ROOT, Done, call, finish, pipeline, run_arguments, start
 from tests.graphs import node
 
 FRAMES = 24
@@ -169,3 +169,21 @@ def test_two_signals_sent_as_one_are_one(clip: Path, tmp_path: Path) -> None:
     done = finish(process, timeout_s=ENDS_WITHIN_S)
     assert code_of(done) == 143
     assert run.part.read_bytes().endswith(b"\n")
+
+
+INTERRUPTED = "import os, signal, time\nos.kill(os.getpid(), signal.{})\ntime.sleep(30)\n"
+
+
+@pytest.mark.parametrize("loaded", ["inspect", "typer", "ctypes", "cv2"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_the_command_is_loaded_is_no_traceback(
+    clip: Path, tmp_path: Path, loaded: str, name: str
+) -> None:
+    (tmp_path / f"{loaded}.py").write_text(INTERRUPTED.format(name))
+    done = call(
+        run_arguments(clip, "quality", "-q", "-o", tmp_path / "o.jsonl"),
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )
+    assert (done.code, done.word) == (128 + getattr(signal, name), "stopped.signal")
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "o.jsonl").exists()

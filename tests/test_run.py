@@ -314,6 +314,7 @@ REFUSALS: dict[str, tuple[Any, int, str, str]] = {
     "stream": (["-p", "codes", "CLIP", "--stream", "7"], 3, "input.no_video", "7"),
     "empty window": (["-p", "codes", "CLIP", "--start", "100"], 3, "input.no_frames", "window"),
     "large pictures": (["-p", "codes", "CLIP", "--max-pixels", "1000"], 3, "input.limit", "--max-pixels"),
+    "a high rate": (["-p", "codes", "CLIP", "--max-frame-rate", "2"], 3, "input.limit", "--max-frame-rate"),
     "many frames": (["-p", "codes", "CLIP", "--max-index-frames", "5"], 3, "input.limit", "--max-index-frames"),
     "missing folder": (["-p", "codes", "CLIP", "-o", "none/o.jsonl"], 6, "output.folder", "none"),
     "output is a folder": (["-p", "codes", "CLIP", "-o", "."], 6, "output.folder", "name a file"),

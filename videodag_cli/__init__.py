@@ -6,6 +6,13 @@ its module, is bound at once.
 
 from __future__ import annotations
 
+import sys
+
+if "".join(sys.argv[:1]).endswith(("-m", "/videodag")):  # the command, which may be interrupted while it is loaded
+    from videodag_cli.loading import end_at_once
+
+    end_at_once()
+
 from typing import TYPE_CHECKING, Any
 
 from videodag_cli.tool import tool

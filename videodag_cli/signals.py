@@ -159,11 +159,30 @@ def outside_watch() -> Iterator[None]:
     It also says so when this process dies before the end of the block: killed, or crashed in a library.
     To be entered while the process has one thread, before anything large is loaded.
     """
+    tell = watcher = -1
+    try:
+        with whole_line():  # a signal waits until everything is in place
+            tell, watcher = _start_watch()
+            if tell >= 0:
+                _default_after_first()
+        yield
+    finally:
+        signal.set_wakeup_fd(-1)
+        if tell >= 0:
+            with contextlib.suppress(OSError):
+                os.write(tell, _FAREWELL)
+            os.close(tell)
+        if watcher > 0:
+            with contextlib.suppress(OSError):
+                os.waitpid(watcher, 0)
+
+
+def _start_watch() -> tuple[int, int]:
+    """Where the watching process is told of signals, and its id; both -1 where there are no descriptors left: the run says so itself."""
     try:
         told, tell = os.pipe()
     except OSError:
-        yield  # no descriptors left: the run says so itself
-        return
+        return -1, -1
     os.set_blocking(tell, False)
     parent = os.getpid()
     try:
@@ -177,17 +196,7 @@ def outside_watch() -> Iterator[None]:
             leave(0)
     os.close(told)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    _default_after_first()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(-1)
-        with contextlib.suppress(OSError):
-            os.write(tell, _FAREWELL)
-        os.close(tell)
-        if watcher > 0:
-            with contextlib.suppress(OSError):
-                os.waitpid(watcher, 0)
+    return tell, watcher
 
 
 def _watch(told: int, parent: int) -> None:

@@ -343,7 +343,7 @@ def _size(text: str) -> int:
 def _limits(max_pixels: int | None, max_index_frames: int | None, max_frame_rate: int | None) -> Any:
     from videodag_cli.video import Limits
 
-    given = {"max_pixels": max_pixels, "max_frames": max_index_frames}
+    given = {"max_pixels": max_pixels, "max_frames": max_index_frames, "max_frame_rate": max_frame_rate}
     return Limits(**{name: value for name, value in given.items() if value is not None})
 
 
