@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,20 @@ import av.error
 import numpy as np
 import pytest
 
-from tests.clips import Image, clip_folder, cut, encode, flip_bits, joined, overwrite, read_index, valid, x264
+from tests.clips import (
+    Image,
+    clip_folder,
+    cut,
+    encode,
+    find,
+    flip_bits,
+    hide_first,
+    joined,
+    overwrite,
+    read_index,
+    valid,
+    x264,
+)
 from videodag_cli.errors import InputError
 from videodag_cli.video import Probe, decode_everything, open_reader, probe
 
@@ -267,3 +281,35 @@ def test_a_change_of_coding_midway_is_not_damage(tmp_path: Path) -> None:
     pictures, missing = read(probe(path), list(range(40)))
     assert missing == []
     assert [read_index(image) for image in pictures.values()] == list(range(40))
+
+
+TABLE = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+CONTRADICTIONS = {
+    "a sample larger than any file": (b"stsz", 12 + 4 * 10, 0x7FFF0000),
+    "chunks without samples": (b"stsc", 12, 0),
+    "a chunk of all samples there can be": (b"stsc", 12, 0xFFFFFFFF),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_tables_that_lead_to_fewer_frames_than_they_claim_are_damage(tmp_path: Path, name: str) -> None:
+    table, at, value = CONTRADICTIONS[name]
+    path = encode(tmp_path / "clip.mp4", options={"bf": "0", "g": "10"})
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">I", data, find(bytes(data), *TABLE, table)[0] + at, value)
+    path.write_bytes(data)
+    found = probe(path)
+    said = f"its tables claim 40 frames and lead to {len(found.index)}"
+    assert f"damaged: {said}" in found.facts.notes
+    with open_reader(found, np.arange(len(found.index))) as reader:
+        assert [read_index(frame.image) for frame in reader] == list(range(len(found.index)))
+        assert reader.problems == [said]
+
+
+def test_an_edit_list_that_hides_frames_is_no_contradiction(tmp_path: Path) -> None:
+    path = hide_first(encode(tmp_path / "clip.mp4", options={"bf": "0", "g": "5"}), 12 * 512)
+    found = probe(path)
+    assert found.index.packet_count < 40
+    with open_reader(found, np.arange(len(found.index))) as reader:
+        assert len(list(reader)) == 28
+        assert reader.problems == []

@@ -79,6 +79,8 @@ class Track:
     """Some samples lie in another file."""
     claimed: int = 0
     """Samples, with those in fragments."""
+    fragmented: int = 0
+    """Samples in fragments."""
     unlisted: int = 0
     """Samples that are claimed by a count alone, without an entry of their own."""
     grouped: bool = False
@@ -338,6 +340,7 @@ def _read_moof(content: bytes, movie: Movie, defaults: dict[int, int]) -> None:
             elif inner == b"trun" and len(box) >= 8 and track is not None:
                 flags, count = struct.unpack_from(">II", box, 0)
                 track.claimed += count
+                track.fragmented += count
                 per_sample = 4 * bin(flags & 0xF00).count("1")
                 if per_sample == 0 or per_sample * count > len(box):
                     track.unlisted += count

@@ -65,12 +65,19 @@ class FileView:
 
 
 def open_container(
-    path: str, *, max_pixels: int, end: int | None = None, padded: bool = False, known: bool = False
+    path: str,
+    *,
+    max_pixels: int,
+    end: int | None = None,
+    padded: bool = False,
+    known: bool = False,
+    edited: bool = True,
 ) -> InputContainer:
     """Open an absolute path that was found to be an MP4 or MOV file; FFmpeg errors pass through.
 
     end: read the file as if it ended there. padded: read zeros where it has ended.
     known: it was opened before, so that nothing has to be decoded to find out what it is.
+    edited: follow the edit list.
     """
     return av.open(
         FileView(path, end=end, padded=padded) if padded or end is not None else path,
@@ -82,6 +89,7 @@ def open_container(
             "format_whitelist": FORMATS,
             "enable_drefs": "0",
             **({"probesize": "32", "analyzeduration": "1"} if known else {}),
+            **({} if edited else {"ignore_editlist": "1"}),
         },
         metadata_errors="replace",
         buffer_size=_BUFFER_BYTES,

@@ -53,6 +53,8 @@ class Probe:
     """The headers prove that no picture is interlaced."""
     readable_bytes: int | None
     """Where the file has to be taken as ended; None for all of it."""
+    contradiction: str | None
+    """What the file claims and does not hold; None where it holds what it claims."""
     description_count: int
     """Sample descriptions of the track."""
     strict_mjpeg: bool
@@ -103,6 +105,10 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
             ) as padded:
                 again = demux.video_stream(padded, stream_index)
                 index = demux.build_index(padded, again, limits=limits, file_bytes=size, shown=shown, padded=True)
+        contradiction = None
+        if track is not None and movie.cut is None:
+            found_count = max(index.packet_count, len(chosen.index_entries))
+            contradiction = _shortage(track, found_count, absolute, stream_index, limits)
         if len(index) == 0:
             raise InputError(f"{shown}: its video stream holds no frames", word="input.no_frames")
         _check_rate(index, limits, shown)
@@ -112,6 +118,8 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
             stored = _picture_size(absolute, stream_index, limits, told=stored, end=end)
             _check_size(*stored, limits, shown)
         facts = describe_video(container, chosen, movie, track, index, orientation, codec, stored, size, header_count)
+        if contradiction:
+            facts.notes.append(f"damaged: {contradiction}")
     width, height = stored[::-1] if orientation.swaps_sides else stored
     found = Probe(
         path=absolute,
@@ -124,6 +132,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         progressive=progressive,
         strict_mjpeg=strict_mjpeg,
         readable_bytes=movie.readable_bytes,
+        contradiction=contradiction,
         description_count=len(track.codecs) if track else 1,
         first_video=all(
             s.index == stream_index for s in facts.streams[: stream_index + 1] if s.kind in ("video", "picture")
@@ -217,6 +226,22 @@ def _check_rate(index: PacketIndex, limits: Limits, shown: str) -> None:
             f"{shown}: {float(rate):.0f} frames per second, the limit is {limits.max_frame_rate}; raise --max-frame-rate",
             word="input.limit",
         )
+
+
+def _shortage(track: Track, found: int, path: str, stream_index: int, limits: Limits) -> str | None:
+    """How many of the samples that the tables claim no demuxer finds, because other tables contradict them."""
+    from videodag_cli.video import demux
+
+    claimed = track.claimed
+    if found >= claimed:
+        return None
+    if track.fragmented < claimed:  # an edit list may hide samples of the index
+        with demux.open_container(path, max_pixels=limits.max_pixels, known=True, edited=False) as container:
+            listed = len(demux.video_stream(container, stream_index).index_entries)
+        if listed >= claimed - track.fragmented:
+            return None
+        found = listed + track.fragmented
+    return f"its tables claim {claimed} frames and lead to {found}"
 
 
 def _picture_size(

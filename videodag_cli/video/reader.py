@@ -43,6 +43,8 @@ class Reader(ABC):
         self.convert_s = 0.0
         """Seconds spent making BGR pictures."""
         self._undecodable: list[int] = []
+        if probe.contradiction:
+            self._problem(probe.contradiction)
         cut = probe.facts.cut
         if cut and probe.facts.fragmented and self._reaches_the_end():
             self._problem(cut)
