@@ -89,7 +89,10 @@ class PyavReader(Reader):
         self.close()
         try:
             self._decoding = decoding = Decoding(
-                self.probe, threads=1 if self._careful else self._threads, strict=not (self._careful or self._lenient)
+                self.probe,
+                # With several threads and without strictness, which pictures are called corrupt is a matter of luck.
+                threads=1 if self._careful or self._lenient else self._threads,
+                strict=not (self._careful or self._lenient),
             )
         except (av.error.FFmpegError, OSError) as error:
             raise InputError(
