@@ -232,6 +232,13 @@ def test_failed_run_bad_suite_and_missing_suite_have_their_exit_codes(suite: Pat
     assert "error[suite.invalid]" in run.stderr
     assert "`videodag check --update` makes it" in run.stderr
 
+    (suite.parent / "synthetic.mp4").unlink()
+    suite.write_text(quality)
+    run = videodag("check", SUITE, cwd=suite.parent)
+    assert run.returncode == 2
+    for missing in (golden_of(suite, "synthetic-quality").name, "synthetic.mp4"):
+        assert missing in run.stderr.partition("are missing")[0]
+
     suite.write_text("[[case]]\nname = 3\n")
     run = videodag("check", cwd=suite.parent)
     assert run.returncode == 2

@@ -198,8 +198,12 @@ def _judged(case: Case, result: Path, *, workers: int | None, update: bool) -> C
     expected = case.expected
     is_new = expected is not None and not expected.exists()
     if is_new and not update:
+        missing = f"the expected result {printable(expected)}"
         raise RequestError(
-            f"the expected result {printable(expected)} is missing; `videodag check --update` makes it",
+            f"{missing} is missing; `videodag check --update` makes it"
+            if os.path.exists(case.clip)
+            else f"{missing} and the clip {printable(case.clip)} are missing; "
+            "`videodag check --update` makes the result once the clip is there",
             word="suite.invalid",
         )
     record, assertions = run_case(case, result, workers=workers)
