@@ -161,6 +161,15 @@ def test_a_signal_while_nobody_reads_ends_the_run(clip: Path, tmp_path: Path) ->
     process.communicate()
 
 
+@pytest.mark.parametrize("watched", [["--isolate"], ["--timeout", "100"]])
+def test_a_signal_to_a_watched_run_is_one_line(clip: Path, tmp_path: Path, watched: list[str]) -> None:
+    run = Run(clip, tmp_path, "sleep", *watched)
+    process = run.started(run.into_file())
+    process.send_signal(signal.SIGTERM)
+    done = finish(process, timeout_s=ENDS_WITHIN_S)
+    assert (done.code, done.word) == (143, "stopped.signal")
+
+
 def test_two_signals_sent_as_one_are_one(clip: Path, tmp_path: Path) -> None:
     run = Run(clip, tmp_path, "sleep")
     process = run.started(run.into_file())

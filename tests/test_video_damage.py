@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -324,3 +326,28 @@ def test_an_edit_list_that_hides_frames_is_no_contradiction(tmp_path: Path) -> N
     with open_reader(found, np.arange(len(found.index))) as reader:
         assert len(list(reader)) == 28
         assert reader.problems == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not keep this limit")
+@pytest.mark.parametrize("spare_mib", [0, 20, 60])
+def test_a_lack_of_memory_is_no_damage(clip_folder: Path, spare_mib: int) -> None:
+    code = f"""
+import resource, sys
+import numpy as np
+from videodag_cli.video import open_reader, probe
+import videodag_cli.video.pyav
+found = probe(sys.argv[1])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + ({spare_mib} << 20),) * 2)
+try:
+    with open_reader(found, np.arange(len(found.index))) as reader:
+        print(len(list(reader)), len(reader.undecodable))
+except MemoryError:
+    print("MemoryError")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, valid("h264", clip_folder)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() in (["MemoryError"], ["40", "0"]), done.stderr
+    if spare_mib == 0:
+        assert done.stdout == "MemoryError\n"

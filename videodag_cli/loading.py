@@ -15,6 +15,7 @@ def end_at_once() -> None:
 
 def _end(number: int, frame: object) -> None:
     try:
-        os.write(2, b"videodag: error[stopped.signal]: %s: stopped\n" % signal.Signals(number).name.encode())
+        if "VIDEODAG_CHILD" not in os.environ:  # else the parent says it
+            os.write(2, b"videodag: error[stopped.signal]: %s: stopped\n" % signal.Signals(number).name.encode())
     finally:
         os._exit(128 + number)

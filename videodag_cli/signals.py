@@ -133,6 +133,11 @@ def said() -> None:
     _State.said = True
 
 
+def line_is_due() -> bool:
+    """Whether nobody has printed, or is to print, the line of the signal that arrived."""
+    return not _State.said
+
+
 def over() -> None:
     """Nothing is left to be stopped: from now on signals are ignored."""
     _State.over = True

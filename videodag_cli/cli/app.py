@@ -109,8 +109,11 @@ def main() -> None:
         "OPENBLAS_NUM_THREADS", "1"
     )  # frames are worked on side by side; and it crashes where memory is short
     streams.fill_closed()
-    runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and "VIDEODAG_CHILD" not in os.environ
+    watched = "VIDEODAG_CHILD" in os.environ
+    runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and not watched
     with signals.stop_signals():  # never left: the process ends inside, whatever tools left running
+        if watched:
+            signals.said()  # the parent says it
         try:
             with signals.outside_watch() if runs_tools else contextlib.nullcontext():
                 code = _stoppable()
@@ -132,7 +135,8 @@ def _stoppable() -> int:
     try:
         return _flushed(_run_app())
     except signals.StopSignal as signal:
-        streams.say(signal.line)
+        if signals.line_is_due():
+            streams.say(signal.line)
         return signal.exit_code
 
 
@@ -158,14 +162,15 @@ def _flushed(code: int) -> int:
 def _run_app(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code, having printed the one line a failure prints."""
     from videodag_cli.cli.streams import say, say_error
-    from videodag_cli.signals import StopSignal, said
+    from videodag_cli.signals import StopSignal, line_is_due, said
 
     try:
         result = app(args=args, prog_name="videodag", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except StopSignal as signal:
-        said()
-        say(signal.line)
+        if line_is_due():
+            said()
+            say(signal.line)
         return signal.exit_code
     except KeyboardInterrupt:
         say("videodag: error[stopped.signal]: SIGINT")

@@ -123,6 +123,7 @@ class Decoding:
         try:
             frames = self._context.decode(packet)
         except (av.error.FFmpegError, ValueError) as error:
+            demux.require_memory(error)
             raise DecodeError(str(getattr(error, "strerror", None) or error)) from error
         return [(self._place(frame), frame) for frame in frames]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 from array import array
 from collections.abc import Generator
 from typing import TYPE_CHECKING
@@ -94,6 +96,19 @@ def open_container(
         metadata_errors="replace",
         buffer_size=_BUFFER_BYTES,
     )
+
+
+def require_memory(error: Exception) -> None:
+    """Raise MemoryError where an error of FFmpeg means that this process may not have more memory or threads.
+
+    Without a limit on its memory, only what a damaged file asks for is too much.
+    """
+    number = getattr(error, "errno", None)
+    rationed = any(
+        resource.getrlimit(limit)[0] != resource.RLIM_INFINITY for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    )
+    if number == errno.EAGAIN or (number == errno.ENOMEM and rationed):
+        raise MemoryError("no memory, or no thread, is left for decoding") from error
 
 
 def video_stream(container: InputContainer, index: int) -> VideoStream:

@@ -88,6 +88,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
     try:
         container = demux.open_container(absolute, max_pixels=limits.max_pixels, end=movie.readable_bytes)
     except av.error.FFmpegError as error:
+        demux.require_memory(error)
         raise _unreadable(shown, error) from error
     with container:
         chosen = _choose_stream(container, stream, shown)
