@@ -183,6 +183,16 @@ def test_a_stride_over_damage_finds_the_same_frames(
         assert set(pictures) == {index for index in full if index % stride == 0}
 
 
+@pytest.mark.parametrize("stride", [1, 3, 15])
+def test_an_av1_keyframe_behind_damage_is_decoded(clip_folder: Path, tmp_path: Path, stride: int) -> None:
+    path = tmp_path / "clip.mp4"
+    shutil.copy(valid("av1", clip_folder), path)
+    found = probe(overwrite(path, [24], with_byte=None, skip=40))
+    pictures, missing = read(found, list(range(0, len(found.index), stride)))
+    assert all(15 <= index < 30 for index in missing)
+    assert all(read_index(image) == index for index, image in pictures.items() if not 15 <= index < 30)
+
+
 def test_the_same_damage_is_found_every_time(whole: Callable[[str], Path], tmp_path: Path) -> None:
     # A strict decoder finds fault with more of this than a lenient one does; left to several threads, the rest is luck.
     found = probe(damaged("h264 open groups", "flipped bits", whole, tmp_path))

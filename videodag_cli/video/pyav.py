@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.data import Frame
 from videodag_cli.errors import InputError
+from videodag_cli.video import demux
 from videodag_cli.video.choice import DecoderChoice
 from videodag_cli.video.convert import Converter
 from videodag_cli.video.decoding import DecodeError, Decoding
@@ -95,6 +96,7 @@ class PyavReader(Reader):
                 strict=not (self._careful or self._lenient),
             )
         except (av.error.FFmpegError, OSError) as error:
+            demux.require_memory(error)
             raise InputError(
                 f"{self.probe.shown}: it could be opened before, and now it cannot", word="input.changed"
             ) from error
@@ -128,12 +130,13 @@ class PyavReader(Reader):
         """Settle the targets that are decoded from the same entry as the first unsettled one, with one thread.
 
         Pictures after damage show what the decoder held before. To be the same wherever a run starts and whatever it
-        samples, each damaged group is decoded by a new decoder that starts one group early and drops nothing.
+        samples, each damaged group is decoded by a new decoder that starts one group early and drops nothing. Not so AV1, where
+        a keyframe leaves nothing of what was before, but fails itself in a decoder that has just met damage.
         """
         bad_before = len(self._bad_positions)
         first = int(self.targets[self._settled])
         entry = self._entry(first)
-        start = self._entry(first, run_up=1)
+        start = entry if self.probe.codec == "av1" else self._entry(first, run_up=1)
         if start > 0:
             self._seek(decoding, start)
         while self._fed < len(self.targets) and self._entry(int(self.targets[self._fed])) == entry:
@@ -299,7 +302,8 @@ class PyavReader(Reader):
         started = perf_counter()
         try:
             image = self._converter.image(picture)
-        except (av.error.FFmpegError, ValueError):
+        except (av.error.FFmpegError, ValueError) as error:
+            demux.require_memory(error)
             self._problem(f"pictures of layout {picture.format.name} cannot be converted")
             return None
         finally:
