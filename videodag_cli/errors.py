@@ -161,6 +161,14 @@ def printable(text: object, *, limit: int | None = None) -> str:
     return shown
 
 
+NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
+"""What Python and the loader of libraries say where memory or threads are rationed."""
+
+
+def no_memory() -> StoppedError:
+    return StoppedError("memory ran out; allow more, or try --workers 1", word="stopped.memory")
+
+
 def told(kind: str, message: str) -> str:
     """An exception's type and message; the type alone where it says nothing."""
     return f"{kind}: {message}" if message else kind

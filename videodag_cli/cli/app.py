@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from videodag_cli import __version__
-from videodag_cli.errors import OutputError, RequestError, StoppedError, VideodagError, printable
+from videodag_cli.errors import NO_MEMORY, OutputError, RequestError, VideodagError, no_memory, printable
 
 COMPLETION = "_VIDEODAG_COMPLETE"
 """Set by the shell when it asks for completions."""
@@ -83,8 +83,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
-"""What Python and the loader say where memory or threads are rationed."""
 RUNS_TOOLS = {"run", "check", "batch"}
 """Commands during which the code of tools runs."""
 
@@ -206,7 +204,7 @@ def _other_error(error: BaseException) -> int:
         return 130
     _debug()
     if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
-        stopped = StoppedError("memory ran out; allow more, or try --workers 1", word="stopped.memory")
+        stopped = no_memory()
         say_error(stopped)
         return stopped.exit_code
     if isinstance(error, OSError) and error.filename is None and error.errno is not None:
