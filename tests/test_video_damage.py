@@ -16,6 +16,7 @@ import pytest
 
 from tests.clips import (
     Image,
+    boxes,
     clip_folder,
     cut,
     encode,
@@ -361,3 +362,21 @@ except MemoryError:
     assert done.stdout.split() in (["MemoryError"], ["40", "0"]), done.stderr
     if spare_mib == 0:
         assert done.stdout == "MemoryError\n"
+
+
+@pytest.mark.parametrize(
+    "header", [bytes(8), b"\x7f\xff\xff\xff\x12abc", b"\0\0\0\0junk"], ids=["zeros", "large", "endless"]
+)
+def test_fragments_behind_garbage_are_missed(clip_folder: Path, tmp_path: Path, header: bytes) -> None:
+    data = bytearray(valid("fragmented", clip_folder).read_bytes())
+    third = [start - 8 for kind, start, _ in boxes(bytes(data)) if kind == b"moof"][2]
+    data[third : third + 8] = header
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(data)
+    found = probe(path)
+    assert found.facts.cut == f"garbage at byte {third}"
+    with open_reader(found, np.arange(len(found.index))) as reader:
+        shown = [read_index(frame.image) for frame in reader]
+        assert 15 < len(shown) <= 20
+        assert shown == list(range(len(shown)))
+        assert reader.problems == [found.facts.cut]

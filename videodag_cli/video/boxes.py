@@ -124,10 +124,11 @@ def read_movie(file: BinaryIO, shown: str) -> Movie:
     at = 0
     while at + 8 <= size:
         kind, start, end = _header(file, at, size)
-        if kind is None:
-            movie.cut = f"garbage at byte {at}"
+        if kind is None or (end > size and kind not in KNOWN_BOXES):
+            if defaults or not found_index:  # behind a whole index it does no harm, unless fragments are to follow
+                movie.cut = f"garbage at byte {at}"
             break
-        if end > size and kind in KNOWN_BOXES:
+        if end > size:
             movie.cut = f"the file ends inside its {_text(kind)!r} box: {end - size} bytes are missing"
             if kind == b"moof" and found_index:
                 movie.readable_bytes = at
@@ -207,7 +208,7 @@ def _header(file: BinaryIO, at: int, size: int) -> tuple[bytes | None, int, int]
         (long_length,) = struct.unpack(">Q", head[8:])
         return (kind, at + 16, at + long_length) if long_length >= 16 else (None, at, at)
     if length == 0:
-        return kind, at + 8, size
+        return (kind, at + 8, size) if kind in KNOWN_BOXES else (None, at, at)
     return (kind, at + 8, at + length) if length >= 8 else (None, at, at)
 
 
