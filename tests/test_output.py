@@ -320,6 +320,29 @@ def test_a_live_run_has_the_output_for_itself(clip: Path, output: Path) -> None:
     run(clip, output)
 
 
+def test_a_file_that_appears_meanwhile_is_not_replaced(clip: Path, output: Path) -> None:
+    pipeline = os.fspath(write(clip.parent, document(["mean"])))
+    undisturbed = output.with_name("undisturbed.jsonl")
+    run_video(clip, pipeline, output=undisturbed, registry=registry())
+
+    def somebody_else(done: int, total: int) -> None:
+        if done == 3:
+            output.write_text("theirs")
+
+    with pytest.raises(OutputError, match="was made by something else") as found:
+        run_video(clip, pipeline, output=output, registry=registry(), on_progress=somebody_else)
+    assert found.value.word == "output.exists"
+    assert output.read_text() == "theirs"
+    assert left(output) == {"", ".part", ".part.json"}
+    output.unlink()
+    run_video(clip, pipeline, output=output, registry=registry())
+    assert output.read_bytes() == undisturbed.read_bytes()
+    run_video(
+        clip, pipeline, output=output, registry=registry(), on_progress=somebody_else, options=RunOptions(force=True)
+    )
+    assert output.read_bytes() == undisturbed.read_bytes()
+
+
 def test_a_link_stays_a_link_and_its_target_gets_the_lines(clip: Path, output: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

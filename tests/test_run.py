@@ -346,9 +346,14 @@ def test_every_refusal_is_one_line_with_its_word_and_code_and_leaves_nothing(
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="the limit is not kept there")
-@pytest.mark.parametrize("kibibytes", [250_000, 400_000, 600_000, 800_000])
-def test_where_memory_is_rationed_a_run_is_right_or_stopped(clip: Path, tmp_path: Path, kibibytes: int) -> None:
+@pytest.mark.parametrize(
+    ("pipeline", "kibibytes"),
+    [("quality", 250_000), ("people", 300_000), ("quality", 400_000), ("quality", 600_000), ("quality", 800_000)],
+)
+def test_where_memory_is_rationed_a_run_is_right_or_stopped(
+    clip: Path, tmp_path: Path, pipeline: str, kibibytes: int
+) -> None:
     output = tmp_path / "o.jsonl"
-    done = call(run_arguments(clip, "quality", "-q", "-o", output), shell=f'ulimit -v {kibibytes}; exec "$@"')
+    done = call(run_arguments(clip, pipeline, "-q", "-o", output), shell=f'ulimit -v {kibibytes}; exec "$@"')
     assert (done.code == 0 and done.err == "") or (done.code == 7 and done.word == "stopped.memory"), done
     assert output.exists() == (done.code == 0)

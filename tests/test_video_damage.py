@@ -26,6 +26,7 @@ from tests.clips import (
     joined,
     overwrite,
     read_index,
+    sample_places,
     valid,
     x264,
 )
@@ -337,6 +338,27 @@ def test_an_edit_list_that_hides_frames_is_no_contradiction(tmp_path: Path) -> N
     with open_reader(found, np.arange(len(found.index))) as reader:
         assert len(list(reader)) == 28
         assert reader.problems == []
+
+
+@pytest.mark.parametrize(
+    ("name", "sample", "byte", "after"), [("mpeg2 interlaced", 15, 18, 12), ("hevc open groups", 26, 42, 29)]
+)
+def test_a_continued_reader_shows_silent_damage_as_an_undisturbed_one(
+    name: str, sample: int, byte: int, after: int, clip_folder: Path, tmp_path: Path
+) -> None:
+    source = valid(name, clip_folder)
+    at, _ = sample_places(source)[sample]
+    for bit in range(8):
+        data = bytearray(source.read_bytes())
+        data[at + byte] ^= 1 << bit
+        path = tmp_path / source.name
+        path.write_bytes(data)
+        found = probe(path)
+        targets = np.arange(len(found.index))
+        with open_reader(found, targets) as reader:
+            undisturbed = {frame.index: frame.image.tobytes() for frame in reader if frame.index > after}
+        with open_reader(found, targets, after=after) as reader:
+            assert {frame.index: frame.image.tobytes() for frame in reader} == undisturbed
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not keep this limit")

@@ -91,6 +91,20 @@ def test_skipping_changes_no_pixel(name: str, clip_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", VALID)
+def test_a_continued_reader_goes_on_with_the_frame_after(name: str, clip_folder: Path) -> None:
+    found = probe(valid(name, clip_folder))
+    count = len(found.index)
+    targets = np.arange(0, count, 2)
+    everything = read(found, targets)
+    for after in {-1, 0, count // 2, count - 2, count - 1}:
+        with open_reader(found, targets, after=after) as reader:
+            rest = {frame.index: frame.image for frame in reader}
+            assert len(reader.undecodable) == 0
+        assert list(rest) == [index for index in everything if index > after]
+        assert all(np.array_equal(image, everything[index]) for index, image in rest.items())
+
+
+@pytest.mark.parametrize("name", VALID)
 def test_times_are_the_containers(name: str, clip_folder: Path) -> None:
     path = valid(name, clip_folder)
     found = probe(path)

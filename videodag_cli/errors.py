@@ -161,8 +161,8 @@ def printable(text: object, *, limit: int | None = None) -> str:
     return shown
 
 
-NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
-"""What Python and the loader of libraries say where memory or threads are rationed."""
+NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory", "std::bad_alloc")
+"""What Python, C++ and the loader of libraries say where memory or threads are rationed."""
 
 
 def no_memory() -> StoppedError:

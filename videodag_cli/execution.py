@@ -21,6 +21,7 @@ from videodag_cli.errors import NO_MEMORY, InputError, StoppedError, no_memory, 
 from videodag_cli.guard import ChildContext, child_context
 from videodag_cli.job import Job, default_workers, exit_code_of
 from videodag_cli.lines import FrameResult
+from videodag_cli.memory import give_back
 from videodag_cli.output import (
     OutputFile,
     Progress,
@@ -106,12 +107,14 @@ class Execution:
             and not self.engine.is_stateless
             and self.engine.has_checkpoints
         )
-        every = np.arange(len(self.probe.index), dtype=np.int64)
         behind = np.compress(self.targets > self.progress.state_frame, self.targets)
         self.reader: Reader = stack.enter_context(
-            open_reader(self.probe, every if options.strict else behind, decoder=options.decoder)
+            open_reader(self.probe, np.arange(len(self.probe.index)), decoder=options.decoder)
+            if options.strict
+            else open_reader(self.probe, self.targets, decoder=options.decoder, after=self.progress.state_frame)
         )
         self._frames = every_frame(self.reader, behind) if options.strict else self.reader
+        give_back()
         self._digest: Future[str] | None = None
         if self._hashes:
             pool = ThreadPoolExecutor(1, thread_name_prefix="videodag-digest")

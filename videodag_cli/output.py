@@ -90,6 +90,7 @@ class OutputFile:
         self.note = self.path.with_name(self.path.name + ".part.json")
         self.record = record_path(self.path)
         self._fd = -1
+        self._replaces = False
         self._digest = hashlib.sha256()
         self._size = 0
         self._lines: int | None = None
@@ -124,6 +125,7 @@ class OutputFile:
 
     def decide(self, request: Request, input_path: Path, *, overwrite: bool = False, force: bool = False) -> Decision:
         """What is to be done about what is there. Raises `OutputError` for what must not be touched."""
+        self._replaces = overwrite or force
         with writing(self.shown):
             decision = self._finished(request, input_path, overwrite=overwrite, force=force)
             if decision is not None:
@@ -268,9 +270,17 @@ class OutputFile:
         return OutputFacts(size=self._size, sha256=f"sha256:{self._digest.hexdigest()}")
 
     def finish(self, record: RunRecord) -> None:
-        """Sync the part, write the record, rename, tidy up."""
+        """Sync the part, write the record, rename, tidy up.
+
+        Raises `OutputError`, and leaves the part, where a file that nobody allowed to replace has appeared meanwhile.
+        """
         with writing(self.shown):
             os.fsync(self._fd)
+            if not self._replaces and os.path.lexists(self.path):
+                raise OutputError(
+                    f"{self.shown}: was made by something else while this run was writing; move it away and run again to finish",
+                    word="output.exists",
+                )
             write_atomically(self.record, record.to_json())
             os.replace(self.part, self.path)
             sync_folder(self.path.parent)

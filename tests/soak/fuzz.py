@@ -61,7 +61,7 @@ def fuzz(
     folder: Path, *, count: int, seed: int = 0, deadline_s: float = float("inf"), classes: Collection[str] = ()
 ) -> Tally:
     """`count` damaged clips of the classes given, or of all."""
-    tally = Tally(f"{count} damaged clips: exit codes, lines, pictures")
+    tally = Tally("damaged clips: exit codes, lines, pictures")
     chance = random.Random(seed)
     folder = folder / f"fuzz-{os.getpid()}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,6 +71,7 @@ def fuzz(
     for number in range(count):
         if time.monotonic() > end:
             break
+        tally.title = f"{number + 1} damaged clips: exit codes, lines, pictures"
         name = names[number % len(names)]
         damage = chance.choice(list(DAMAGES))
         source = valid(name, folder)

@@ -84,7 +84,8 @@ class PacketIndex:
     @cached_property
     def times_are_unique(self) -> bool:
         """No two packets have the same time."""
-        return len(np.unique(self.pts)) == len(self.pts)
+        ordered = np.sort(self.pts)
+        return not bool((ordered[1:] == ordered[:-1]).any())
 
     def exact_time_s(self, rank: int) -> Fraction:
         """Presentation time of a frame, exact."""

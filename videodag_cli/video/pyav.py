@@ -32,6 +32,8 @@ MIN_SKIPPED_PACKETS = 3
 """A seek has to save at least this many packets."""
 REORDER_FRAMES = 18
 """Decoders hold at most 16 pictures: one that has not come out after this many later ones never will."""
+RUN_UP_GROUPS = 2
+"""A continued run decodes this many groups of pictures again."""
 MAX_HELD_BYTES = 256 * 1024 * 1024
 MIN_HELD_FRAMES = 24
 
@@ -47,7 +49,13 @@ class PyavReader(Reader):
     """
 
     def __init__(
-        self, probe: Probe, targets: NDArray[np.int64], choice: DecoderChoice, *, threads: int | None = None
+        self,
+        probe: Probe,
+        targets: NDArray[np.int64],
+        choice: DecoderChoice,
+        *,
+        threads: int | None = None,
+        after: int = -1,
     ) -> None:
         super().__init__(probe, targets, choice)
         index = probe.index
@@ -64,16 +72,51 @@ class PyavReader(Reader):
         self._most_held = max(MIN_HELD_FRAMES, MAX_HELD_BYTES // picture_bytes)
         self._converter = Converter(probe.orientation, index.time_base)
         self._decoding: Decoding | None = None
-        self._settled = 0
+        self._after = after
+        self._settled = self._begin_at()
         self._careful = False
         self._lenient = False
         self._bad_positions: list[int] = []
         self._founded_from = self._first_foundation()
+        # Opened here for the sake of memory: FFmpeg's tables take the place of those that the probe let go of in this thread.
+        self._opened: Decoding | None = self._open()
+
+    def _begin_at(self) -> int:
+        """The target to begin with so that those after `after` come out as if all before had been decoded.
+
+        Silent damage lets pictures refer to what a decoder held before their group, so it is given the groups before.
+        """
+        first = int(np.searchsorted(self.targets, self._after, side="right"))
+        if 0 < first < len(self.targets):
+            start = self._entry(int(self.targets[first]), run_up=RUN_UP_GROUPS)
+            while first > 0 and self._entry(int(self.targets[first - 1])) >= start:
+                first -= 1
+        return first
+
+    def _open(self) -> Decoding:
+        try:
+            return Decoding(
+                self.probe,
+                # With several threads and without strictness, which pictures are called corrupt is a matter of luck.
+                threads=1 if self._careful or self._lenient else self._threads,
+                strict=not (self._careful or self._lenient),
+            )
+        except (av.error.FFmpegError, OSError) as error:
+            demux.require_memory(error)
+            raise InputError(
+                f"{self.probe.shown}: it could be opened before, and now it cannot", word="input.changed"
+            ) from error
+
+    @property
+    def undecodable(self) -> NDArray[np.int64]:
+        found = super().undecodable
+        return found[found > self._after]
 
     def close(self) -> None:
-        if self._decoding is not None:
-            self._decoding.close()
-            self._decoding = None
+        for decoding in (self._opened, self._decoding):
+            if decoding is not None:
+                decoding.close()
+        self._opened = self._decoding = None
 
     def _frames(self) -> Iterator[Frame]:
         try:
@@ -87,19 +130,11 @@ class PyavReader(Reader):
 
     def _pass(self) -> Iterator[Frame]:
         """Settle targets with one open decoder: all of them, or up to damage, or only the damaged group."""
-        self.close()
-        try:
-            self._decoding = decoding = Decoding(
-                self.probe,
-                # With several threads and without strictness, which pictures are called corrupt is a matter of luck.
-                threads=1 if self._careful or self._lenient else self._threads,
-                strict=not (self._careful or self._lenient),
-            )
-        except (av.error.FFmpegError, OSError) as error:
-            demux.require_memory(error)
-            raise InputError(
-                f"{self.probe.shown}: it could be opened before, and now it cannot", word="input.changed"
-            ) from error
+        decoding, self._opened = self._opened, None
+        if decoding is None:
+            self.close()
+            decoding = self._open()
+        self._decoding = decoding
         self._ready: dict[int, VideoFrame | None] = {}
         self._dropped: set[int] = set()
         self._came_out: deque[int] = deque(maxlen=4 * REORDER_FRAMES)
@@ -270,8 +305,10 @@ class PyavReader(Reader):
                 ):
                     return
                 del self._ready[rank]
-                frame = None if picture is None else self._frame(rank, picture)
                 self._settled += 1
+                if rank <= self._after:
+                    continue
+                frame = None if picture is None else self._frame(rank, picture)
                 if frame is None:
                     self._undecodable.append(rank)
                 else:

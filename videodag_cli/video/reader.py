@@ -85,17 +85,24 @@ class Reader(ABC):
 
 
 def open_reader(
-    probe: Probe, targets: NDArray[np.int64], *, decoder: str = "auto", threads: int | None = None
+    probe: Probe,
+    targets: NDArray[np.int64],
+    *,
+    decoder: str = "auto",
+    threads: int | None = None,
+    after: int = -1,
 ) -> Reader:
     """A reader for `targets` (ascending frame indices), which may start anywhere.
 
-    threads: of the decoder; None for its default. Raises InputError when the decoder asked for cannot be trusted with the file.
+    threads: of the decoder; None for its default.
+    after: targets up to this one were read before and are not handed out again; they say how a decoder came to the others.
+    Raises InputError when the decoder asked for cannot be trusted with the file.
     """
     choice = choose_decoder(probe, targets, decoder=decoder)
     if choice.name == "opencv":
         from videodag_cli.video.opencv import OpencvReader
 
-        return OpencvReader(probe, targets, choice, threads=threads)
+        return OpencvReader(probe, targets[targets > after], choice, threads=threads)
     from videodag_cli.video.pyav import PyavReader
 
-    return PyavReader(probe, targets, choice, threads=threads)
+    return PyavReader(probe, targets, choice, threads=threads, after=after)
