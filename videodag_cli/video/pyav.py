@@ -26,8 +26,9 @@ from videodag_cli.video.reader import Reader
 if TYPE_CHECKING:
     from videodag_cli.video.probing import Probe
 
-DEFAULT_THREADS = 4
-"""Not the number of CPUs: some damage shows in no error, and then what is seen depends on the number of threads."""
+DEFAULT_THREADS = 8
+"""Not the number of CPUs: some damage shows in no error, and then what is seen depends on the number of threads. More than two CPUs
+need, because the queue of packets under way goes on being decoded while a picture is converted."""
 MIN_SKIPPED_PACKETS = 3
 """A seek has to save at least this many packets."""
 REORDER_FRAMES = 18
