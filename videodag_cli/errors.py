@@ -161,8 +161,13 @@ def printable(text: object, *, limit: int | None = None) -> str:
     return shown
 
 
-NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory", "std::bad_alloc")
+_NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory", "std::bad_alloc")
 """What Python, C++ and the loader of libraries say where memory or threads are rationed."""
+
+
+def lacks_memory(message: object) -> bool:
+    """Whether an error's message says that memory or threads ran out."""
+    return any(text in str(message) for text in _NO_MEMORY)
 
 
 def no_memory() -> StoppedError:

@@ -17,7 +17,7 @@ import orjson
 from numpy.typing import NDArray
 
 from videodag_cli.engine import Engine
-from videodag_cli.errors import NO_MEMORY, InputError, StoppedError, no_memory, printable, told
+from videodag_cli.errors import InputError, StoppedError, lacks_memory, no_memory, printable, told
 from videodag_cli.guard import ChildContext, child_context
 from videodag_cli.job import Job, default_workers, exit_code_of
 from videodag_cli.lines import FrameResult
@@ -251,7 +251,7 @@ class Execution:
         """Stop before the line is written, so that running again tries this frame again."""
         failure, options = result.failure, self.job.options
         assert failure is not None
-        if failure.type == "ImportError" and any(text in failure.message for text in NO_MEMORY):
+        if failure.type == "ImportError" and lacks_memory(failure.message):
             raise no_memory()  # a library could not be loaded: that is no failure of the tool, and happens at every frame
         what = (
             f"frame {result.frame_index} t={result.time_s:.2f}s: node {failure.node!r} ({failure.tool}): "

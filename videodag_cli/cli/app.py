@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from videodag_cli import __version__
-from videodag_cli.errors import NO_MEMORY, OutputError, RequestError, VideodagError, no_memory, printable
+from videodag_cli.errors import OutputError, RequestError, VideodagError, lacks_memory, no_memory, printable
 
 COMPLETION = "_VIDEODAG_COMPLETE"
 """Set by the shell when it asks for completions."""
@@ -203,7 +203,7 @@ def _other_error(error: BaseException) -> int:
     if type(error).__name__ == "Abort":
         return 130
     _debug()
-    if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
+    if isinstance(error, MemoryError) or lacks_memory(error):
         stopped = no_memory()
         say_error(stopped)
         return stopped.exit_code

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from videodag_cli.errors import NO_MEMORY, ParamError, no_memory, printable
+from videodag_cli.errors import ParamError, lacks_memory, no_memory, printable
 from videodag_cli.onnx.wire import WireError, external_files
 
 CPU = "CPUExecutionProvider"
@@ -104,7 +104,7 @@ def _create(content: bytes, name: str, provider: str, threads: int, *, one_shape
     try:
         session = onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors share no base class of their own
-        if any(text in str(error) for text in NO_MEMORY):
+        if lacks_memory(error):
             raise no_memory() from error
         raise ParamError(
             f"model {printable(name)} cannot be opened by onnxruntime {onnxruntime.__version__}: {_reason(error)}",
