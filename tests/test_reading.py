@@ -1,4 +1,4 @@
-"""The README's recipes for reading results, run as they stand there."""
+"""The recipes for reading results in docs/results.md, run as they stand there."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 from tests import results_files
 from tests.results_files import line
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 
 
 def recipes(language: str) -> list[str]:
     """The blocks of one language in the section "Reading results"."""
-    section = re.search(r"^## Reading results\n(.*?)(?=^## |\Z)", README.read_text(), re.MULTILINE | re.DOTALL)
-    assert section, "README.md has no section 'Reading results'"
+    section = re.search(r"^## Reading results\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert section, "docs/results.md has no section 'Reading results'"
     found = re.findall(rf"```{language}\n(.*?)```", section[1], re.DOTALL)
     assert found, f"no {language} in the section"
     return found

@@ -59,7 +59,7 @@ WORDS: dict[str, str] = {
     "stopped.crash": "the process that ran the video died",
     "stopped.signal": "a signal ended the run",
 }
-"""Every stable word with what it says; the README lists them."""
+"""Every stable word with what it says; docs/outputs.md lists them."""
 
 
 class VideodagError(Exception):

@@ -1,4 +1,4 @@
-"""What the README says is true: its examples run, and it names everything there is."""
+"""What the README and the guide say is true: their examples run, and they name everything there is."""
 
 from __future__ import annotations
 
@@ -16,17 +16,32 @@ from videodag_cli.pipeline import catalogue, search_places
 from videodag_cli.plugins import Registry
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-
-
-def fences(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+GUIDE = "\n".join(page.read_text() for page in PAGES)
 
 
 def fence(language: str, containing: str) -> str:
-    found = [text for text in fences(language) if containing in text]
+    """The one example with this text; where several pages show it, they show the same."""
+    fences = re.findall(rf"^```{language}\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    found = {text for text in fences if containing in text}
     assert len(found) == 1, f"{len(found)} {language} examples with {containing!r}"
-    return found[0]
+    return found.pop()
+
+
+def test_the_readme_is_one_screen_and_a_few_examples() -> None:
+    assert len(README.read_text().splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
+        found = (page.parent / target) if target else page
+        assert found.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", found.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings], anchor
 
 
 def videodag(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -37,7 +52,7 @@ def videodag(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the README's plugin and pipeline, and the sample clips."""
+    """A folder with the guide's plugin and pipeline, and the sample clips."""
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "blur.py").write_text(fence("python", "def sharpness("))
     (tmp_path / "blurred.json").write_text(fence("json", '"blurred"'))
@@ -47,10 +62,10 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_pipeline_and_the_tool_give_the_lines_shown(folder: Path) -> None:
     command = "run -q -p blurred.json --plugins-dir tools --every 2 sample_videos/bigbuckbunny.mp4"
-    assert f"$ videodag {command}\n" in README
+    assert f"$ videodag {command}\n" in GUIDE
     done = videodag(*command.split(), cwd=folder)
     assert done.returncode == 0, done.stderr
-    shown = re.search(rf"\$ videodag {re.escape(command)}\n((?:    \{{.*\n)+)", README)
+    shown = re.search(rf"\$ videodag {re.escape(command)}\n((?: *\{{.*\n)+)", GUIDE)
     assert shown is not None
     for line, expected in zip(done.stdout.splitlines(), shown[1].splitlines(), strict=True):
         got, wanted = json.loads(line), json.loads(expected)
@@ -66,41 +81,41 @@ def test_the_library_example_runs(folder: Path) -> None:
     assert done.stdout.startswith("11 frames, exit code 0")
 
 
-def test_every_command_has_help_and_is_in_the_readme() -> None:
+def test_every_command_has_help_and_is_in_the_guide() -> None:
     from videodag_cli.cli.app import COMMANDS, load_command
 
     for name in itertools.chain.from_iterable(COMMANDS.values()):
         command = load_command(name)
         assert command.help, name
-        assert f"videodag {name}" in README, name
+        assert f"videodag {name}" in GUIDE, name
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert parameter.help, f"{name} {parameter.name}"
 
 
-def test_every_option_of_run_is_in_the_readme() -> None:
+def test_every_option_of_run_is_in_the_guide() -> None:
     from videodag_cli.cli.app import load_command
 
     run = load_command("run")
-    missing = [p.opts[0] for p in run.params if p.param_type_name == "option" and p.opts[0] not in README]
+    missing = [p.opts[0] for p in run.params if p.param_type_name == "option" and p.opts[0] not in GUIDE]
     assert missing == ["--help"] or missing == []
 
 
 @pytest.mark.parametrize("word", sorted(WORDS))
-def test_every_error_word_is_in_the_readme(word: str) -> None:
-    assert f"`{word}`" in README
+def test_every_error_word_is_in_the_guide(word: str) -> None:
+    assert f"`{word}`" in GUIDE
 
 
-def test_every_pipeline_and_every_tool_is_in_the_readme() -> None:
+def test_every_pipeline_and_every_tool_is_in_the_guide() -> None:
     for found in catalogue([place for place in search_places() if place.label == "builtin"]):
-        assert f"`{found.id}`" in README, found.id
+        assert f"`{found.id}`" in GUIDE, found.id
     plugins, problems = Registry().all()
     assert not problems
     for plugin in plugins:
         if plugin.distribution == "videodag":
             for tool_id in plugin.tools:
-                assert f"`{plugin.id}.{tool_id}`" in README, f"{plugin.id}.{tool_id}"
+                assert f"`{plugin.id}.{tool_id}`" in GUIDE, f"{plugin.id}.{tool_id}"
 
 
-def test_the_readme_names_no_place_of_one_machine() -> None:
-    assert not re.search(r"/(root|tmp|home)/", README)
+def test_the_guide_names_no_place_of_one_machine() -> None:
+    assert not re.search(r"/(root|tmp|home)/", GUIDE)
