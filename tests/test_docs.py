@@ -24,7 +24,7 @@ GUIDE = "\n".join(page.read_text() for page in PAGES)
 def fence(language: str, containing: str) -> str:
     """The one example with this text; where several pages show it, they show the same."""
     fences = re.findall(rf"^```{language}\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-    found = {text for text in fences if containing in text}
+    found: set[str] = {text for text in fences if containing in text}
     assert len(found) == 1, f"{len(found)} {language} examples with {containing!r}"
     return found.pop()
 
