@@ -15,8 +15,9 @@ from videodag_cli.boxes import nms
 from videodag_cli.data import Affine, Image, Ints
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.onnx.bridges import without_bridges
+from videodag_cli.onnx.description import LabelsFrom, ModelDescription
 from videodag_cli.onnx.facts import MAX_SIDE, Facts, Size, facts_of
-from videodag_cli.onnx.labels import BACKGROUND, COCO, coco_by_category, shortened, unnamed
+from videodag_cli.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
 from videodag_cli.onnx.layouts import Boxes, Layout, Outputs, Probe, recognise
 from videodag_cli.onnx.picture import Fit, InputFormat, Values, packed, placed
 from videodag_cli.onnx.session import CPU, open_session, read_model
@@ -67,6 +68,7 @@ class Detector:
     size: Size
     """Width and height of the network's input."""
     labels: tuple[str, ...]
+    labels_from: LabelsFrom
     batch_size: int
     """Pictures that may go in at once with the same results as one by one."""
     session: Any = field(repr=False)
@@ -83,15 +85,32 @@ class Detector:
 
     def describe(self) -> dict[str, str]:
         """Facts for people: what it was taken for, how pictures go in, which classes come out."""
-        fixed = "fixed" if None not in self.facts.fixed_size else "open"
-        return {
-            "layout": self.layout.name,
-            "input": f"{self.size[0]}x{self.size[1]} {fixed}, {self.form}, {self.facts.picture.dtype}",
-            "batch": "1" if self.facts.fixed_batch else f"open, {self.batch_size} at once",
-            "labels": f"{len(self.labels)}: {shortened(self.labels, 8)}",
-            "file": self.name,
-            "sha256": self.digest[:16],
-        }
+        return self.description.rows(input_format=str(self.form))
+
+    @property
+    def description(self) -> ModelDescription:
+        """What the file was taken for, and why."""
+        return ModelDescription(
+            file=self.name,
+            sha256=self.digest,
+            layout=self.layout.name,
+            layout_from="evidence",
+            reasons=self.layout.reasons,
+            width=self.size[0],
+            height=self.size[1],
+            fixed_size=None not in self.facts.fixed_size,
+            dtype=self.facts.picture.dtype,
+            channels=self.form.channels,
+            values=self.form.values,
+            fit=self.form.fit,
+            activation=self.layout.activation,
+            suppressed=self.layout.suppressed,
+            batch_size=self.batch_size,
+            fixed_batch=self.facts.fixed_batch,
+            class_count=self.layout.class_count,
+            labels=self.labels,
+            labels_from=self.labels_from,
+        )
 
     def class_ids(self, positions: frozenset[int]) -> Ints:
         """Class numbers of labels at these places."""
@@ -229,9 +248,11 @@ def _open(
         ) from error
     known = labels or facts.names
     layout = recognise(Probe(facts, outputs, size, len(known) if known else None), name=name)
+    labels_from: LabelsFrom = "param" if labels else "metadata"
     if known is None:
         count = layout.class_count or 0
         known = COCO if count == len(COCO) else coco_by_category() if count == 91 else unnamed(count)
+        labels_from = "coco" if count in (len(COCO), 91) else "numbers"
     form = form or layout.form
     if choice.fit is not None and choice.fit != form.fit:
         form = replace(form, fit=choice.fit)
@@ -244,6 +265,7 @@ def _open(
         form=form,
         size=size,
         labels=known,
+        labels_from=labels_from,
         batch_size=1 if facts.fixed_batch else _safe_batch(session, facts, shape, size),
         session=session,
     )

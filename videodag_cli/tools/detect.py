@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from videodag_cli.data import Detections, Faces, Floats, Frame
 from videodag_cli.errors import ParamError
 from videodag_cli.onnx.builtin import OBJECT_MODELS, alike_map
+from videodag_cli.onnx.description import ModelDescription
 from videodag_cli.onnx.detector import InputChoice, Rules, open_detector
 from videodag_cli.onnx.faces import FaceDetector, grown
 from videodag_cli.onnx.facts import MAX_SIDE, Size
@@ -135,6 +136,11 @@ class Objects:
     def describe(self) -> dict[str, str]:
         """What the model is, for `pipelines validate --load`."""
         return self._detector.describe()
+
+    @property
+    def description(self) -> ModelDescription:
+        """What the model was taken for, with its input, labels and reasons."""
+        return self._detector.description
 
     def _detections(self, boxes: Boxes) -> Detections:
         rows = np.arange(len(boxes.scores))

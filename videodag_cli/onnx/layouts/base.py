@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.data import Floats, Ints
+from videodag_cli.onnx.description import Activation
 from videodag_cli.onnx.facts import Facts, Size
 from videodag_cli.onnx.picture import InputFormat
 
@@ -47,6 +48,10 @@ class Layout(ABC):
     """None where the outputs do not tell how many classes there are."""
     suppressed: bool = False
     """Overlapping boxes are already gone."""
+    activation: Activation = "none"
+    """What is still to be done to the scores."""
+    reasons: tuple[str, ...] = ()
+    """What was seen that speaks for this layout."""
     first_class: int = 0
     """Number of the first real class: 1 where 0 means background."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from videodag_cli.onnx.description import Activation
 from videodag_cli.onnx.facts import Size
 from videodag_cli.onnx.layouts.base import (
     Boxes,
@@ -34,8 +35,6 @@ class BoxesAndScores(Layout):
 
     boxes: str
     scores: str
-    activation: str
-    """`softmax` (the last column means nothing), `sigmoid` or `none`."""
     centered: bool
     """Boxes are centre, width, height; else corners."""
 
@@ -69,7 +68,7 @@ def recognise(probe: Probe) -> Layout | None:
     columns = probe.outputs[scores].shape[2]
     values = probe.outputs[scores]
     if "logit" not in scores.lower() and within_unit(values):
-        activation = "none"
+        activation: Activation = "none"
     elif probe.label_count == columns - 1 or (probe.label_count is None and columns == DETR_COLUMNS):
         activation = "softmax"
     else:
