@@ -24,8 +24,8 @@ from tests import results_files
 from tests.results_files import box, line, videodag, write
 from videodag_cli.boxes import iou_matrix
 from videodag_cli.convert import convert, parquet
-from videodag_cli.convert.target import whole_file
 from videodag_cli.errors import InputError, OutputError, RequestError
+from videodag_cli.files import whole_file
 
 TABLES = ("frames", "detections", "tracks")
 

@@ -157,7 +157,7 @@ def run_case(case: Case, output: Path, *, workers: int | None = None) -> tuple[d
 
 def write_golden(result: Path, expected: Path) -> None:
     """Keep a result as an expected one, with the part of its record that is the same on other machines."""
-    from videodag_cli.output import output_error, write_atomically
+    from videodag_cli.files import output_error, write_atomically
 
     try:
         expected.parent.mkdir(parents=True, exist_ok=True)

@@ -22,11 +22,8 @@ from videodag_cli.guard import ChildContext, child_context
 from videodag_cli.job import Job, default_workers, exit_code_of
 from videodag_cli.lines import FrameResult
 from videodag_cli.memory import give_back
-from videodag_cli.output import (
-    OutputFile,
-    Progress,
-    StraightOutput,
-)
+from videodag_cli.output import OutputFile, StraightOutput
+from videodag_cli.part import Progress
 from videodag_cli.plan import Plan
 from videodag_cli.record import (
     MAX_ERRORS_KEPT,

@@ -1,4 +1,4 @@
-"""Writing so that nothing is torn, and the documented error for every refusal of the operating system."""
+"""The only place that writes files: nothing is torn, no link is followed to a part, every refusal has its documented error."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import fcntl
 import os
 import select
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from videodag_cli.errors import OutputError, printable
 from videodag_cli.signals import whole_line
 
+PART_SUFFIX = ".part"
 _WORDS = {
     errno.ENOSPC: "output.full",
     errno.EDQUOT: "output.full",
@@ -78,6 +81,116 @@ def lock_file(fd: int) -> bool:
     return True
 
 
+def open_part(part: Path, shown: str) -> int | None:
+    """A descriptor of the file `part`, which is made if it is missing, and locked; never of what a link leads to.
+
+    None if it was renamed meanwhile: decide again. Raises `OutputError`, `output.locked` if a live process has it.
+    """
+    with writing(shown):
+        try:
+            fd = os.open(
+                part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o666
+            )
+        except OSError as error:
+            if error.errno != errno.ELOOP or not part.is_symlink():
+                raise
+            raise OutputError(f"{printable(part)}: is a symbolic link; remove it", word="output.failed") from error
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OutputError(f"{printable(part)}: is no file; remove it", word="output.failed")
+        with writing(shown):
+            free = lock_file(fd)
+        if not free:
+            raise OutputError(
+                f"{shown}: another run is writing it; wait for it or choose another name", word="output.locked"
+            )
+        if is_open_file(fd, part):
+            return fd
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def check_place(path: Path, shown: str, *, inputs: Iterable[str | Path], beside: Iterable[Path] = ()) -> None:
+    """Raise `OutputError` if a file cannot be at `path`, or if it or one of those `beside` it is one of the inputs."""
+    with writing(shown):
+        if is_folder(path):
+            raise OutputError(f"{shown}: is a folder; name a file", word="output.folder")
+    if not is_folder(path.parent):
+        raise OutputError(
+            f"{shown}: the folder {printable(path.parent)} does not exist; create it first", word="output.folder"
+        )
+    for given in inputs:
+        if str(given) != "-" and any(is_same_file(mine, given) for mine in (path, *beside)):
+            raise OutputError(
+                f"{shown}: would overwrite the input {printable(given)}; choose another name", word="output.input"
+            )
+
+
+@contextmanager
+def whole_file(target: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> Iterator[BinaryIO]:
+    """A binary stream whose content is the file `target` when the block ends well; after an error nothing is left behind.
+
+    `-` is standard output; a device or pipe is written straight, a symbolic link is followed. `inputs` are files that must not be
+    overwritten. Raises `OutputError`: `output.exists` (without `overwrite`), `output.input`, `output.folder`, `output.locked`,
+    `output.full`, `output.closed`, `output.failed`.
+    """
+    if str(target) == "-":
+        with writing("standard output"):
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        return
+    shown = printable(target, limit=300)
+    if is_special(Path(target)):
+        with writing(shown), open(target, "wb") as device:
+            yield device
+        return
+    path = Path(os.path.realpath(target))
+    part = path.with_name(path.name + PART_SUFFIX)
+    check_place(path, shown, inputs=inputs, beside=[part])
+    _require_free(path, shown, overwrite=overwrite)
+    fd = None
+    while fd is None:
+        fd = open_part(part, shown)
+    done = False
+    stream = os.fdopen(fd, "r+b")
+    try:
+        with writing(shown):
+            stream.truncate(0)
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+            _require_free(path, shown, overwrite=overwrite)  # nothing may have appeared meanwhile
+            os.replace(part, path)
+            done = True
+            sync_folder(path.parent)
+    finally:
+        if not done:
+            part.unlink(missing_ok=True)
+        try:
+            stream.close()
+        except OSError:
+            if done:
+                raise
+
+
+def _require_free(path: Path, shown: str, *, overwrite: bool) -> None:
+    if not overwrite and os.path.lexists(path):
+        raise OutputError(f"{shown}: exists; --overwrite replaces it", word="output.exists")
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add to the end of a file that others may add to as well. Raises `OutputError`."""
+    with writing(path):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+        try:
+            write_all(fd, data)
+        finally:
+            os.close(fd)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all; what is left of a killed writer is written over.
 
@@ -137,7 +250,14 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def is_same_file(first: Path, second: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def is_same_file(first: str | Path, second: str | Path) -> bool:
     try:
         return os.path.samefile(first, second)
     except OSError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +19,9 @@ import orjson
 
 from videodag_cli.errors import OutputError, printable
 from videodag_cli.files import (
-    is_open_file,
-    is_same_file,
-    is_special,
-    lock_file,
-    output_error,
+    PART_SUFFIX,
+    check_place,
+    open_part,
     sync_folder,
     write_all,
     write_atomically,
@@ -32,17 +29,6 @@ from videodag_cli.files import (
 )
 from videodag_cli.part import Progress, decode_state, encode_state, scan
 from videodag_cli.record import Identity, OutputFacts, Request, RunRecord, differences, is_same_input, read_record
-
-__all__ = [
-    "Decision",
-    "OutputFile",
-    "Progress",
-    "StraightOutput",
-    "is_special",
-    "output_error",
-    "record_path",
-    "write_atomically",
-]
 
 
 class StraightOutput:
@@ -86,8 +72,8 @@ class OutputFile:
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.realpath(path))
         self.shown = printable(path, limit=300)
-        self.part = self.path.with_name(self.path.name + ".part")
-        self.note = self.path.with_name(self.path.name + ".part.json")
+        self.part = self.path.with_name(self.path.name + PART_SUFFIX)
+        self.note = self.path.with_name(self.path.name + PART_SUFFIX + ".json")
         self.record = record_path(self.path)
         self._fd = -1
         self._replaces = False
@@ -105,23 +91,9 @@ class OutputFile:
 
     def check_place(self, inputs: Sequence[Path]) -> None:
         """Raise `OutputError` if the path is a folder, its folder is missing, or it is one of the inputs."""
-        with writing(self.shown):
-            if _is_folder(self.path):
-                raise OutputError(f"{self.shown}: is a folder; name a file", word="output.folder")
-        if not _is_folder(self.path.parent):
-            raise OutputError(
-                f"{self.shown}: the folder {printable(self.path.parent)} does not exist; create it first",
-                word="output.folder",
-            )
+        check_place(self.path, self.shown, inputs=inputs, beside=self.files[1:])
         with writing(self.shown), contextlib.suppress(FileNotFoundError):
             os.lstat(self._temporary_note)  # the longest of the names
-        for input_path in inputs:
-            for mine in self.files:
-                if is_same_file(mine, input_path):
-                    raise OutputError(
-                        f"{self.shown}: would overwrite the input {printable(input_path)}; choose another name",
-                        word="output.input",
-                    )
 
     def decide(self, request: Request, input_path: Path, *, overwrite: bool = False, force: bool = False) -> Decision:
         """What is to be done about what is there. Raises `OutputError` for what must not be touched."""
@@ -177,26 +149,9 @@ class OutputFile:
 
     def lock(self) -> bool:
         """Take the part. False if it was renamed meanwhile: decide again. Raises `OutputError` if a live run has it."""
-        with writing(self.shown):
-            fd = os.open(
-                self.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o666
-            )
-        try:
-            with writing(self.shown):
-                free = lock_file(fd)
-            if not free:
-                raise OutputError(
-                    f"{self.shown}: another run is writing it; wait for it or choose another name", word="output.locked"
-                )
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise OutputError(f"{printable(self.part)}: is no file; remove it", word="output.failed")
-            if not is_open_file(fd, self.part):
-                os.close(fd)
-                return False
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.close(fd)
-            raise
+        fd = open_part(self.part, self.shown)
+        if fd is None:
+            return False
         self._fd = fd
         return True
 
@@ -322,10 +277,3 @@ def _facts(path: Path) -> OutputFacts:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return OutputFacts(size=file.tell(), sha256=f"sha256:{digest}")
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(path).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False

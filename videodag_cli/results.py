@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -57,6 +57,11 @@ def read_lines(source: str | Path) -> Iterator[Line]:
 def record_path(source: str | Path) -> Path | None:
     """Where the run record of a results file is; None for standard input."""
     return None if str(source) == "-" else Path(f"{source}{RECORD_SUFFIX}")
+
+
+def with_records(sources: Iterable[str | Path]) -> list[str | Path]:
+    """Results files and where their records are: all that is read of them."""
+    return [path for source in sources for path in (source, record_path(source)) if path is not None]
 
 
 def read_record(source: str | Path) -> dict[str, Any] | None:

@@ -16,15 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from videodag_cli.errors import OutputError, printable
 from videodag_cli.execution import Execution, ProgressSink, RunStart, feed_lines, outcomes
+from videodag_cli.files import is_special, write_atomically
 from videodag_cli.job import Job, RunOptions, default_workers, exit_code_of, plan_for
 from videodag_cli.lines import FrameResult
-from videodag_cli.output import (
-    OutputFile,
-    StraightOutput,
-    is_special,
-    record_path,
-    write_atomically,
-)
+from videodag_cli.output import OutputFile, StraightOutput, record_path
 from videodag_cli.pipeline import LoadedPipeline
 from videodag_cli.plan import Overrides, Plan
 from videodag_cli.plugins import Registry

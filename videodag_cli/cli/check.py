@@ -151,7 +151,7 @@ def _added(
     """Run a new case; its golden and its place in the suite are written when the run could be finished and the assertions hold."""
     from videodag_cli.check import UPDATED, check_case, write_golden
     from videodag_cli.errors import OutputError, printable
-    from videodag_cli.output import write_atomically
+    from videodag_cli.files import write_atomically
     from videodag_cli.suite import appended, case_of, golden_name
 
     if not suite.parent.is_dir():
@@ -203,7 +203,7 @@ def _report(outcomes: Sequence[CaseOutcome], say: Callable[[str], None] | None, 
     import os
 
     from videodag_cli.check_forms import as_json, as_junit, as_markdown
-    from videodag_cli.output import write_atomically
+    from videodag_cli.files import append, write_atomically
 
     if say is not None:
         import orjson
@@ -213,8 +213,7 @@ def _report(outcomes: Sequence[CaseOutcome], say: Callable[[str], None] | None, 
         write_atomically(junit, as_junit(outcomes))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        with open(summary, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(as_markdown(outcomes))
+        append(Path(summary), as_markdown(outcomes).encode("utf-8", "backslashreplace"))
 
 
 def _error(outcomes: Sequence[CaseOutcome]) -> VideodagError | None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from videodag_cli.convert.source import Source, opened
-from videodag_cli.convert.target import whole_file
 from videodag_cli.errors import RequestError, printable
+from videodag_cli.files import whole_file
+from videodag_cli.results import with_records
 
 Format = Literal["csv", "parquet", "coco", "mot", "vtt"]
 Table = Literal["frames", "detections", "tracks"]
@@ -74,7 +75,10 @@ def convert(
         raise RequestError("standard input can be read once")
     write = _writer(form, table or "frames", tuple(nodes))
     twice = form in ("csv", "parquet", "coco")
-    with opened(sources, twice=twice) as found, whole_file(output, overwrite=overwrite, inputs=sources) as stream:
+    with (
+        opened(sources, twice=twice) as found,
+        whole_file(output, overwrite=overwrite, inputs=with_records(sources)) as stream,
+    ):
         return write(found, stream)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from videodag_cli.errors import InputError, printable
 from videodag_cli.report.collect import Collected, collect
-from videodag_cli.results import read_lines, read_record, shown_name
+from videodag_cli.results import read_lines, read_record, shown_name, with_records
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ def write_report(
     video: the clip, where the record does not name it or it has moved.
     """
     from videodag_cli import __version__
-    from videodag_cli.convert.target import whole_file
+    from videodag_cli.files import whole_file
     from videodag_cli.report import page, pick, settings
 
     record = read_record(results)
-    inputs = [path for path in (results, video) if path is not None]
+    inputs = [*with_records([results]), *([] if video is None else [video])]
     with whole_file(output, overwrite=overwrite, inputs=inputs) as stream:
         found = collect(read_lines(results))
         asked = pick.lines_at(at, found)
