@@ -14,6 +14,8 @@ from videodag_cli.data import Codes, Detections, Tracks, VideoInfo
 from videodag_cli.errors import ParamError
 from videodag_cli.regions import Zone
 from videodag_cli.tool import spec_of
+from videodag_cli.tools.codes import read
+from videodag_cli.tools.detect import Objects
 from videodag_cli.tools.filter import DetectionFilter, TrackFilter
 from videodag_cli.tools.merge import merged
 
@@ -75,10 +77,44 @@ def test_contradicting_limits_are_refused() -> None:
         DetectionFilter(VIDEO, min_area=400, units="fraction")
 
 
-def test_class_names_may_be_one_text_with_commas() -> None:
-    spec = spec_of(DetectionFilter)
+NAMED = [(DetectionFilter, "classes"), (TrackFilter, "exclude"), (Objects, "classes"), (read, "formats")]
+
+
+@pytest.mark.parametrize(("target", "param"), NAMED)
+@pytest.mark.parametrize(
+    "text", ["EAN13,QRCode", " EAN13 , QRCode ", '["EAN13", "QRCode"]', "['EAN13', 'QRCode']", ' ["EAN13","QRCode"]']
+)
+def test_lists_of_names_are_read_the_same_by_every_tool(target: Any, param: str, text: str) -> None:
+    spec = spec_of(target)
     assert spec
-    assert spec.check_params({"classes": spec.parse_text("classes", "cat, dog")})["classes"] == ["cat", "dog"]
+    found = spec.check_params({param: spec.parse_text(param, text)})[param]
+    assert list(found) == ["EAN13", "QRCode"]
+    assert spec.check_params({param: ["EAN13", "QRCode"]})[param] == found
+
+
+@pytest.mark.parametrize(("target", "param"), NAMED)
+@pytest.mark.parametrize("text", ['["EAN13"', "[1, 2]", "[EAN13]", '{"EAN13": 1'])
+def test_text_that_is_no_list_of_names_is_refused_by_every_tool(target: Any, param: str, text: str) -> None:
+    spec = spec_of(target)
+    assert spec
+    with pytest.raises(ParamError, match=param):
+        spec.check_params({param: spec.parse_text(param, text)})
+
+
+@pytest.mark.parametrize(("target", "param"), NAMED[:3])
+def test_only_these_of_no_names_is_refused(target: Any, param: str) -> None:
+    spec = spec_of(target)
+    assert spec
+    for value in ([], "", ",", [""], [" "]):
+        with pytest.raises(ParamError, match=param):
+            spec.check_params({param: value})
+
+
+def test_class_names_of_a_filter_are_those_of_a_detector_in_upper_or_lower_case() -> None:
+    assert (
+        len(DetectionFilter(VIDEO, classes=["CAT"])(FOUND)) == len(DetectionFilter(VIDEO, classes=["cat"])(FOUND)) > 0
+    )
+    assert len(DetectionFilter(VIDEO, exclude=["Cat"])(FOUND)) == len(DetectionFilter(VIDEO, exclude=["cat"])(FOUND))
 
 
 A = boxed([(0, 0, 10, 10), (50, 0, 60, 10)], [0.6, 0.9], class_name=("cat", "cat"))

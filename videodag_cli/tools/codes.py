@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from videodag_cli.data import Codes, Frame
 from videodag_cli.tool import tool
+from videodag_cli.tools.params import listed
 
 Format = Literal[
     "Aztec",
@@ -38,7 +39,9 @@ def read(
     frame: Frame,
     *,
     formats: Annotated[
-        tuple[Format, ...], Field(description="formats to look for; empty means all, fewer are faster")
+        tuple[Format, ...],
+        BeforeValidator(listed),
+        Field(description="formats to look for; empty means all, fewer are faster"),
     ] = (),
     rotate: Annotated[bool, Field(description="also look for codes turned by 90 or 270 degrees")] = True,
     downscale: Annotated[

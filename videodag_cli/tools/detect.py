@@ -16,24 +16,16 @@ from videodag_cli.onnx.description import ModelDescription
 from videodag_cli.onnx.detector import InputChoice, Rules, open_detector
 from videodag_cli.onnx.faces import FaceDetector, grown
 from videodag_cli.onnx.facts import MAX_SIDE, Size
-from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category, literal, read_labels
+from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category, read_labels
 from videodag_cli.onnx.layouts import Boxes
 from videodag_cli.onnx.picture import Fit, Values
 from videodag_cli.onnx.session import CPU
 from videodag_cli.onnx.tiles import parse_grid
 from videodag_cli.tool import tool
+from videodag_cli.tools.params import Names, Share
 
 CONFIDENCE, IOU = 0.25, 0.5
 """Thresholds for a model of the user's."""
-
-
-def _names(value: Any) -> Any:
-    """`person,car` or a JSON list -> a list of names."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        return literal(value) or value
-    if isinstance(value, str):
-        return [name.strip() for name in value.split(",") if name.strip()]
-    return value
 
 
 def _size(value: Any) -> Any:
@@ -41,8 +33,6 @@ def _size(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Names = Annotated[list[str], BeforeValidator(_names)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 SizeText = Annotated[str, BeforeValidator(_size), Field(pattern=r"^[0-9]{1,4}(x[0-9]{1,4})?$")]
 
 

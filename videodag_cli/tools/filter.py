@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from videodag_cli import geometry
 from videodag_cli.boxes import class_labels
@@ -14,18 +15,7 @@ from videodag_cli.data import Detections, Floats, Tracks, VideoInfo
 from videodag_cli.errors import ParamError
 from videodag_cli.regions import Anchor, Units, Zones, anchors, regions
 from videodag_cli.tool import tool
-
-
-def _names(value: Any) -> Any:
-    """`person,car` -> a list of names."""
-    if isinstance(value, str):
-        return [name.strip() for name in value.split(",") if name.strip()]
-    return value
-
-
-Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Area = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from videodag_cli.tools.params import Names, NotNegative, Share
 
 
 class _BoxFilter:
@@ -40,9 +30,10 @@ class _BoxFilter:
         min_confidence: Annotated[Share | None, Field(description="lowest confidence; boxes without one stay")] = None,
         max_confidence: Annotated[Share | None, Field(description="highest confidence, likewise")] = None,
         min_area: Annotated[
-            Area | None, Field(description="smallest area of the box, in square pixels or as a share of the picture")
+            NotNegative | None,
+            Field(description="smallest area of the box, in square pixels or as a share of the picture"),
         ] = None,
-        max_area: Annotated[Area | None, Field(description="largest area of the box, likewise")] = None,
+        max_area: Annotated[NotNegative | None, Field(description="largest area of the box, likewise")] = None,
         zones: Annotated[
             Zones | None,
             Field(
@@ -67,8 +58,9 @@ class _BoxFilter:
 
     def _keeps(self, detections: Detections) -> NDArray[np.bool_]:
         labels = class_labels(detections)
-        wanted = [(self._classes is None or label in self._classes) and label not in self._exclude for label in labels]
-        keep = np.array(wanted, bool)
+        keep = ~_named(labels, self._exclude)
+        if self._classes is not None:
+            keep &= _named(labels, self._classes)
         if detections.confidence is not None:
             keep &= _between(detections.confidence, self._confidence)
         keep &= _between(detections.box_area / self._unit_area, self._area)
@@ -78,13 +70,19 @@ class _BoxFilter:
         return keep
 
 
+def _named(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which labels are among the names; upper and lower case are the same, as for a detector's classes."""
+    wanted = {name.casefold() for name in names}
+    return np.array([label.strip().casefold() in wanted for label in labels], bool)
+
+
 def _between(values: Floats, limits: tuple[float | None, float | None]) -> NDArray[np.bool_]:
     low, high = limits
     above = np.ones(len(values), bool) if low is None else values >= low
     return np.asarray(above if high is None else above & (values <= high))
 
 
-@tool(version=1, stateless=True, id="detections")
+@tool(version=2, stateless=True, id="detections")
 class DetectionFilter(_BoxFilter):
     """The detections that fulfil every condition given, in their order."""
 
@@ -92,7 +90,7 @@ class DetectionFilter(_BoxFilter):
         return detections[self._keeps(detections)]
 
 
-@tool(version=1, stateless=True, id="tracks")
+@tool(version=2, stateless=True, id="tracks")
 class TrackFilter(_BoxFilter):
     """The tracks that fulfil every condition given, in their order; ids stay."""
 

@@ -13,21 +13,20 @@ from pydantic import AfterValidator, Field
 
 from videodag_cli.data import Affine, Floats, Frame, Image, Ints, VideoInfo
 from videodag_cli.errors import ParamError
-from videodag_cli.regions import Units, Zones, regions
+from videodag_cli.regions import Zones, regions
 from videodag_cli.tool import tool
+from videodag_cli.tools.params import NotNegative, UnitsParam
 
 MAX_SIDE = 16384
 
-Coordinate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Side = Annotated[int | None, Field(ge=1, le=MAX_SIDE)]
-UnitsParam = Annotated[Units, Field(description="pixels of the upright picture, or fractions of its width and height")]
 
 
 class Rectangle(NamedTuple):
-    x1: Coordinate
-    y1: Coordinate
-    x2: Coordinate
-    y2: Coordinate
+    x1: NotNegative
+    y1: NotNegative
+    x2: NotNegative
+    y2: NotNegative
 
 
 def _checked(region: Rectangle) -> Rectangle:

@@ -10,12 +10,13 @@ from pydantic import Field
 from videodag_cli.boxes import class_labels, nms
 from videodag_cli.data import Detections, concatenated
 from videodag_cli.tool import tool
+from videodag_cli.tools.params import Share
 
 
 @tool(version=1, id="detections")
 def merged(
     *detections: Detections,
-    iou: Annotated[float, Field(ge=0, le=1, description="overlap above which the lesser of two boxes goes")] = 0.5,
+    iou: Annotated[Share, Field(description="overlap above which the lesser of two boxes goes")] = 0.5,
     class_agnostic: Annotated[bool, Field(description="let boxes of different classes suppress each other")] = False,
 ) -> Detections:
     """All boxes of all predecessors, best first; of those that overlap, the most confident one remains.

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from videodag_cli.data import IDENTITY, Affine, Detections, Frame, Image
 from videodag_cli.tool import tool
+from videodag_cli.tools.params import Share
 
 MovingShare = NewType("MovingShare", float)
 
@@ -131,7 +132,7 @@ class ForegroundDetector:
 def regions(
     foreground: Foreground,
     *,
-    min_area: Annotated[float, Field(ge=0, le=1, description="smallest region, as a share of the picture")] = 0.0005,
+    min_area: Annotated[Share, Field(description="smallest region, as a share of the picture")] = 0.0005,
 ) -> Detections:
     """Moving regions as boxes, largest first; `area` counts the moving pixels inside."""
     import cv2

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from videodag_cli.data import Frame, Image, Ints
 from videodag_cli.tool import tool
+from videodag_cli.tools.params import Share
 
 Brightness = NewType("Brightness", float)
 Contrast = NewType("Contrast", float)
@@ -124,10 +125,8 @@ def noise(frame: Frame) -> Noise:
 def black(
     frame: Frame,
     *,
-    pixel: Annotated[float, Field(ge=0, le=1, description="luma up to this share of the range is dark")] = 0.1,
-    picture: Annotated[
-        float, Field(ge=0, le=1, description="share of dark pixels from which the picture is black")
-    ] = 0.98,
+    pixel: Annotated[Share, Field(description="luma up to this share of the range is dark")] = 0.1,
+    picture: Annotated[Share, Field(description="share of dark pixels from which the picture is black")] = 0.98,
 ) -> Black:
     """Whether the picture is black, and the share of its dark pixels; thresholds as FFmpeg's blackdetect has them."""
     histogram = _histogram(frame)

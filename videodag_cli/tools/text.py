@@ -10,6 +10,7 @@ from pydantic import Field
 from videodag_cli.data import Detections, Floats, Frame, TextLines
 from videodag_cli.onnx.ocr import DETECTION_MODEL, RECOGNITION_MODEL, Line, Reader
 from videodag_cli.tool import tool
+from videodag_cli.tools.params import Share
 
 MIN_SIDE = 8
 """Boxes with a shorter side than this many pixels hold no text that could be read."""
@@ -33,7 +34,7 @@ class Read:
                 "surest and fastest for a counter or a plate"
             ),
         ] = "find",
-        min_confidence: Annotated[float, Field(ge=0, le=1, description="lowest confidence of a line")] = 0.6,
+        min_confidence: Annotated[Share, Field(description="lowest confidence of a line")] = 0.6,
         min_length: Annotated[
             int,
             Field(

@@ -12,10 +12,9 @@ from videodag_cli.boxes import class_labels
 from videodag_cli.data import Detections, Frame, Tracks
 from videodag_cli.errors import ParamError
 from videodag_cli.tool import tool
+from videodag_cli.tools.params import NotNegative, Share
 from videodag_cli.tracking.appearance import looks
 from videodag_cli.tracking.tracker import Rules, Seen, Tracker
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @tool(version=1)
@@ -41,9 +40,7 @@ class Objects:
             float, Field(ge=0, description="what a detection needs for its track to be shown at once; above 1: never")
         ] = 0.7,
         min_hits: Annotated[int, Field(ge=1, description="frames in a row after which any track is shown")] = 3,
-        max_age_s: Annotated[
-            float, Field(ge=0, allow_inf_nan=False, description="how long a lost track is waited for")
-        ] = 2.0,
+        max_age_s: Annotated[NotNegative, Field(description="how long a lost track is waited for")] = 2.0,
         match_iou: Annotated[
             Share, Field(description="overlap with the expected box that a confident detection needs")
         ] = 0.2,

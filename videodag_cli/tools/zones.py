@@ -16,17 +16,12 @@ from pydantic import Field
 from videodag_cli import geometry
 from videodag_cli.boxes import box_areas, class_labels
 from videodag_cli.data import Detections, Frame, Tracks, VideoInfo
-from videodag_cli.regions import Anchor, Gate, Lines, Units, Zones, anchors, gates, regions
+from videodag_cli.regions import Gate, Lines, anchors, gates, regions
 from videodag_cli.tool import tool
+from videodag_cli.tools.params import AnchorParam, NotNegative, UnitsParam, ZonesParam
 
 REMEMBERED = 10_000
 """Tracks that a line remembers: those seen last."""
-_WHERE = "pixels of the upright picture, or fractions of its width and height"
-UnitsParam = Annotated[Units, Field(description=_WHERE)]
-AnchorParam = Annotated[Anchor, Field(description="the point of the box that counts")]
-ZonesParam = Annotated[
-    Zones, Field(description='[{"name": "door", "polygon": [[x, y], ...]}, ...], or a JSON file of that')
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +116,7 @@ class Dwell:
         zones: ZonesParam,
         units: UnitsParam = "pixel",
         anchor: AnchorParam = "bottom_center",
-        max_gap_s: Annotated[float, Field(ge=0, allow_inf_nan=False, description="longest absence in a visit")] = 3.0,
+        max_gap_s: Annotated[NotNegative, Field(description="longest absence in a visit")] = 3.0,
     ) -> None:
         self._video, self._anchor, self._max_gap_s = video, anchor, max_gap_s
         self._regions = regions(zones, units, video)
