@@ -59,7 +59,21 @@ WORDS: dict[str, str] = {
     "stopped.crash": "the process that ran the video died",
     "stopped.signal": "a signal ended the run",
 }
-"""Every stable word with what it says; docs/outputs.md lists them."""
+"""Every stable word with what it says."""
+
+EXIT_CODES: dict[str, str] = {
+    "0": "done",
+    "1": "unexpected error",
+    "2": "the request is wrong: usage, pipeline, plugin, parameter, missing extra",
+    "3": "the input was refused, holds no frame, or changed while it was read",
+    "4": "done, with failures on record: failed or lost frames, or a file that contradicts itself",
+    "5": "`check`, `diff` or `--assert` found a difference",
+    "6": "the output cannot be written: it exists, is locked, has no folder, or the disk is full",
+    "7": "stopped early by a rule you set (`--on-error stop`, `--max-errors`, `--strict`, limits on time and memory), or the "
+    "process died under a watched run; the `.part` file remains",
+    "128 + n": "ended by a signal: 130 Ctrl-C, 143 TERM, 129 HUP; 141: standard output was closed (silent)",
+}
+"""What the process's exit code says."""
 
 
 class VideodagError(Exception):
@@ -127,6 +141,15 @@ class OutputError(VideodagError):
 class StoppedError(VideodagError):
     exit_code = 7
     default_word = "stopped.on_error"
+
+
+def exit_code_of(word: str) -> str:
+    """The exit code that goes with a stable word, as `EXIT_CODES` names it."""
+    if word in ("stopped.signal", "output.closed"):
+        return "128 + n"
+    kinds = [VideodagError, *VideodagError.__subclasses__(), *RequestError.__subclasses__()]
+    family = word.partition(".")[0]
+    return str(next((k.exit_code for k in kinds if k.default_word.partition(".")[0] == family), RequestError.exit_code))
 
 
 EXIT_PRECEDENCE = (1, 6, 7, 2, 3, 4, 5, 0)

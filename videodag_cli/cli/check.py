@@ -26,39 +26,55 @@ def check(
             show_default=False,
         ),
     ] = None,
-    add: Annotated[bool, typer.Option("--add", help="Append a case for CLIP to SUITE and write its golden.")] = False,
+    add: Annotated[
+        bool, typer.Option("--add", help="Append a case for CLIP to SUITE and write its expected result.")
+    ] = False,
     update: Annotated[
         bool, typer.Option("--update", help="Show what changed, then make it the expected result.")
     ] = False,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the outcome as JUnit XML.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Cases run at once.")] = 1,
-    keep: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the results there.")] = None,
-    pipeline: Annotated[
-        str | None, typer.Option("--pipeline", "-p", metavar="ID", help="Pipeline.", rich_help_panel=ADDING)
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Number of cases run at once.")] = 1,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the results that were compared in this folder.")
     ] = None,
-    name: Annotated[str | None, typer.Option(metavar="TEXT", help="Its name.", rich_help_panel=ADDING)] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(
+            "--pipeline",
+            "-p",
+            metavar="ID",
+            help="Pipeline of the case: an id, builtin:ID, or a .json file.",
+            rich_help_panel=ADDING,
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="Name of the case.", rich_help_panel=ADDING)] = None,
     frame_stride: Annotated[
-        int | None, typer.Option(metavar="N", help="Every Nth frame.", rich_help_panel=ADDING)
+        int | None, typer.Option(metavar="N", help="Take every Nth frame.", rich_help_panel=ADDING)
     ] = None,
     every: Annotated[
-        str | None, typer.Option(metavar="SECONDS", help="One frame per so many seconds.", rich_help_panel=ADDING)
+        str | None,
+        typer.Option(
+            metavar="SECONDS", help="Take the first frame at or after each multiple of SECONDS.", rich_help_panel=ADDING
+        ),
     ] = None,
-    keyframes: Annotated[bool, typer.Option("--keyframes", help="Keyframes only.", rich_help_panel=ADDING)] = False,
-    start: Annotated[str | None, typer.Option(metavar="TIME", help="From here on.", rich_help_panel=ADDING)] = None,
+    keyframes: Annotated[
+        bool, typer.Option("--keyframes", help="Take keyframes only.", rich_help_panel=ADDING)
+    ] = False,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="Begin here.", rich_help_panel=ADDING)] = None,
     end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Up to, not including.", rich_help_panel=ADDING)
+        str | None, typer.Option(metavar="TIME", help="End before this time or frame index.", rich_help_panel=ADDING)
     ] = None,
     max_frames: Annotated[
-        int | None, typer.Option(metavar="N", help="At most N sampled frames.", rich_help_panel=ADDING)
+        int | None, typer.Option(metavar="N", help="Take at most N frames.", rich_help_panel=ADDING)
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Replace a parameter.", rich_help_panel=ADDING),
+        typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Replace a param of a node.", rich_help_panel=ADDING),
     ] = None,
     assert_: Annotated[
         list[str] | None,
-        typer.Option("--assert", metavar="EXPR", help="What must hold as well.", rich_help_panel=ADDING),
+        typer.Option("--assert", metavar="EXPR", help="Expression that must hold as well.", rich_help_panel=ADDING),
     ] = None,
 ) -> None:
     """Run suites of regression checks: exit 5 on a difference, 4 on a failed run, 2 on a bad suite."""

@@ -28,7 +28,7 @@ def convert(
     to: Annotated[
         FormatName | None,
         typer.Option(
-            "--to", help="Format; by default what the extension says: .csv, .parquet, .json (coco), .txt (mot), .vtt."
+            "--to", help="Format; default: from the extension .csv, .parquet, .json (coco), .txt (mot) or .vtt."
         ),
     ] = None,
     table: Annotated[
@@ -39,10 +39,10 @@ def convert(
     ] = None,
     node: Annotated[
         list[str] | None,
-        typer.Option("--node", metavar="NODE", help="Take only this node's outputs; may be repeated."),
+        typer.Option("--node", metavar="NODE", help="Take only the outputs of this node."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing when all went well.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing when all went well.")] = False,
 ) -> None:
     """Write results as a table (CSV, Parquet), as COCO JSON, as MOTChallenge text or as WebVTT."""
     from videodag_cli.convert import convert as convert_files

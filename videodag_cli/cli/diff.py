@@ -15,9 +15,11 @@ def diff(
     actual: Annotated[str, typer.Argument(metavar="B", help="Results JSONL; - is standard input.")],
     tolerance: Annotated[
         list[str] | None,
-        typer.Option(metavar="OUTPUT.FIELD=VALUE", help="As people.iou=0.6; *.abs=0.5 is for all outputs."),
+        typer.Option(
+            metavar="OUTPUT.FIELD=VALUE", help="Change a tolerance: people.iou=0.6, or *.abs=0.5 for all outputs."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Name at most N differences.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Print at most N differences.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two results with tolerances; exit 5 where they differ."""

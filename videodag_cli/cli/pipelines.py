@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, draw and check pipelines.", no_args_is_help=True)
 
-Folders = Annotated[list[Path] | None, typer.Option("--pipelines-dir", metavar="DIR", help="Search this folder first.")]
-Plugins = Annotated[list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="Tools in DIR/*.py.")]
+Folders = Annotated[
+    list[Path] | None, typer.Option("--pipelines-dir", metavar="DIR", help="Look for pipelines in this folder first.")
+]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="Also load the tools in DIR/*.py.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -52,7 +56,9 @@ def list_pipelines(pipelines_dir: Folders = None, as_json: AsJson = False) -> No
 @app.command()
 def show(
     pipeline: Annotated[str, typer.Argument(metavar="ID", help="An id, builtin:ID, or a .json file.")],
-    format: Annotated[Literal["text", "json", "mermaid"], typer.Option(help="How it is shown.")] = "text",
+    format: Annotated[
+        Literal["text", "json", "mermaid"], typer.Option(help="A drawing, JSON, or a Mermaid flowchart.")
+    ] = "text",
     pipelines_dir: Folders = None,
     plugins_dir: Plugins = None,
 ) -> None:
@@ -73,12 +79,13 @@ def show(
 @app.command()
 def validate(
     pipelines: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID|FILE]...", help="All that can be found, if none is named.")
+        list[str] | None,
+        typer.Argument(metavar="[ID|FILE]...", help="Ids or .json files; none: every pipeline that can be found."),
     ] = None,
     pipelines_dir: Folders = None,
     plugins_dir: Plugins = None,
     load_models: Annotated[
-        bool, typer.Option("--load", help="Also make the tools: open the models and say what they are.")
+        bool, typer.Option("--load", help="Also make the tools: open the models and say what they were taken for.")
     ] = False,
 ) -> None:
     """Check pipelines; every problem of every one is printed."""

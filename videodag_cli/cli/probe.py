@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 def probe(
     clip: Annotated[str, typer.Argument(metavar="VIDEO", help="An MP4 or MOV file.", show_default=False)],
     stream: Annotated[
-        int | None, typer.Option(metavar="N", help="Take this video stream (its number in the container).")
+        int | None, typer.Option(metavar="N", help="Video stream of the file, by its number in the container.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Decode every frame and tell the damage.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Decode every frame and report the damage.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    max_pixels: Annotated[int | None, typer.Option(metavar="N", help="Refuse larger pictures.")] = None,
-    max_index_frames: Annotated[
-        int | None, typer.Option(metavar="N", help="Refuse files that claim more frames.")
+    max_pixels: Annotated[
+        int | None, typer.Option(metavar="N", help="Refuse pictures of more pixels (67108864).")
     ] = None,
-    max_frame_rate: Annotated[int | None, typer.Option(metavar="N", help="Refuse higher average rates.")] = None,
+    max_index_frames: Annotated[
+        int | None, typer.Option(metavar="N", help="Refuse files that claim more frames (10000000).")
+    ] = None,
+    max_frame_rate: Annotated[
+        int | None, typer.Option(metavar="N", help="Refuse higher average frame rates (10000).")
+    ] = None,
 ) -> None:
     """Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged."""
     from videodag_cli.errors import IncompleteError

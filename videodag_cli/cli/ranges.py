@@ -14,15 +14,17 @@ def ranges(
     results: Annotated[str, typer.Argument(metavar="RESULTS", help="Results JSONL; - is standard input.")],
     where: Annotated[
         str,
-        typer.Option(metavar="EXPR", help="What must be so, as in 'people.count >= 1'.", show_default=False),
+        typer.Option(
+            metavar="EXPR", help="Expression that must be true, such as 'people.count >= 1'.", show_default=False
+        ),
     ],
     min_: Annotated[
         str | None, typer.Option("--min", metavar="TIME", help="Leave out shorter ranges: 2s, 500ms.")
     ] = None,
     gap: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Bridge pauses up to this long: 1s. Done before --min.")
+        str | None, typer.Option(metavar="TIME", help="Bridge pauses up to this long: 1s; done before --min.")
     ] = None,
-    format: Annotated[Literal["jsonl", "csv", "vtt"], typer.Option(help="What is printed.")] = "jsonl",
+    format: Annotated[Literal["jsonl", "csv", "vtt"], typer.Option(help="Form of the ranges.")] = "jsonl",
 ) -> None:
     """Print the time ranges in which an expression is true.
 

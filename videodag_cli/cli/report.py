@@ -12,7 +12,7 @@ def report(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Page to write; by default RESULTS with .html. - is standard output."
+            "--output", "-o", metavar="FILE", help="Page to write; default: RESULTS with .html; - is standard output."
         ),
     ] = None,
     at: Annotated[
@@ -20,14 +20,14 @@ def report(
         typer.Option(
             "--at",
             metavar="TIME|FRAME",
-            help="Store a picture of this moment too: 27s, 1:02.5, 812f, or several with commas.",
+            help="Also store a picture of this moment: 27s, 1:02.5, 812f, or several with commas.",
         ),
     ] = None,
     video: Annotated[
-        str | None, typer.Option("--video", metavar="CLIP", help="The video, where the run record does not lead to it.")
+        str | None, typer.Option("--video", metavar="CLIP", help="The video, if the run record does not lead to it.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing when all went well.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing when all went well.")] = False,
 ) -> None:
     """Write one HTML page with timelines, tracks, events, timings and a frame browser; it opens offline."""
     from pathlib import Path

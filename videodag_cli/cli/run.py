@@ -31,136 +31,195 @@ def run(
     pipeline: Annotated[
         str,
         typer.Option(
-            "--pipeline", "-p", metavar="ID", help="Pipeline: an id, builtin:ID, or a .json file.", show_default=False
+            "--pipeline",
+            "-p",
+            metavar="ID",
+            help="The pipeline: an id, builtin:ID, or a .json file.",
+            show_default=False,
         ),
     ],
     frame_stride: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Every Nth frame: frame_index % N == 0.", rich_help_panel=SAMPLING),
+        typer.Option(metavar="N", help="Take every Nth frame: frame_index % N == 0.", rich_help_panel=SAMPLING),
     ] = None,
     every: Annotated[
         str | None,
-        typer.Option(metavar="SECONDS", help="The first frame at or after each multiple.", rich_help_panel=SAMPLING),
+        typer.Option(
+            metavar="SECONDS",
+            help="Take the first frame at or after each multiple of SECONDS: 0.5, 200ms, 2m.",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
-    keyframes: Annotated[bool, typer.Option("--keyframes", help="Keyframes only.", rich_help_panel=SAMPLING)] = False,
+    keyframes: Annotated[
+        bool, typer.Option("--keyframes", help="Take keyframes only.", rich_help_panel=SAMPLING)
+    ] = False,
     start: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="From here on: 3.5, 00:01:40 or 120f.", rich_help_panel=SAMPLING),
+        typer.Option(
+            metavar="TIME", help="Begin here: seconds 3.5, 00:01:40, or a frame index 120f.", rich_help_panel=SAMPLING
+        ),
     ] = None,
     end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Up to, not including.", rich_help_panel=SAMPLING)
+        str | None, typer.Option(metavar="TIME", help="End before this time or frame index.", rich_help_panel=SAMPLING)
     ] = None,
     max_frames: Annotated[
-        int | None, typer.Option(metavar="N", help="At most N sampled frames.", rich_help_panel=SAMPLING)
+        int | None, typer.Option(metavar="N", help="Take at most N frames.", rich_help_panel=SAMPLING)
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Replace a parameter.", rich_help_panel=PARAMS),
+        typer.Option(
+            "--set",
+            metavar="NODE.PARAM=VALUE",
+            help="Replace a param of a node, as in detect.confidence=0.3.",
+            rich_help_panel=PARAMS,
+        ),
     ] = None,
     params: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='JSON {"node": {"param": value}}.', rich_help_panel=PARAMS),
+        typer.Option(
+            metavar="FILE", help='Replace params by a JSON file {"node": {"param": value}}.', rich_help_panel=PARAMS
+        ),
     ] = None,
     output: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="FILE", help="Output; - is standard output.", rich_help_panel=OUTPUT),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File, device or pipe to write lines to; - is standard output.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = "-",
     record: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write the run record here.", rich_help_panel=OUTPUT),
+        typer.Option(
+            metavar="FILE",
+            help="Also write the run record to FILE; with standard output there is no other.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     format: Annotated[
-        Literal["jsonl", "list", "summary"], typer.Option(help="What is written.", rich_help_panel=OUTPUT)
+        Literal["jsonl", "list", "summary"],
+        typer.Option(help="JSON lines, one JSON document with a list, or a summary.", rich_help_panel=OUTPUT),
     ] = "jsonl",
     tag: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="A constant leading field in every line.", rich_help_panel=OUTPUT),
+        typer.Option(
+            metavar="KEY=VALUE", help="Add a constant field at the front of every line.", rich_help_panel=OUTPUT
+        ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an output of another request.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace the finished output of another request or input.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Run even what is up to date.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--force", help="Run even when the output is up to date.", rich_help_panel=OUTPUT)
     ] = False,
     assert_: Annotated[
         list[str] | None,
-        typer.Option("--assert", metavar="EXPR", help="Exit 5 unless this holds.", rich_help_panel=FAILURES),
+        typer.Option("--assert", metavar="EXPR", help="Exit 5 unless this expression holds.", rich_help_panel=FAILURES),
     ] = None,
     on_error: Annotated[
         Literal["record", "stop"],
-        typer.Option(help="A failed frame is recorded, or ends the run.", rich_help_panel=FAILURES),
+        typer.Option(help="Record a failed frame and go on, or stop at the first.", rich_help_panel=FAILURES),
     ] = "record",
     max_errors: Annotated[
-        int | None, typer.Option(metavar="N", help="Stop after more failures.", rich_help_panel=FAILURES)
+        int | None, typer.Option(metavar="N", help="Stop after more than N failed frames.", rich_help_panel=FAILURES)
     ] = None,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Decode every frame; stop at any gap.", rich_help_panel=FAILURES),
+        typer.Option(
+            "--strict", help="Decode every frame of the video, and stop at any gap.", rich_help_panel=FAILURES
+        ),
     ] = False,
     accept_damage: Annotated[
         float,
-        typer.Option(metavar="PERCENT", help="Losing at most this share counts as done.", rich_help_panel=FAILURES),
+        typer.Option(
+            metavar="PERCENT",
+            help="Count a run as done if it lost at most this share of its frames.",
+            rich_help_panel=FAILURES,
+        ),
     ] = 0.0,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="End the run after this long.", rich_help_panel=FAILURES)
+        float | None, typer.Option(metavar="SECONDS", help="Stop the run after this long.", rich_help_panel=FAILURES)
     ] = None,
     node_timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="End it when one call takes longer.", rich_help_panel=FAILURES),
+        typer.Option(metavar="SECONDS", help="Stop when one call of a tool takes longer.", rich_help_panel=FAILURES),
     ] = None,
     max_memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="End it when it uses more: 500M, 2G.", rich_help_panel=FAILURES),
+        typer.Option(
+            metavar="SIZE", help="Stop when the process uses more memory: 500M, 2G.", rich_help_panel=FAILURES
+        ),
     ] = None,
     isolate: Annotated[
         bool,
-        typer.Option("--isolate", help="A call that dies or hangs costs one frame.", rich_help_panel=FAILURES),
+        typer.Option(
+            "--isolate",
+            help="Run tools in a child process: a call that crashes or hangs costs one frame.",
+            rich_help_panel=FAILURES,
+        ),
     ] = False,
     decoder: Annotated[
-        Literal["auto", "opencv", "pyav"], typer.Option(help="Which library decodes.", rich_help_panel=MACHINE)
+        Literal["auto", "opencv", "pyav"],
+        typer.Option(help="Library that decodes; auto takes PyAV.", rich_help_panel=MACHINE),
     ] = "auto",
     stream: Annotated[
-        int | None, typer.Option(metavar="N", help="Which stream of the file.", rich_help_panel=MACHINE)
+        int | None,
+        typer.Option(
+            metavar="N", help="Video stream of the file, by its number in the container.", rich_help_panel=MACHINE
+        ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Frames worked on at once; default: the CPUs.", rich_help_panel=MACHINE),
+        typer.Option(
+            metavar="N",
+            help="Frames worked on at once; default: the CPUs this process may use.",
+            rich_help_panel=MACHINE,
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="At most N frames in a batch.", rich_help_panel=MACHINE)
+        int | None, typer.Option(metavar="N", help="Largest number of frames in a batch.", rich_help_panel=MACHINE)
     ] = None,
     checkpoint_every: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How often states of tools are kept.", rich_help_panel=MACHINE)
+        float,
+        typer.Option(
+            metavar="SECONDS", help="How often a run to a file notes where it could continue.", rich_help_panel=MACHINE
+        ),
     ] = 5.0,
     pipelines_dir: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Search this folder first.", rich_help_panel=MACHINE),
+        typer.Option(metavar="DIR", help="Look for pipelines in this folder first.", rich_help_panel=MACHINE),
     ] = None,
     plugins_dir: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Tools in DIR/*.py.", rich_help_panel=MACHINE),
+        typer.Option(metavar="DIR", help="Also load the tools in DIR/*.py.", rich_help_panel=MACHINE),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Decide and list everything; do nothing.", rich_help_panel=MACHINE)
+        bool, typer.Option("--dry-run", help="Decide and list everything, and do nothing.", rich_help_panel=MACHINE)
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel=MACHINE)
+        bool, typer.Option("--quiet", "-q", help="Print neither progress nor summary.", rich_help_panel=MACHINE)
     ] = False,
     progress: Annotated[
         Literal["auto", "always", "never", "json"],
-        typer.Option(help="Progress on standard error.", rich_help_panel=MACHINE),
+        typer.Option(help="Progress on standard error; auto: on a terminal only.", rich_help_panel=MACHINE),
     ] = "auto",
     profile: Annotated[
-        bool, typer.Option("--profile", help="Say where the time went.", rich_help_panel=MACHINE)
+        bool, typer.Option("--profile", help="Print where the time went.", rich_help_panel=MACHINE)
     ] = False,
     max_pixels: Annotated[
-        int | None, typer.Option(metavar="N", help="Refuse larger pictures.", rich_help_panel=LIMITS)
+        int | None, typer.Option(metavar="N", help="Refuse pictures of more pixels (67108864).", rich_help_panel=LIMITS)
     ] = None,
     max_index_frames: Annotated[
-        int | None, typer.Option(metavar="N", help="Refuse files that claim more frames.", rich_help_panel=LIMITS)
+        int | None,
+        typer.Option(metavar="N", help="Refuse files that claim more frames (10000000).", rich_help_panel=LIMITS),
     ] = None,
     max_frame_rate: Annotated[
-        int | None, typer.Option(metavar="N", help="Refuse higher frame rates.", rich_help_panel=LIMITS)
+        int | None, typer.Option(metavar="N", help="Refuse higher average frame rates (10000).", rich_help_panel=LIMITS)
     ] = None,
 ) -> None:
     """Run a pipeline over a video and write one JSON line per sampled frame."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List and describe tools.", no_args_is_help=True)
 
-Folders = Annotated[list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="Tools in DIR/*.py.")]
+Folders = Annotated[
+    list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="Also load the tools in DIR/*.py.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -77,7 +79,7 @@ def show(
     if facts["requires"]:
         lines.append(f"needs    the extra {facts['requires']!r}")
     for param in facts["params"]:
-        lines += ["", f"  {param['name']}: {param['type']}{_range(param)} = {param['default']}"]
+        lines += ["", f"  {param['name']}: {facts_of(param)}"]
         if param["description"]:
             lines.append(f"      {param['description']}")
     typer.echo("\n".join(lines))
@@ -145,16 +147,29 @@ def _type_text(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     return str(schema.get("type", "any"))
 
 
-def _range(param: dict[str, Any]) -> str:
-    schema = param["schema"]
-    options = [schema, *schema.get("anyOf", ())]
-    for option in options:
-        low = option.get("minimum", option.get("exclusiveMinimum"))
-        high = option.get("maximum", option.get("exclusiveMaximum"))
-        if low is not None or high is not None:
-            left = "" if low is None else f"{'>' if 'exclusiveMinimum' in option else '>='} {low}"
-            right = "" if high is None else f"{'<' if 'exclusiveMaximum' in option else '<='} {high}"
-            return f" ({', '.join(part for part in (left, right) if part)})"
+def facts_of(param: dict[str, Any]) -> str:
+    """What a described param may be: `number, 0 to 1; default 0.5`."""
+    default = param["default"]
+    kind = str(param["type"]).replace(" | null", "") + _range(param["schema"])
+    if default is None:
+        return f"{kind}; optional"
+    if default == "required":
+        return f"{kind}; required"
+    import orjson
+
+    return f"{kind}; default {orjson.dumps(default, default=list).decode()}"
+
+
+def _range(schema: dict[str, Any]) -> str:
+    for option in (schema, *schema.get("anyOf", ())):
+        low, high = option.get("minimum"), option.get("maximum")
+        if low is not None and high is not None:
+            return f", {low:g} to {high:g}"
+        limits = {"at least": low, "at most": high}
+        limits |= {"above": option.get("exclusiveMinimum"), "below": option.get("exclusiveMaximum")}
+        given = [f"{words} {limit:g}" for words, limit in limits.items() if limit is not None]
+        if given:
+            return ", " + " and ".join(given)
     return ""
 
 

@@ -47,11 +47,11 @@ def read(
     downscale: Annotated[
         bool, Field(description="also look in smaller versions of the picture, for large or blurred codes")
     ] = True,
-    invert: Annotated[bool, Field(description="also look for light codes on dark ground")] = True,
+    invert: Annotated[bool, Field(description="also look for light codes on a dark background")] = True,
 ) -> Codes:
     """QR codes, bar codes and other printed codes, with `text`, `format`, `content` and four corners.
 
-    Corners go clockwise from the code's own top left. `content` is "text", or "binary" when the bytes are no text: then `text` is
+    Corners go clockwise from the code's own top left. `content` is "text", or "binary" when the bytes are not text: then `text` is
     their lower-case hex form. UPC-A codes count as EAN13 unless only UPCA is looked for.
     """
     import zxingcpp

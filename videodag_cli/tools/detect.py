@@ -61,38 +61,48 @@ class Objects:
             ),
         ] = None,
         confidence: Annotated[
-            Share | None, Field(description="lowest score; default: people 0.45, vehicles 0.4, a file 0.25")
+            Share | None, Field(description="lowest score of a box; default: people 0.45, vehicles 0.4, a file 0.25")
         ] = None,
         iou: Annotated[
             Share | None,
             Field(
-                description="overlap above which the lesser of two boxes goes; default: people 0.6, vehicles 0.5, a file 0.5"
+                description="overlap (IoU) above which the weaker of two boxes is dropped; default: people 0.6, vehicles 0.5, a file 0.5"
             ),
         ] = None,
-        classes: Annotated[Names | None, Field(description="only these, by name: person,car")] = None,
-        max_detections: Annotated[int, Field(ge=1, description="at most so many, the best")] = 300,
+        classes: Annotated[Names | None, Field(description="keep only these classes, by name: person,car")] = None,
+        max_detections: Annotated[int, Field(ge=1, description="largest number of boxes; the best ones stay")] = 300,
         tiles: Annotated[
             str,
             Field(
                 description="look at rows x columns of overlapping tiles (1x2), for objects that are small in the picture"
             ),
         ] = "1x1",
-        overlap: Annotated[float, Field(ge=0, le=0.9, description="share of a tile that its neighbour sees too")] = 0.2,
+        overlap: Annotated[
+            float, Field(ge=0, le=0.9, description="share of a tile that its neighbour covers too")
+        ] = 0.2,
         provider: Annotated[str, Field(description="execution provider of onnxruntime")] = CPU,
         size: Annotated[
             SizeText | None,
             Field(
-                description="the network's input, such as 640 or 640x384 (width x height), where the model leaves it open"
+                description="size of the network's input in pixels, such as 640 or 640x384 (width x height), for models that leave it open"
             ),
         ] = None,
         fit: Annotated[
             Fit | None,
-            Field(description="how the picture goes into the network's input; default: as the kind of model does"),
+            Field(
+                description="how the picture is fitted into the network's input; default: as usual for this kind of model"
+            ),
         ] = None,
-        channels: Annotated[Literal["rgb", "bgr"] | None, Field(description="order of the colours")] = None,
+        channels: Annotated[
+            Literal["rgb", "bgr"] | None,
+            Field(description="order of the colours; default: as usual for this kind of model"),
+        ] = None,
         values: Annotated[
             Values | None,
-            Field(description="numbers for black and white: unit 0..1, byte 0..255, signed -1..1, or normalised"),
+            Field(
+                description="range of the pixel values: unit 0 to 1, byte 0 to 255, signed -1 to 1, or normalised; "
+                "default: as usual for this kind of model"
+            ),
         ] = None,
     ) -> None:
         self._limit = max_detections
@@ -161,16 +171,21 @@ class FaceFinder:
             Literal["short", "full"],
             Field(description="full: also faces further away; short: close faces, less work"),
         ] = "full",
-        confidence: Annotated[Share, Field(description="lowest score")] = 0.5,
-        iou: Annotated[Share, Field(description="overlap above which the lesser of two boxes goes")] = 0.3,
+        confidence: Annotated[Share, Field(description="lowest score of a face")] = 0.5,
+        iou: Annotated[Share, Field(description="overlap (IoU) above which the weaker of two boxes is dropped")] = 0.3,
         margin: Annotated[
             float,
-            Field(ge=0, le=2, description="share of its sides by which a detection's box is grown before looking"),
+            Field(
+                ge=0,
+                le=2,
+                description="how far a detection's box is grown before looking inside, as a share of its sides",
+            ),
         ] = 0.1,
         whole_frame: Annotated[
-            bool, Field(description="with detections: look at the whole picture too; false: only inside their boxes")
+            bool,
+            Field(description="where detections are given, look at the whole picture as well as inside their boxes"),
         ] = True,
-        max_detections: Annotated[int, Field(ge=1, description="at most so many, the best")] = 300,
+        max_detections: Annotated[int, Field(ge=1, description="largest number of boxes; the best ones stay")] = 300,
     ) -> None:
         self._detector = FaceDetector(model)
         self._confidence, self._iou = confidence, iou

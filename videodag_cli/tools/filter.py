@@ -25,23 +25,26 @@ class _BoxFilter:
         self,
         video: VideoInfo,
         *,
-        classes: Annotated[Names | None, Field(description="only these, by name: person,car")] = None,
-        exclude: Annotated[Names | None, Field(description="none of these, by name")] = None,
+        classes: Annotated[Names | None, Field(description="keep only these classes, by name: person,car")] = None,
+        exclude: Annotated[Names | None, Field(description="drop these classes, by name")] = None,
         min_confidence: Annotated[Share | None, Field(description="lowest confidence; boxes without one stay")] = None,
-        max_confidence: Annotated[Share | None, Field(description="highest confidence, likewise")] = None,
+        max_confidence: Annotated[Share | None, Field(description="highest confidence; boxes without one stay")] = None,
         min_area: Annotated[
             NotNegative | None,
             Field(description="smallest area of the box, in square pixels or as a share of the picture"),
         ] = None,
-        max_area: Annotated[NotNegative | None, Field(description="largest area of the box, likewise")] = None,
+        max_area: Annotated[
+            NotNegative | None,
+            Field(description="largest area of the box, in square pixels or as a share of the picture"),
+        ] = None,
         zones: Annotated[
             Zones | None,
             Field(
-                description='only inside any of these: [{"name": "door", "polygon": [[x, y], ...]}], or a JSON file of that'
+                description='only inside one of these zones: [{"name": "door", "polygon": [[x, y], ...]}], or a JSON file of that'
             ),
         ] = None,
         units: Annotated[
-            Units, Field(description="of areas and zones: pixels, or fractions of the upright picture")
+            Units, Field(description="unit of areas and zones: pixels, or fractions of the upright picture")
         ] = "pixel",
         anchor: Annotated[Anchor, Field(description="the point of the box that has to be inside")] = "bottom_center",
     ) -> None:
@@ -84,7 +87,7 @@ def _between(values: Floats, limits: tuple[float | None, float | None]) -> NDArr
 
 @tool(version=2, stateless=True, id="detections")
 class DetectionFilter(_BoxFilter):
-    """The detections that fulfil every condition given, in their order."""
+    """The detections that meet every condition given, in their order."""
 
     def __call__(self, detections: Detections) -> Detections:
         return detections[self._keeps(detections)]
@@ -92,7 +95,7 @@ class DetectionFilter(_BoxFilter):
 
 @tool(version=2, stateless=True, id="tracks")
 class TrackFilter(_BoxFilter):
-    """The tracks that fulfil every condition given, in their order; ids stay."""
+    """The tracks that meet every condition given, in their order; ids stay."""
 
     def __call__(self, tracks: Tracks) -> Tracks:
         return tracks[self._keeps(tracks)]

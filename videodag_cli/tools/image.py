@@ -76,7 +76,11 @@ class Crop:
         video: VideoInfo,
         *,
         region: Annotated[
-            Rectangle, AfterValidator(_checked), Field(description="[x1, y1, x2, y2], up to and not including (x2, y2)")
+            Rectangle,
+            AfterValidator(_checked),
+            Field(
+                description="left, top, right and bottom as [x1, y1, x2, y2]; the right and bottom edges are not part of it"
+            ),
         ],
         units: UnitsParam = "pixel",
     ) -> None:
@@ -110,9 +114,7 @@ class Mask:
             Zones, Field(description='[{"name": "clock", "polygon": [[x, y], ...]}, ...], or a JSON file of that')
         ],
         units: UnitsParam = "pixel",
-        keep: Annotated[
-            bool, Field(description="keep what is inside and hide the rest, not the other way round")
-        ] = False,
+        keep: Annotated[bool, Field(description="keep what is inside the zones and hide the rest")] = False,
     ) -> None:
         self._polygons = [region.polygon for region in regions(zones, units, video)]
         self._keep = keep

@@ -16,7 +16,7 @@ from videodag_cli.tools.params import Share
 @tool(version=1, id="detections")
 def merged(
     *detections: Detections,
-    iou: Annotated[Share, Field(description="overlap above which the lesser of two boxes goes")] = 0.5,
+    iou: Annotated[Share, Field(description="overlap (IoU) above which the weaker of two boxes is dropped")] = 0.5,
     class_agnostic: Annotated[bool, Field(description="let boxes of different classes suppress each other")] = False,
 ) -> Detections:
     """All boxes of all predecessors, best first; of those that overlap, the most confident one remains.

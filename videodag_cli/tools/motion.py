@@ -79,23 +79,31 @@ class ForegroundDetector:
     def __init__(
         self,
         *,
-        method: Annotated[Literal["mog2", "knn"], Field(description="background model")] = "mog2",
+        method: Annotated[Literal["mog2", "knn"], Field(description="model of the background")] = "mog2",
         history: Annotated[
             int, Field(ge=1, le=100_000, description="sampled frames that the background remembers")
         ] = 500,
         threshold: Annotated[
             float | None,
-            Field(gt=0, description="squared distance from the background: 16 for mog2 and 400 for knn unless given"),
+            Field(
+                gt=0,
+                description="squared distance from the background from which a pixel moves; default: 16 for mog2, 400 for knn",
+            ),
         ] = None,
         shadows: Annotated[bool, Field(description="find shadows and leave them out; costs time")] = True,
         max_side: Annotated[
             int, Field(ge=16, le=8192, description="work on a picture of at most this side, in pixels")
         ] = 640,
-        warmup: Annotated[int, Field(ge=1, le=100_000, description="first sampled frames, without any foreground")] = 5,
+        warmup: Annotated[
+            int, Field(ge=1, le=100_000, description="the first so many sampled frames have no foreground")
+        ] = 5,
         open_size: Annotated[
-            int, Field(ge=0, le=99, description="specks up to about this side vanish; mask pixels")
+            int,
+            Field(ge=0, le=99, description="specks up to about this side vanish, in pixels of the mask; 0 keeps all"),
         ] = 3,
-        close_size: Annotated[int, Field(ge=0, le=99, description="gaps up to about this side close; mask pixels")] = 9,
+        close_size: Annotated[
+            int, Field(ge=0, le=99, description="gaps up to about this side close, in pixels of the mask; 0 keeps all")
+        ] = 9,
     ) -> None:
         import cv2
 
@@ -158,14 +166,17 @@ def share(foreground: Foreground) -> MovingShare:
 class Flow:
     """Motion of the whole picture since the previous sampled frame, as a moving camera makes it.
 
-    The median of a dense optical flow (DIS; Kroeger et al., ECCV 2016). Null on the first frame.
+    `dx` (to the right) and `dy` (down) are the median shift of the content in pixels, `magnitude` is the median length of its motion
+    vectors in pixels, and `speed` is that in pixels per second. From a dense optical flow (DIS; Kroeger et al., ECCV 2016). All are
+    null on the first frame.
     """
 
     def __init__(
         self,
         *,
         preset: Annotated[
-            Literal["ultrafast", "fast", "medium"], Field(description="density and effort of the flow")
+            Literal["ultrafast", "fast", "medium"],
+            Field(description="density and effort of the flow; ultrafast is the coarsest"),
         ] = "fast",
         max_side: Annotated[
             int, Field(ge=32, le=4096, description="work on a picture of at most this side, in pixels")

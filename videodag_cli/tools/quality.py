@@ -74,7 +74,7 @@ def contrast(frame: Frame) -> Contrast:
 def sharpness(
     frame: Frame,
     *,
-    ksize: Annotated[Literal[1, 3, 5], Field(description="side of the kernel; 1 is the 3 x 3 cross")] = 1,
+    ksize: Annotated[Literal[1, 3, 5], Field(description="side of the kernel in pixels; 1 is the 3 x 3 cross")] = 1,
 ) -> Sharpness:
     """Variance of the Laplacian of luma (Pech-Pacheco et al., ICPR 2000); low values mean blur.
 
@@ -97,10 +97,10 @@ def sharpness(
 def clipping(
     frame: Frame,
     *,
-    low: Annotated[int, Field(ge=0, le=254, description="luma up to here counts as crushed")] = 5,
-    high: Annotated[int, Field(ge=1, le=255, description="luma from here counts as blown")] = 250,
+    low: Annotated[int, Field(ge=0, le=254, description="highest luma, 0 to 255, that counts as crushed")] = 5,
+    high: Annotated[int, Field(ge=1, le=255, description="lowest luma, 0 to 255, that counts as blown")] = 250,
 ) -> Clipping:
-    """Shares of crushed (too dark) and blown (too bright) pixels, 0 to 1."""
+    """`crushed` and `blown`: the shares of pixels, 0 to 1, that are too dark and too bright."""
     histogram = _histogram(frame)
     count = int(histogram.sum())
     return Clipping(crushed=int(histogram[: low + 1].sum()) / count, blown=int(histogram[high:].sum()) / count)
@@ -125,10 +125,10 @@ def noise(frame: Frame) -> Noise:
 def black(
     frame: Frame,
     *,
-    pixel: Annotated[Share, Field(description="luma up to this share of the range is dark")] = 0.1,
-    picture: Annotated[Share, Field(description="share of dark pixels from which the picture is black")] = 0.98,
+    pixel: Annotated[Share, Field(description="a pixel is dark up to this luma, as a share of the range")] = 0.1,
+    picture: Annotated[Share, Field(description="the picture is black from this share of dark pixels on")] = 0.98,
 ) -> Black:
-    """Whether the picture is black, and the share of its dark pixels; thresholds as FFmpeg's blackdetect has them."""
+    """Whether the picture is `black`, and its `dark_share`, the share of dark pixels; thresholds as in FFmpeg's blackdetect."""
     histogram = _histogram(frame)
     share = int(histogram[: math.floor(pixel * 255) + 1].sum()) / int(histogram.sum())
     return Black(black=share >= picture, dark_share=share)
@@ -136,13 +136,19 @@ def black(
 
 @tool(version=1, id="freeze")
 class FreezeDetector:
-    """Whether the picture stands still: compared with the previous sampled frame. The first frame is never frozen."""
+    """Whether the picture stands still, compared with the previous sampled frame.
+
+    `difference` is the mean absolute difference of luma, 0 to 255. It is null on the first frame, which is never `frozen`.
+    """
 
     def __init__(
         self,
         *,
         threshold: Annotated[
-            float, Field(ge=0, le=255, description="mean absolute luma difference up to which a frame is frozen")
+            float,
+            Field(
+                ge=0, le=255, description="largest mean absolute luma difference, in levels of 255, of a frozen frame"
+            ),
         ] = 0.25,
     ) -> None:
         self._threshold = threshold
@@ -174,13 +180,22 @@ def verdict(
     black: Black | None,
     freeze: Freeze | None,
     *,
-    dark_below: Annotated[float, Field(ge=0, le=255, description="brightness below this is dark")] = 40.0,
-    bright_above: Annotated[float, Field(ge=0, le=255, description="brightness above this is bright")] = 215.0,
-    flat_below: Annotated[float, Field(ge=0, le=127.5, description="contrast below this is flat")] = 12.0,
-    blurred_below: Annotated[float, Field(ge=0, description="sharpness below this is blurred")] = 60.0,
-    noisy_above: Annotated[float, Field(ge=0, description="noise above this is noisy")] = 10.0,
+    dark_below: Annotated[float, Field(ge=0, le=255, description="a mean luma below this, 0 to 255, is dark")] = 40.0,
+    bright_above: Annotated[
+        float, Field(ge=0, le=255, description="a mean luma above this, 0 to 255, is bright")
+    ] = 215.0,
+    flat_below: Annotated[
+        float, Field(ge=0, le=127.5, description="a contrast below this, in luma levels, is flat")
+    ] = 12.0,
+    blurred_below: Annotated[
+        float, Field(ge=0, description="a sharpness (variance of the Laplacian) below this is blurred")
+    ] = 60.0,
+    noisy_above: Annotated[float, Field(ge=0, description="a noise above this, in luma levels, is noisy")] = 10.0,
 ) -> Verdict:
-    """One judgement from the measures that lead here; what is not connected is not judged."""
+    """One judgement from the measures that are connected; what is not connected is not judged.
+
+    `good` is true when `problems` is empty; problems are black, dark, bright, flat, blurred, noisy and frozen.
+    """
     checks = {
         "black": black is not None and black.black,
         "dark": brightness is not None and brightness < dark_below,

@@ -20,9 +20,7 @@ from videodag_cli.tool import tool
 _LONGER_SIDE = 256  # to which PySceneDetect shrinks pictures by default
 _TIME_TOLERANCE_S = 1e-6  # times are rounded to microseconds
 
-MinSceneLength = Annotated[
-    float, Field(ge=0, le=3600, description="scenes shorter than this many seconds are not cut out")
-]
+MinSceneLength = Annotated[float, Field(ge=0, le=3600, description="shortest scene in seconds")]
 LumaOnly = Annotated[bool, Field(description="compare brightness alone, not hue and saturation")]
 
 
@@ -45,7 +43,9 @@ class Content:
         self,
         video: VideoInfo,
         *,
-        threshold: Annotated[float, Field(ge=0, le=255, description="score from which a frame starts a scene")] = 27.0,
+        threshold: Annotated[
+            float, Field(ge=0, le=255, description="lowest score, 0 to 255, of a frame that starts a scene")
+        ] = 27.0,
         min_scene_s: MinSceneLength = 0.6,
         flashes: Annotated[
             Literal["merge", "suppress"],
@@ -98,9 +98,14 @@ class Adaptive:
     def __init__(
         self,
         *,
-        threshold: Annotated[float, Field(ge=0, le=255, description="ratio from which a frame starts a scene")] = 3.0,
-        min_content: Annotated[float, Field(ge=0, le=255, description="content score that a cut has at least")] = 15.0,
-        window: Annotated[int, Field(ge=1, le=100, description="sampled frames compared on either side")] = 2,
+        threshold: Annotated[
+            float,
+            Field(ge=0, le=255, description="lowest ratio to the neighbours' score of a frame that starts a scene"),
+        ] = 3.0,
+        min_content: Annotated[
+            float, Field(ge=0, le=255, description="lowest content score, 0 to 255, of a cut")
+        ] = 15.0,
+        window: Annotated[int, Field(ge=1, le=100, description="number of sampled frames compared on either side")] = 2,
         min_scene_s: MinSceneLength = 0.6,
         luma_only: LumaOnly = False,
     ) -> None:

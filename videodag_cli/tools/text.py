@@ -34,11 +34,11 @@ class Read:
                 "surest and fastest for a counter or a plate"
             ),
         ] = "find",
-        min_confidence: Annotated[Share, Field(description="lowest confidence of a line")] = 0.6,
+        min_confidence: Annotated[Share, Field(description="lowest confidence of a line of text")] = 0.6,
         min_length: Annotated[
             int,
             Field(
-                ge=1, description="fewest characters of a line; 1 lets single digits through, and more that is no text"
+                ge=1, description="fewest characters of a line; 1 lets single digits through, and more that is not text"
             ),
         ] = 2,
         min_side: Annotated[
@@ -46,12 +46,16 @@ class Read:
             Field(
                 ge=32,
                 le=2000,
-                description="pictures are enlarged, up to 3 times, until their shorter side has so many pixels; less is faster",
+                description="pictures are enlarged, at most 3 times, until their shorter side has this many pixels; less is faster",
             ),
         ] = 480,
         margin: Annotated[
             float,
-            Field(ge=0, le=2, description="share of its sides by which a detection's box is grown before reading"),
+            Field(
+                ge=0,
+                le=2,
+                description="how far a detection's box is grown before reading inside, as a share of its sides",
+            ),
         ] = 0.05,
     ) -> None:
         self._reader = Reader(min_side=min_side)

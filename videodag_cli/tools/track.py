@@ -30,28 +30,39 @@ class Objects:
         self,
         *,
         high_confidence: Annotated[
-            Share, Field(description="from here on a detection is taken at its word; weaker ones only continue tracks")
+            Share,
+            Field(description="lowest confidence of a detection that is trusted; weaker ones only continue tracks"),
         ] = 0.5,
         low_confidence: Annotated[
-            Share, Field(description="weaker detections are ignored; let the detector pass what lies between")
+            Share,
+            Field(
+                description="lowest confidence of a detection that is used at all; set the detector's own threshold as low as this"
+            ),
         ] = 0.2,
-        new_confidence: Annotated[Share, Field(description="what a detection needs to begin a track")] = 0.55,
+        new_confidence: Annotated[
+            Share, Field(description="lowest confidence of a detection that begins a track")
+        ] = 0.55,
         instant_confidence: Annotated[
-            float, Field(ge=0, description="what a detection needs for its track to be shown at once; above 1: never")
+            float,
+            Field(ge=0, description="lowest confidence of a detection whose track is shown at once; above 1: never"),
         ] = 0.7,
-        min_hits: Annotated[int, Field(ge=1, description="frames in a row after which any track is shown")] = 3,
-        max_age_s: Annotated[NotNegative, Field(description="how long a lost track is waited for")] = 2.0,
+        min_hits: Annotated[
+            int, Field(ge=1, description="number of frames in a row after which any track is shown")
+        ] = 3,
+        max_age_s: Annotated[NotNegative, Field(description="how long a lost track is kept, in seconds")] = 2.0,
         match_iou: Annotated[
-            Share, Field(description="overlap with the expected box that a confident detection needs")
+            Share, Field(description="smallest overlap (IoU) of a trusted detection with the expected box")
         ] = 0.2,
-        low_iou: Annotated[Share, Field(description="overlap with the expected box that a weak detection needs")] = 0.4,
+        low_iou: Annotated[
+            Share, Field(description="smallest overlap (IoU) of a weak detection with the expected box")
+        ] = 0.4,
         recover_iou: Annotated[
-            Share, Field(description="overlap with the last seen box that finds a lost track again")
+            Share, Field(description="smallest overlap (IoU) with the box seen last for a lost track to be found again")
         ] = 0.3,
-        appearance: Annotated[bool, Field(description="compare colours too, not only places")] = True,
+        appearance: Annotated[bool, Field(description="compare colours as well as positions")] = True,
         boxes: Annotated[
             Literal["detected", "smoothed"],
-            Field(description="as the detector says, or filtered over time, which suits boxes that flicker"),
+            Field(description="boxes as the detector gave them, or smoothed over time, which suits boxes that flicker"),
         ] = "detected",
         class_agnostic: Annotated[
             bool, Field(description="let a track change its class, for detectors that waver between two")

@@ -37,7 +37,7 @@ ZoneCounts = NewType("ZoneCounts", dict[str, ZoneCount])
 
 @tool(version=1, stateless=True)
 class Count:
-    """How many boxes are in each zone, and of which class. The border of a zone belongs to it."""
+    """How many boxes are in each zone: `count`, and `by_class`. The border of a zone belongs to it."""
 
     def __init__(
         self,
@@ -104,6 +104,9 @@ class _Stay:
 class Dwell:
     """How long each track has been in each zone.
 
+    By zone: the visits of those `inside` now, the ids that `entered` in this frame, and the visits of those that `left`. A visit has
+    `entered_s`, `left_s`, `visit_s` (this visit) and `total_s` (all visits of this track), in seconds.
+
     A visit lasts from the first frame seen inside to the first frame seen outside. Who is hidden meanwhile is still inside if seen
     inside again within `max_gap_s`; who is not seen anywhere for longer has left when last seen. Keep `max_gap_s` above the
     tracker's `max_age_s`.
@@ -116,7 +119,9 @@ class Dwell:
         zones: ZonesParam,
         units: UnitsParam = "pixel",
         anchor: AnchorParam = "bottom_center",
-        max_gap_s: Annotated[NotNegative, Field(description="longest absence in a visit")] = 3.0,
+        max_gap_s: Annotated[
+            NotNegative, Field(description="longest absence, in seconds, that does not end a visit")
+        ] = 3.0,
     ) -> None:
         self._video, self._anchor, self._max_gap_s = video, anchor, max_gap_s
         self._regions = regions(zones, units, video)
@@ -219,6 +224,8 @@ class _Walk:
 class Line:
     """How often tracks have crossed each line, and which do so in this frame.
 
+    By line: `in_count`, `out_count` and `by_class` since the start of the video, and the `crossings` of this frame.
+
     Walk from `start` to `end`: who crosses from the left hand to the right hand goes in, the other way out. So a line drawn from the
     bottom of the picture to its top counts in what moves to the right. A crossing counts when the anchor has passed between the ends
     of the line and is clear of it by `margin` times the box's size (the square root of its area): who stands on the line and trembles
@@ -236,7 +243,8 @@ class Line:
         units: UnitsParam = "pixel",
         anchor: AnchorParam = "bottom_center",
         margin: Annotated[
-            float, Field(ge=0, le=10, description="distance from the line, in box sizes, to be clear of it")
+            float,
+            Field(ge=0, le=10, description="distance at which a box is clear of the line, as a share of its size"),
         ] = 0.1,
     ) -> None:
         self._video, self._anchor, self._margin = video, anchor, margin
