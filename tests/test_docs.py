@@ -11,10 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from videodag_cli.errors import WORDS
-from videodag_cli.pipeline import catalogue, search_places
-from videodag_cli.plugins import Registry
-
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -91,30 +87,6 @@ def test_every_command_has_help_and_is_in_the_guide() -> None:
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert parameter.help, f"{name} {parameter.name}"
-
-
-def test_every_option_of_run_is_in_the_guide() -> None:
-    from videodag_cli.cli.app import load_command
-
-    run = load_command("run")
-    missing = [p.opts[0] for p in run.params if p.param_type_name == "option" and p.opts[0] not in GUIDE]
-    assert missing == ["--help"] or missing == []
-
-
-@pytest.mark.parametrize("word", sorted(WORDS))
-def test_every_error_word_is_in_the_guide(word: str) -> None:
-    assert f"`{word}`" in GUIDE
-
-
-def test_every_pipeline_and_every_tool_is_in_the_guide() -> None:
-    for found in catalogue([place for place in search_places() if place.label == "builtin"]):
-        assert f"`{found.id}`" in GUIDE, found.id
-    plugins, problems = Registry().all()
-    assert not problems
-    for plugin in plugins:
-        if plugin.distribution == "videodag":
-            for tool_id in plugin.tools:
-                assert f"`{plugin.id}.{tool_id}`" in GUIDE, f"{plugin.id}.{tool_id}"
 
 
 def test_the_guide_names_no_place_of_one_machine() -> None:

@@ -147,7 +147,7 @@ def exit_code_of(word: str) -> str:
     """The exit code that goes with a stable word, as `EXIT_CODES` names it."""
     if word in ("stopped.signal", "output.closed"):
         return "128 + n"
-    kinds = [VideodagError, *VideodagError.__subclasses__(), *RequestError.__subclasses__()]
+    kinds: list[type[VideodagError]] = [VideodagError, *VideodagError.__subclasses__(), *RequestError.__subclasses__()]
     family = word.partition(".")[0]
     return str(next((k.exit_code for k in kinds if k.default_word.partition(".")[0] == family), RequestError.exit_code))
 

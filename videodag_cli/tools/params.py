@@ -34,7 +34,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A coordinate, an area, a number of seconds."""
 UnitsParam = Annotated[Units, Field(description="pixels of the upright picture, or fractions of its width and height")]
-AnchorParam = Annotated[Anchor, Field(description="the point of the box that counts")]
+AnchorParam = Annotated[Anchor, Field(description="the point of the box that decides where it is")]
 ZonesParam = Annotated[
     Zones, Field(description='[{"name": "door", "polygon": [[x, y], ...]}, ...], or a JSON file of that')
 ]

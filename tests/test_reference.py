@@ -1,0 +1,101 @@
+"""The reference parts of the guide say what the code says, and everything has exactly one entry."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests import reference
+from tests.commands import ROOT
+from videodag_cli import errors
+from videodag_cli.golden.tolerance import Tolerance
+from videodag_cli.pipeline import builtin_folder
+from videodag_cli.plugins import Registry
+
+PAGES = {path.stem: path.read_text() for path in sorted(reference.DOCS.glob("*.md"))}
+
+
+def sections(page: str) -> dict[str, str]:
+    """The page's parts by their headings of the second level."""
+    parts = re.split(r"^## (.*)\n", PAGES[page], flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def entries(text: str, name: str) -> list[str]:
+    """Rows and list items whose first words are this name."""
+    return re.findall(rf"^(?:- |\| )(?:`[^`]*`, )*`{re.escape(name)}[ `].*$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_generated_parts_are_those_of_the_code(page: str) -> None:
+    assert PAGES[page] == reference.renewed(PAGES[page]), "run `python -m tests.reference` and look at what changed"
+
+
+def test_every_part_is_on_one_page() -> None:
+    shown = [name for text in PAGES.values() for name, _ in reference.PART.findall(text)]
+    assert sorted(shown) == sorted(reference.PARTS)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in reference.commands()])
+def test_every_option_has_one_entry_under_its_command(name: str) -> None:
+    section = sections("cli")[f"videodag {name}"]
+    for _, names, _ in reference.options(dict(reference.commands())[name]):
+        for word in re.findall(r"`([^ `,]+)[^`]*`", names):
+            assert len(entries(section, word)) == 1, word
+            if word.startswith("--"):
+                others = "\n".join(text for page, text in PAGES.items() if page != "cli")
+                assert not entries(others, word), f"{word} is explained by a second entry"
+
+
+def test_every_tool_has_one_section_and_every_param_one_entry() -> None:
+    by_tool = sections("tools")
+    plugins, problems = Registry().all()
+    assert not problems
+    for plugin in plugins:
+        if plugin.distribution == "videodag":
+            for spec in plugin.tools.values():
+                section = by_tool[f"{plugin.id}.{spec.id}"]
+                assert PAGES["tools"].count(f"\n## {plugin.id}.{spec.id}\n") == 1
+                for param, field in spec.params_model.model_fields.items():
+                    assert field.description, f"{plugin.id}.{spec.id}.{param} has no description"
+                    assert len(entries(section, param)) == 1, f"{plugin.id}.{spec.id}.{param}"
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("outputs", list(errors.WORDS)),
+        ("checks", list(Tolerance.model_fields)),
+        ("pipelines", [path.stem for path in builtin_folder().glob("*.json")]),
+    ],
+)
+def test_every_word_tolerance_and_pipeline_has_one_entry(page: str, names: list[str]) -> None:
+    for name in names:
+        assert len(entries(PAGES[page], name)) == 1, name
+
+
+def test_errors_are_raised_with_the_exit_code_that_their_word_stands_for() -> None:
+    found = 0
+    for path in sorted((ROOT / "videodag_cli").rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                kind = getattr(errors, call.func.id, None)
+                if not (isinstance(kind, type) and issubclass(kind, errors.VideodagError)):
+                    continue
+                for argument in call.keywords:
+                    if argument.arg == "word" and isinstance(argument.value, ast.Constant):
+                        found += 1
+                        documented = errors.exit_code_of(str(argument.value.value))
+                        assert documented in (str(kind.exit_code), "128 + n"), f"{_place(path)}:{call.lineno}"
+    assert found > 50
+
+
+def test_every_exit_code_of_an_error_is_explained() -> None:
+    assert {errors.exit_code_of(word) for word in errors.WORDS} <= set(errors.EXIT_CODES)
+
+
+def _place(path: Path) -> str:
+    return str(path.relative_to(ROOT))
