@@ -21,7 +21,7 @@ from onnx import TensorProto
 from tests.onnx_models import constant_model
 from videodag_cli.errors import ParamError
 from videodag_cli.onnx.builtin import model_path
-from videodag_cli.onnx.labels import labels_in, read_labels
+from videodag_cli.onnx.labels import labels_in
 from videodag_cli.onnx.wire import WireError, external_files
 from videodag_cli.tools.detect import Objects
 
@@ -88,8 +88,8 @@ def test_missing_folder_text_and_empty_files_are_refused(tmp_path: Path) -> None
     for path, message in (
         (tmp_path / "none.onnx", "No such file"),
         (tmp_path, "not a regular file"),
-        (text, "is not an ONNX file"),
-        (empty, "is not an ONNX file: there is no graph"),
+        (text, r"is text \('not a model'\), not an ONNX model"),
+        (empty, "is an empty file, not an ONNX model"),
     ):
         with pytest.raises(ParamError, match=message) as caught:
             Objects(model=path)
@@ -101,7 +101,7 @@ def test_a_cut_off_model_is_refused_without_a_word_from_onnxruntime(tmp_path: Pa
     (tmp_path / "cut.onnx").write_bytes(whole[:100_000])
     (tmp_path / "bad.onnx").write_bytes(whole.replace(b"Conv", b"Kohl"))
     code = "import sys; from pathlib import Path; from videodag_cli.tools.detect import Objects; Objects(model=Path(sys.argv[1]))"
-    for name, words in (("cut.onnx", "is not an ONNX file"), ("bad.onnx", "cannot be opened by onnxruntime")):
+    for name, words in (("cut.onnx", "is the beginning of an ONNX file, whose end is missing"), ("bad.onnx", "cannot be opened by onnxruntime")):
         done = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / name)], capture_output=True, text=True, check=False
         )
@@ -116,7 +116,10 @@ def test_weights_in_another_file_are_refused_before_it_is_opened(tmp_path: Path)
     path = constant_model(tmp_path / "inside.onnx", {"output0": np.ones((1, 7, 84), np.float32)})
     model = onnx.load(str(path))
     onnx.save(model, str(tmp_path / "m.onnx"), save_as_external_data=True, location="weights.bin", size_threshold=0)
-    with pytest.raises(ParamError, match=r"keeps its weights in another file \(weights.bin\)"):
+    with pytest.raises(ParamError, match=r"keeps its weights in another file \(weights.bin\), and .*onnx.load\('m.onnx'\)"):
+        Objects(model=tmp_path / "m.onnx")
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(ParamError, match=r"\(weights.bin\), which is not beside it; put it there"):
         Objects(model=tmp_path / "m.onnx")
     assert external_files(path.read_bytes()) == []
 
@@ -151,19 +154,3 @@ def test_any_bytes_are_either_read_or_called_no_model(content: bytes) -> None:
 def test_any_metadata_gives_names_or_none(text: str) -> None:
     names = labels_in({"names": text})
     assert names is None or all(isinstance(name, str) for name in names)
-
-
-def test_label_files_that_are_no_lists_of_names_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "labels"
-    for content, message in (
-        (b"\xff\xfe\x00", "cannot be read as text"),
-        (b'{"a": "b"}', "not a JSON list"),
-        (b"cat\n\ndog\n", "empty name"),
-        (b"", "empty name"),
-    ):
-        path.write_bytes(content)
-        with pytest.raises(ParamError, match=message) as caught:
-            read_labels(path)
-        assert caught.value.word == "param.file"
-    with pytest.raises(ParamError, match="is not a file"):
-        read_labels(tmp_path)

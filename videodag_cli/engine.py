@@ -132,6 +132,10 @@ class Engine:
             n.step.id: n.instance.describe() for n in self._nodes if callable(getattr(n.instance, "describe", None))
         }
 
+    def remarks(self) -> list[str]:
+        """What the tools have to say behind the last frame, in the order of the nodes."""
+        return [text for node in self._nodes for text in node.remarks()]
+
     def restore(self, states: dict[str, Any]) -> None:
         """Give each stateful node the state that a checkpoint took."""
         for node in self._nodes:

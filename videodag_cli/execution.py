@@ -230,7 +230,8 @@ class Execution:
             status="incomplete" if code == 4 else "done",
             exit_code=code,
             errors=errors,
-            problems=[*self.reader.problems, *self._remarks],
+            problems=list(self.reader.problems),
+            remarks=[*self._remarks, *self.engine.remarks()],
             output=destination.facts() if isinstance(destination, OutputFile) else None,
             assertions=judged,
         )

@@ -152,6 +152,17 @@ class RunningNode:
                     _log.warning("node %s: close() failed", self.step.id, exc_info=True)
         self._made.clear()
 
+    def remarks(self) -> list[str]:
+        """What the tool has to say behind the last frame: its class's `remarks(instances)`, where there is one."""
+        remarks = getattr(self.step.spec.target, "remarks", None)
+        if not self._made or not callable(remarks):
+            return []
+        try:
+            return [f"node {self.step.id!r}: {clean(str(text))}" for text in remarks(list(self._made))]
+        except Exception:  # what a tool remarks is no result
+            _log.warning("node %s: remarks() failed", self.step.id, exc_info=True)
+            return []
+
     # --- one frame ---
 
     def process(self, envelope: Envelope) -> None:

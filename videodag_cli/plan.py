@@ -291,8 +291,10 @@ class _Planner:
                         digest = hashlib.file_digest(file, "sha256").hexdigest()
                     self.files[f"{node.id}.{name}"] = f"sha256:{digest}"
                 except OSError as error:
+                    inline = spec.inline(name)
+                    hint = "" if inline is None or value.suffix else f"; {inline.hint}"
                     self._param_problem(
-                        f"node {_q(node.id)}: param {name!r}: {printable(value)} cannot be read: {error.strerror}"
+                        f"node {_q(node.id)}: param {name!r}: {printable(value)} cannot be read: {error.strerror}{hint}"
                     )
         return params
 
@@ -304,9 +306,8 @@ class _Planner:
         """Parameters with relative file names put below `folder`."""
         located = dict(params)
         for name in spec.file_params() & located.keys():
-            value = located[name]
-            if isinstance(value, Path | str) and value and str(value) not in spec.choices(name):
-                located[name] = folder / value
+            if spec.names_file(name, located[name]):
+                located[name] = folder / located[name]
         return located
 
     # --- binding ---

@@ -211,6 +211,8 @@ class RunRecord(_Model):
     """The first failed frames."""
     problems: list[str] = []
     """What the decoder and the container disagreed about."""
+    remarks: list[str] = []
+    """What a person should know although nothing went wrong: a model that finds nothing, states that cannot be kept."""
     output: OutputFacts | None = None
     assertions: list[dict[str, Any]] = []
 

@@ -30,6 +30,15 @@ _BARE = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozense
 
 
 @dataclass(frozen=True)
+class Inline:
+    """In an annotation with `Path`: text for which `is_value` holds is the value itself and names no file."""
+
+    is_value: Callable[[str], bool]
+    hint: str
+    """What to write where text was meant as a value and was taken for a file's name."""
+
+
+@dataclass(frozen=True)
 class Input:
     """One data parameter of a tool."""
 
@@ -148,6 +157,18 @@ class ToolSpec:
     def file_params(self) -> frozenset[str]:
         """Names of parameters that may be files: those with `Path` in their annotation."""
         return frozenset(n for n, (a, _) in self.signature.params.items() if _mentions(a, Path))
+
+    def names_file(self, name: str, value: Any) -> bool:
+        """Whether a value of a parameter that may be a file is a file's name, and not one of its other values."""
+        if not isinstance(value, Path | str) or not value or str(value) in self.choices(name):
+            return False
+        inline = self.inline(name)
+        return inline is None or not inline.is_value(str(value))
+
+    def inline(self, name: str) -> Inline | None:
+        """What a parameter says about values that are written where a file's name could be."""
+        metadata = getattr(self.signature.params[name][0], "__metadata__", ())
+        return next((entry for entry in metadata if isinstance(entry, Inline)), None)
 
     def choices(self, name: str) -> frozenset[str]:
         """Literal values that a parameter takes besides anything else."""

@@ -324,6 +324,8 @@ class _Remarks:
         if not (a.undecodable or a.contradictions):
             for problem in record.problems[:1]:
                 self.say(f"note: {problem}")
+        for remark in record.remarks:
+            self.say(f"note: {remark}")
 
 
 def _raise_for(record: RunRecord, video: str) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from videodag_cli.data import Ints
-from videodag_cli.onnx.labels import COCO, read_labels
+from videodag_cli.onnx.labelfiles import read_labels
+from videodag_cli.onnx.labels import COCO
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.boxes import nms
-from videodag_cli.data import Affine, Image, Ints
+from videodag_cli.data import Affine, Floats, Image, Ints
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.onnx.bridges import without_bridges
 from videodag_cli.onnx.description import LabelsFrom, ModelDescription
@@ -20,6 +20,7 @@ from videodag_cli.onnx.facts import MAX_SIDE, Facts, Size, facts_of
 from videodag_cli.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
 from videodag_cli.onnx.layouts import Boxes, Layout, Outputs, Probe, recognise
 from videodag_cli.onnx.picture import Fit, InputFormat, Values, packed, placed
+from videodag_cli.onnx.scores import Watch, check_boxes, check_outputs, checked_scores
 from videodag_cli.onnx.session import CPU, open_session, read_model
 from videodag_cli.onnx.tiles import Grid, Parts, Rectangle, cut_sides, joined
 
@@ -53,6 +54,8 @@ class Rules:
     """Class number -> number of the group that suppresses itself; None: each class for itself."""
     bridges: bool = False
     """Drop boxes that lie between two better ones."""
+    class_agnostic: bool = False
+    """Boxes suppress each other whatever their classes are."""
     grid: Grid = field(default_factory=Grid)
 
 
@@ -116,8 +119,8 @@ class Detector:
         """Class numbers of labels at these places."""
         return np.array(sorted(p + self._label_shift for p in positions), np.int64)
 
-    def detect(self, images: Sequence[Image], rules: Rules) -> list[Boxes]:
-        """Boxes of each picture, best first, clipped to it."""
+    def detect(self, images: Sequence[Image], rules: Rules, watch: Watch | None = None) -> list[Boxes]:
+        """Boxes of each picture, best first, clipped to it. Raises `ModelError` for numbers that cannot be scores or boxes."""
         crops: list[Image] = []
         places: list[tuple[int, int, Rectangle]] = []
         for number, image in enumerate(images):
@@ -126,8 +129,10 @@ class Detector:
                 crops.append(image[top:bottom, left:right])
                 places.append((number, index, tile))
         parts: list[list[TileBoxes]] = [[] for _ in images]
-        for (number, index, tile), boxes in zip(places, self._candidates(crops, rules.confidence), strict=True):
+        for (number, index, tile), boxes in zip(places, self._candidates(crops, rules.confidence, watch), strict=True):
             parts[number].append((index, tile, self._suppressed(boxes, rules)))
+        if watch is not None:
+            watch.pictures += len(images)
         return [self._one(image, found, rules) for image, found in zip(images, parts, strict=True)]
 
     def _one(self, image: Image, parts: list[TileBoxes], rules: Rules) -> Boxes:
@@ -143,28 +148,42 @@ class Detector:
                 tile_of.append(np.full(len(moved), index, np.int64))
                 cut.append(cut_sides(moved, tile, width, height))
             every = Boxes(*(np.concatenate(columns) for columns in zip(*shifted, strict=True)))
-            groups = groups_of(every, rules.alike)
+            groups = groups_of(every, rules)
             found = joined(Parts(every, np.concatenate(tile_of), np.concatenate(cut), groups), iou=rules.iou)
         if rules.bridges:
-            found = found.chosen(without_bridges(found.xyxy, groups_of(found, rules.alike)))
+            found = found.chosen(without_bridges(found.xyxy, groups_of(found, rules)))
         return found
 
     def _suppressed(self, boxes: Boxes, rules: Rules) -> Boxes:
-        if self.layout.suppressed and rules.alike is None:
+        if self.layout.suppressed and rules.alike is None and not rules.class_agnostic:
             return boxes.chosen(np.argsort(-boxes.scores, kind="stable"))
-        return boxes.chosen(nms(boxes.xyxy, boxes.scores, iou=rules.iou, groups=groups_of(boxes, rules.alike)))
+        return boxes.chosen(nms(boxes.xyxy, boxes.scores, iou=rules.iou, groups=groups_of(boxes, rules)))
 
-    def _candidates(self, images: Sequence[Image], confidence: float) -> list[Boxes]:
+    def _candidates(self, images: Sequence[Image], confidence: float, watch: Watch | None) -> list[Boxes]:
         """What the network says about each picture, in the picture's pixels, clipped, without suppression."""
         found: list[Boxes] = []
         for start in range(0, len(images), self.batch_size):
             chunk = images[start : start + self.batch_size]
             canvases = [placed(image, self.size, self.form) for image in chunk]
             outputs = self.run([canvas for canvas, _ in canvases])
+            check_outputs(outputs, self._shown)
             for row, (image, (_, back)) in enumerate(zip(chunk, canvases, strict=True)):
+                if watch is not None and watch.wants_more:
+                    watch.saw(self._all_scores(outputs, row))
                 boxes = self.layout.decode(outputs, row, self.size, confidence)
+                boxes = boxes._replace(scores=checked_scores(boxes.scores, self._shown))
+                check_boxes(boxes.xyxy, self._shown)
                 found.append(_in_picture(boxes, back, image))
         return found
+
+    def _all_scores(self, outputs: Outputs, row: int) -> Floats:
+        """The scores of every candidate, whatever the threshold; outputs that are final may be filled up with negative ones."""
+        every = self.layout.decode(outputs, row, self.size, -np.inf)
+        return checked_scores(every.scores, self._shown, negative=self.layout.suppressed)
+
+    @property
+    def _shown(self) -> str:
+        return printable(self.name, limit=80)
 
     def run(self, canvases: Sequence[Image]) -> Outputs:
         """The network's outputs for pictures of its input size."""
@@ -176,7 +195,11 @@ class Detector:
         return run(self.session, self.facts, picture, self.size)
 
 
-def groups_of(boxes: Boxes, alike: Ints | None) -> Ints:
+def groups_of(boxes: Boxes, rules: Rules) -> Ints:
+    """(N,) boxes of one group suppress each other."""
+    alike = rules.alike
+    if rules.class_agnostic:
+        return np.zeros(len(boxes.scores), np.int64)
     if alike is None:
         return boxes.class_ids
     inside = boxes.class_ids < len(alike)
@@ -184,13 +207,11 @@ def groups_of(boxes: Boxes, alike: Ints | None) -> Ints:
 
 
 def _in_picture(boxes: Boxes, back: Affine, image: Image) -> Boxes:
-    """The best candidates mapped to the picture and clipped; what lies outside or is not finite is dropped."""
+    """The best candidates mapped to the picture and clipped; what lies outside is dropped."""
     height, width = image.shape[:2]
-    with np.errstate(over="ignore", invalid="ignore"):
-        xyxy = back.boxes(boxes.xyxy)
-    valid = np.isfinite(xyxy).all(axis=1) & np.isfinite(boxes.scores)
-    xyxy = np.clip(np.where(valid[:, None], xyxy, 0.0), 0.0, np.array((width, height) * 2, np.float64))
-    valid &= (xyxy[:, 2] - xyxy[:, 0] >= 1.0) & (xyxy[:, 3] - xyxy[:, 1] >= 1.0)
+    with np.errstate(over="ignore"):
+        xyxy = np.clip(back.boxes(boxes.xyxy), 0.0, np.array((width, height) * 2, np.float64))
+    valid = (xyxy[:, 2] - xyxy[:, 0] >= 1.0) & (xyxy[:, 3] - xyxy[:, 1] >= 1.0)
     chosen = np.flatnonzero(valid)
     if len(chosen) > MAX_CANDIDATES:
         chosen = chosen[np.sort(np.argsort(-boxes.scores[chosen], kind="stable")[:MAX_CANDIDATES])]

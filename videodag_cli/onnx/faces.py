@@ -13,6 +13,7 @@ from videodag_cli.data import Floats, Image
 from videodag_cli.onnx.builtin import FACE_MODELS, FaceModel
 from videodag_cli.onnx.layouts.blazeface import FORM, KEYPOINTS, anchors, decode
 from videodag_cli.onnx.picture import packed, placed
+from videodag_cli.onnx.scores import check_boxes, check_outputs
 from videodag_cli.onnx.session import open_session, read_model
 
 MIN_REGION = 16
@@ -63,7 +64,9 @@ class FaceDetector:
         canvas, back = placed(image, (side, side), FORM)
         tensor = packed(canvas, FORM, dtype="float32", channels_first=False)
         regressors, logits = self._session.run([self._regressors, self._logits], {self._input: tensor})
+        check_outputs({"regressors": regressors, "classificators": logits}, self.model.file)
         boxes, scores, keypoints = decode(regressors[0], logits[0], side, confidence)
+        check_boxes(boxes, self.model.file)
         return FoundFaces(back.boxes(boxes), scores, back.points(keypoints))
 
     def describe(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Names of classes: the COCO list, label files, and what a model's metadata says."""
+"""Names of classes: the COCO list, and what a model's metadata says."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import ast
 import difflib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from videodag_cli.errors import ParamError, printable
+from videodag_cli.onnx.labelfiles import MAX_LABELS
 
-MAX_LABELS = 100_000
 _MAX_TEXT = 4_000_000
 _LISTED = 30
 _METADATA_KEYS = ("names", "labels", "classes", "class_names")
@@ -39,33 +38,6 @@ def coco_by_category() -> tuple[str, ...]:
 
 def unnamed(count: int) -> tuple[str, ...]:
     return tuple(f"class {i}" for i in range(count))
-
-
-def read_labels(source: Path | Sequence[str]) -> tuple[str, ...]:
-    """Labels from a list, or from a file: one name per line, or JSON (a list, or an object from number to name)."""
-    if not isinstance(source, Path):
-        return _checked(list(source), "labels")
-    shown = printable(source)
-    try:
-        if not source.is_file():
-            raise ParamError(f"labels {shown} is not a file", word="param.file")
-        if source.stat().st_size > _MAX_TEXT:
-            raise ParamError(f"labels {shown} is larger than 4 MB; it holds one name per line", word="param.file")
-        text = source.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamError(f"labels {shown} cannot be read as text: {printable(error)}", word="param.file") from error
-    if text.lstrip()[:1] in ("[", "{"):
-        try:
-            names = _as_list(json.loads(text))
-        except (ValueError, RecursionError):
-            names = None
-        if names is None:
-            raise ParamError(f"labels {shown} is not a JSON list of names, nor an object 0, 1, ...", word="param.file")
-    else:
-        names = [line.strip() for line in text.splitlines()]
-        while names and not names[-1]:
-            names.pop()
-    return _checked(names, f"labels {shown}")
 
 
 def labels_in(metadata: dict[str, str]) -> tuple[str, ...] | None:
@@ -134,11 +106,3 @@ def _as_list(value: Any) -> list[str] | None:
     if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
         return list(value)
     return None
-
-
-def _checked(names: list[str], where: str) -> tuple[str, ...]:
-    if not names or not all(names):
-        raise ParamError(f"{where}: there is an empty name; give one name per class", word="param.file")
-    if len(names) > MAX_LABELS:
-        raise ParamError(f"{where}: more than {MAX_LABELS} names", word="param.file")
-    return tuple(printable(name, limit=200) for name in names)

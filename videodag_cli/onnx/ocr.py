@@ -15,6 +15,7 @@ import numpy as np
 
 from videodag_cli.data import Floats, Image
 from videodag_cli.errors import ParamError
+from videodag_cli.onnx.scores import check_boxes, checked_scores
 from videodag_cli.onnx.session import load_runtime, open_session, read_model
 
 DETECTION_MODEL = "PP-OCRv6_det_small.onnx"
@@ -72,11 +73,13 @@ class Reader:
         found = self._call(enlarged, find=True)
         if found.txts is None or found.boxes is None:
             return []
+        scores = checked_scores(found.scores, RECOGNITION_MODEL)
+        check_boxes(np.asarray(found.boxes, np.float64), DETECTION_MODEL)
         scale = np.array((width / size[0], height / size[1]))
         limit = np.array((width, height), np.float64)
         lines = [
             Line(text.strip(), float(score), np.clip(np.asarray(box, np.float64).reshape(4, 2) * scale, 0, limit))
-            for text, score, box in zip(found.txts, found.scores, found.boxes, strict=True)
+            for text, score, box in zip(found.txts, scores, found.boxes, strict=True)
         ]
         return _without_duplicates(lines)
 
@@ -87,7 +90,7 @@ class Reader:
             return None
         height, width = image.shape[:2]
         corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
-        return Line(found.txts[0].strip(), float(found.scores[0]), corners)
+        return Line(found.txts[0].strip(), float(checked_scores(found.scores, RECOGNITION_MODEL)[0]), corners)
 
     def _call(self, image: Image, *, find: bool) -> Any:
         return self._engine(

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any
 
 from videodag_cli.errors import ParamError, lacks_memory, no_memory, printable
+from videodag_cli.onnx.foreign import foreign
 from videodag_cli.onnx.wire import WireError, external_files
 
 CPU = "CPUExecutionProvider"
@@ -31,7 +32,7 @@ def read_model(path: Path) -> tuple[bytes, str]:
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
-            raise ParamError(f"model {shown} is not a regular file; name an .onnx file", word="param.file")
+            raise ParamError(f"model {shown} {_not_regular(path)}", word="param.file")
         if facts.st_size > MAX_MODEL_BYTES:
             raise ParamError(f"model {shown} is larger than 2 GB, which no ONNX file can be", word="param.file")
         content = path.read_bytes()
@@ -41,17 +42,50 @@ def read_model(path: Path) -> tuple[bytes, str]:
     try:
         outside = external_files(content)
     except WireError as error:
-        raise ParamError(
-            f"model {shown} is not an ONNX file: {error}. Export the model to ONNX and name that file",
-            word="param.file",
-        ) from error
-    if outside:
-        raise ParamError(
-            f"model {shown} keeps its weights in another file ({printable(outside[0], limit=80)}), and only the file that "
-            "is named is opened; save the model with its weights inside",
-            word="param.file",
+        found = foreign(content)
+        what = (
+            f"is not an ONNX file: {error}; export the model to ONNX and name that file"
+            if found is None
+            else found.sentence(path.name)
         )
+        raise ParamError(f"model {shown} {what}", word="param.file") from error
+    if outside:
+        raise ParamError(f"model {shown} {_weights_outside(path, outside[0])}", word="param.file")
     return content, hashlib.sha256(content).hexdigest()
+
+
+def _not_regular(path: Path) -> str:
+    """What a folder is that some exporters write in place of a file."""
+    if not path.is_dir():
+        return "is not a regular file; name an .onnx file"
+    kinds = {
+        "saved_model.pb": "a TensorFlow SavedModel",
+        "Manifest.json": "a Core ML package (.mlpackage)",
+        "model.ncnn.param": "an ncnn model",
+        "__model__": "a PaddlePaddle model",
+    }
+    kind = next((kind for name, kind in kinds.items() if (path / name).exists()), None)
+    if kind is None and any(path.glob("*.xml")) and any(path.glob("*.bin")):
+        kind = "an OpenVINO model"
+    inside = next((found.name for found in sorted(path.glob("*.onnx"))), None)
+    hint = (
+        f"name {printable(path / inside)}"
+        if inside
+        else "export the model to ONNX (Ultralytics: yolo export format=onnx)"
+    )
+    return f"is not a regular file but a folder{'' if kind is None else f' with {kind}'}; {hint}"
+
+
+def _weights_outside(path: Path, name: str) -> str:
+    """What to do about an ONNX file whose weights are kept in another; that one is never opened."""
+    shown = printable(name, limit=80)
+    beside = Path(name).name == name and (path.parent / name).is_file()
+    into_one = (
+        f"save it as one file: python -c \"import onnx; onnx.save(onnx.load('{printable(path.name)}'), 'whole.onnx')\""
+    )
+    if beside:
+        return f"keeps its weights in another file ({shown}), and only the file that is named is opened; {into_one}"
+    return f"keeps its weights in another file ({shown}), which is not beside it; put it there, then {into_one}"
 
 
 def open_session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,18 +11,20 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from videodag_cli.data import Detections, Faces, Floats, Frame
-from videodag_cli.errors import ParamError
+from videodag_cli.errors import ParamError, printable
 from videodag_cli.onnx.builtin import OBJECT_MODELS, alike_map
 from videodag_cli.onnx.description import ModelDescription
 from videodag_cli.onnx.detector import InputChoice, Rules, open_detector
 from videodag_cli.onnx.faces import FaceDetector, grown
 from videodag_cli.onnx.facts import MAX_SIDE, Size
-from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category, read_labels
+from videodag_cli.onnx.labelfiles import read_labels
+from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category
 from videodag_cli.onnx.layouts import Boxes
 from videodag_cli.onnx.picture import Fit, Values
+from videodag_cli.onnx.scores import Watch, dead_remarks
 from videodag_cli.onnx.session import CPU
 from videodag_cli.onnx.tiles import parse_grid
-from videodag_cli.tool import tool
+from videodag_cli.tool import Inline, tool
 from videodag_cli.tools.params import Names, Share
 
 CONFIDENCE, IOU = 0.25, 0.5
@@ -33,6 +36,14 @@ def _size(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _label_names(value: Any) -> Any:
+    """`cat,dog` -> a list of names; text that looks like a file's name, or holds no comma, stays."""
+    if not isinstance(value, str) or "," not in value or "/" in value or value.lower().endswith(LABEL_FILES):
+        return value
+    return value.removesuffix(",").split(",")
+
+
+LABEL_FILES = (".txt", ".names", ".json", ".yaml", ".yml", ".csv", ".labels", ".pbtxt")
 SizeText = Annotated[str, BeforeValidator(_size), Field(pattern=r"^[0-9]{1,4}(x[0-9]{1,4})?$")]
 
 
@@ -56,8 +67,11 @@ class Objects:
         ] = "people",
         labels: Annotated[
             Literal["coco", "coco91"] | Path | list[str] | None,
+            BeforeValidator(_label_names),
+            Inline(lambda text: isinstance(_label_names(text), list), "a single name is written with a comma: cat,"),
             Field(
-                description="class names: a file with one per line or JSON, a list, coco or coco91; default: the model's metadata"
+                description="class names: cat,dog (a single one as cat,), a list, coco or coco91, or a file: one name per line, JSON, "
+                "COCO annotations, or the data.yaml of the training; default: the model's metadata"
             ),
         ] = None,
         confidence: Annotated[
@@ -69,6 +83,9 @@ class Objects:
                 description="overlap (IoU) above which the weaker of two boxes is dropped; default: people 0.6, vehicles 0.5, a file 0.5"
             ),
         ] = None,
+        class_agnostic: Annotated[
+            bool, Field(description="let boxes of different classes suppress each other: one box per object")
+        ] = False,
         classes: Annotated[Names | None, Field(description="keep only these classes, by name: person,car")] = None,
         max_detections: Annotated[int, Field(ge=1, description="largest number of boxes; the best ones stay")] = 300,
         tiles: Annotated[
@@ -123,14 +140,16 @@ class Objects:
             confidence=rules.confidence if confidence is None else confidence,
             iou=rules.iou if iou is None else iou,
             grid=parse_grid(tiles, overlap),
+            class_agnostic=class_agnostic,
         )
+        self._watch = Watch()
         self._classes = None
         if classes:
             self._classes = self._detector.class_ids(class_filter(classes, self._detector.labels))
         self.batch_size = self._detector.batch_size
 
     def __call__(self, frames: list[Frame]) -> list[Detections]:
-        found = self._detector.detect([frame.image for frame in frames], self._rules)
+        found = self._detector.detect([frame.image for frame in frames], self._rules, self._watch)
         return [self._detections(boxes) for boxes in found]
 
     def describe(self) -> dict[str, str]:
@@ -141,6 +160,12 @@ class Objects:
     def description(self) -> ModelDescription:
         """What the model was taken for, with its input, labels and reasons."""
         return self._detector.description
+
+    @staticmethod
+    def remarks(instances: Sequence[Objects]) -> list[str]:
+        """A model that finds nothing at all, in no frame of the run."""
+        watches = [instance._watch for instance in instances]
+        return dead_remarks(watches, printable(instances[0]._detector.name, limit=80)) if instances else []
 
     def _detections(self, boxes: Boxes) -> Detections:
         rows = np.arange(len(boxes.scores))
