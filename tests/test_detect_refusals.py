@@ -101,7 +101,10 @@ def test_a_cut_off_model_is_refused_without_a_word_from_onnxruntime(tmp_path: Pa
     (tmp_path / "cut.onnx").write_bytes(whole[:100_000])
     (tmp_path / "bad.onnx").write_bytes(whole.replace(b"Conv", b"Kohl"))
     code = "import sys; from pathlib import Path; from videodag_cli.tools.detect import Objects; Objects(model=Path(sys.argv[1]))"
-    for name, words in (("cut.onnx", "is the beginning of an ONNX file, whose end is missing"), ("bad.onnx", "cannot be opened by onnxruntime")):
+    for name, words in (
+        ("cut.onnx", "is the beginning of an ONNX file, whose end is missing"),
+        ("bad.onnx", "cannot be opened by onnxruntime"),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / name)], capture_output=True, text=True, check=False
         )
@@ -116,7 +119,9 @@ def test_weights_in_another_file_are_refused_before_it_is_opened(tmp_path: Path)
     path = constant_model(tmp_path / "inside.onnx", {"output0": np.ones((1, 7, 84), np.float32)})
     model = onnx.load(str(path))
     onnx.save(model, str(tmp_path / "m.onnx"), save_as_external_data=True, location="weights.bin", size_threshold=0)
-    with pytest.raises(ParamError, match=r"keeps its weights in another file \(weights.bin\), and .*onnx.load\('m.onnx'\)"):
+    with pytest.raises(
+        ParamError, match=r"keeps its weights in another file \(weights.bin\), and .*onnx.load\('m.onnx'\)"
+    ):
         Objects(model=tmp_path / "m.onnx")
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(ParamError, match=r"\(weights.bin\), which is not beside it; put it there"):

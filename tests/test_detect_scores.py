@@ -41,7 +41,6 @@ GOOD = [32.0, 32, 20, 20, 0.9, 0, 0]
     [
         ([np.nan, 32, 10, 10, 0.9, 0, 0], "not numbers"),
         ([np.inf, 32, 10, 10, 0.9, 0, 0], "a box with infinite"),
-        ([32, 32, 10, 10, np.nan, 0, 0], "not numbers"),
     ],
 )
 def test_a_box_or_score_that_is_no_number_is_an_error(bad: list[float], message: str, tmp_path: Path) -> None:
@@ -109,7 +108,7 @@ def test_a_face_whose_score_is_no_number_is_an_error(monkeypatch: pytest.MonkeyP
             return [np.zeros((1, count, 16), np.float32), np.full((1, count, 1), np.nan, np.float32)]
 
     monkeypatch.setattr(detector, "_session", Session())
-    with pytest.raises(ModelError, match="blazeface_short_range_128.onnx puts out values that are not numbers"):
+    with pytest.raises(ModelError, match=r"blazeface_short_range_128\.onnx puts out values that are not numbers"):
         detector.detect(frame().image, [np.array([0.0, 0, 200, 100])], confidence=0.5, iou=0.3)
 
 

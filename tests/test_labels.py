@@ -69,7 +69,10 @@ BAD: dict[str, tuple[bytes, str]] = {
     "torn.json": (b'["a", ', "is not valid JSON"),
     "gap.txt": (b"cat\n\ndog\n", "empty name"),
     "empty.txt": (b"", "empty name"),
-    "lfs.yaml": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS pointer.*git lfs pull"),
+    "lfs.yaml": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "Git LFS pointer.*git lfs pull",
+    ),
     "page.txt": (b"<!DOCTYPE html>", "is XML or a web page"),
     "map.pbtxt": (b"item {\n  id: 1\n  name: 'cat'\n}\n", "is a TensorFlow label map"),
     "gap.yaml": (b"names: {0: cat, 2: dog}\n", "has 2 names, but none for class 1: class numbers go from 0 to 1"),
@@ -134,7 +137,9 @@ def first_class(model: Path, labels: str, cwd: Path) -> Any:
     return done.lines[0]["result"]["detect"][0]["class_name"]
 
 
-@pytest.mark.parametrize("labels", ["ant,bee,fly", "ant, bee ,fly,", '["ant", "bee", "fly"]', "my,own.txt", "data.yaml"])
+@pytest.mark.parametrize(
+    "labels", ["ant,bee,fly", "ant, bee ,fly,", '["ant", "bee", "fly"]', "my,own.txt", "data.yaml"]
+)
 def test_labels_on_the_command_line_are_names_or_a_file(labels: str, model: Path, tmp_path: Path) -> None:
     (tmp_path / "my,own.txt").write_text("ant\nbee\nfly\n")
     (tmp_path / "data.yaml").write_text("names: [ant, bee, fly]\n")

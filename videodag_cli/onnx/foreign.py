@@ -138,9 +138,11 @@ def _text(head: bytes) -> Foreign | None:
 
 def _is_message(content: bytes) -> bool:
     try:
-        return any(True for _ in fields(memoryview(content)))
+        for _ in fields(memoryview(content)):
+            pass
     except WireError:
         return False
+    return True
 
 
 def _message(content: bytes) -> Foreign | None:
