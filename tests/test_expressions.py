@@ -16,7 +16,6 @@ from videodag_cli.expressions import (
     find_ranges,
     parse,
     parse_assertion,
-    parse_duration_us,
     parse_where,
     tree,
 )
@@ -205,19 +204,6 @@ def test_assertion_requires_nodes_that_are_outputs() -> None:
     ):
         parse_assertion("people.count > 1").require(["detect", "track"])
     parse_assertion("track.count > 1").require(["detect", "track"])
-
-
-@pytest.mark.parametrize(
-    ("text", "microseconds"), [("2s", 2_000_000), ("250ms", 250_000), ("1.5m", 90_000_000), ("0.1", 100_000)]
-)
-def test_durations(text: str, microseconds: int) -> None:
-    assert parse_duration_us(text) == microseconds
-
-
-@pytest.mark.parametrize("text", ["", "s", "2 x", "-1s", "1s2"])
-def test_bad_durations_are_refused(text: str) -> None:
-    with pytest.raises(RequestError, match="--min is written like 2s"):
-        parse_duration_us(text, what="--min")
 
 
 # Over time. Frames are 0.1 s apart.

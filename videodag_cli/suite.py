@@ -64,16 +64,9 @@ class SamplingTable(_Model):
 
     def sampling(self) -> Sampling:
         """Raises RequestError."""
-        from videodag_cli.video import Sampling, parse_every, parse_position
+        from videodag_cli.video import Sampling
 
-        return Sampling(
-            stride=self.frame_stride,
-            every_s=None if self.every is None else parse_every(self.every),
-            keyframes=self.keyframes,
-            start=None if self.start is None else parse_position(self.start),
-            end=None if self.end is None else parse_position(self.end),
-            max_frames=self.max_frames,
-        )
+        return Sampling.from_text(**dict(self))
 
 
 class CaseTable(_Model):

@@ -31,14 +31,15 @@ def ranges(
     One line per range: start_s, end_s (the end of its last frame's time), start_frame, end_frame (the last frame in it) and frames.
     """
     from videodag_cli.cli import streams
-    from videodag_cli.expressions import find_ranges, parse_duration_us, parse_where
+    from videodag_cli.expressions import find_ranges, parse_where
     from videodag_cli.results import read_lines
+    from videodag_cli.times import microseconds, parse_seconds
 
     found = find_ranges(
         read_lines(results),
         parse_where(where),
-        gap_us=0 if gap is None else parse_duration_us(gap, what="--gap"),
-        min_us=0 if min_ is None else parse_duration_us(min_, what="--min"),
+        gap_us=0 if gap is None else microseconds(parse_seconds(gap, what="--gap")),
+        min_us=0 if min_ is None else microseconds(parse_seconds(min_, what="--min")),
         on_unseen=lambda why: streams.say(f"videodag: note: {why}"),
     )
     if format == "csv":

@@ -45,8 +45,8 @@ def run(
     every: Annotated[
         str | None,
         typer.Option(
-            metavar="SECONDS",
-            help="Take the first frame at or after each multiple of SECONDS: 0.5, 200ms, 2m.",
+            metavar="TIME",
+            help="Take the first frame at or after each multiple of TIME: 0.5, 200ms, 2min.",
             rich_help_panel=SAMPLING,
         ),
     ] = None,
@@ -143,11 +143,11 @@ def run(
         ),
     ] = 0.0,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop the run after this long.", rich_help_panel=FAILURES)
+        str | None, typer.Option(metavar="TIME", help="Stop the run after this long.", rich_help_panel=FAILURES)
     ] = None,
     node_timeout: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Stop when one call of a tool takes longer.", rich_help_panel=FAILURES),
+        str | None,
+        typer.Option(metavar="TIME", help="Stop when one call of a tool takes longer.", rich_help_panel=FAILURES),
     ] = None,
     max_memory: Annotated[
         str | None,
@@ -185,11 +185,11 @@ def run(
         int | None, typer.Option(metavar="N", help="Largest number of frames in a batch.", rich_help_panel=MACHINE)
     ] = None,
     checkpoint_every: Annotated[
-        float,
+        str,
         typer.Option(
-            metavar="SECONDS", help="How often a run to a file notes where it could continue.", rich_help_panel=MACHINE
+            metavar="TIME", help="How often a run to a file notes where it could continue.", rich_help_panel=MACHINE
         ),
-    ] = 5.0,
+    ] = "5s",
     pipelines_dir: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Look for pipelines in this folder first.", rich_help_panel=MACHINE),
@@ -226,6 +226,7 @@ def run(
     from videodag_cli.cli import streams
     from videodag_cli.cli.plugin_options import make_registry
     from videodag_cli.run import RunOptions, run_video
+    from videodag_cli.video import Sampling
 
     claimed = streams.claim_stdout()
     output = "-" if streams.means_stdout(output) else output
@@ -250,9 +251,11 @@ def run(
         limits=_limits(max_pixels, max_index_frames, max_frame_rate),
         format=format,
         tags=_tags(tag or []),
-        checkpoint_every_s=checkpoint_every,
+        checkpoint_every_s=_seconds("--checkpoint-every", checkpoint_every),
     )
-    sampling = _sampling(frame_stride, every, keyframes, start, end, max_frames)
+    sampling = Sampling.from_text(
+        frame_stride=frame_stride, every=every, keyframes=keyframes, start=start, end=end, max_frames=max_frames
+    )
     registry = make_registry(plugins_dir)
     remarks = _Remarks(quiet=quiet)
     plan = _plan(pipeline, registry, pipelines_dir, params, set_ or [], remarks)
@@ -369,19 +372,25 @@ def _positive(option: str, value: int | None) -> int | None:
     return value
 
 
+def _seconds(option: str, text: str, *, positive: bool = False) -> float:
+    from videodag_cli.errors import RequestError
+    from videodag_cli.times import parse_seconds
+
+    seconds = parse_seconds(text, what=option)
+    if positive and not seconds:
+        raise RequestError(f"{option} {text}: give a time above 0")
+    return float(seconds)
+
+
 def _watched(
-    timeout: float | None, node_timeout: float | None, max_memory: str | None, isolate: bool, max_errors: int | None
+    timeout: str | None, node_timeout: str | None, max_memory: str | None, isolate: bool, max_errors: int | None
 ) -> GuardLimits | None:
     """The limits a parent process has to keep; None where there are none, or where this process is the child."""
-    from videodag_cli.errors import RequestError
     from videodag_cli.guard import DEFAULT_CRASHES, GuardLimits, child_context
 
-    for option, value in (("--timeout", timeout), ("--node-timeout", node_timeout)):
-        if value is not None and not value > 0:
-            raise RequestError(f"{option} {value:g}: give seconds above 0")
     limits = GuardLimits(
-        timeout_s=timeout,
-        node_timeout_s=node_timeout,
+        timeout_s=None if timeout is None else _seconds("--timeout", timeout, positive=True),
+        node_timeout_s=None if node_timeout is None else _seconds("--node-timeout", node_timeout, positive=True),
         max_memory_bytes=None if max_memory is None else _size(max_memory),
         isolate=isolate,
         max_crashes=DEFAULT_CRASHES if max_errors is None else max_errors,
@@ -406,21 +415,6 @@ def _limits(max_pixels: int | None, max_index_frames: int | None, max_frame_rate
 
     given = {"max_pixels": max_pixels, "max_frames": max_index_frames, "max_frame_rate": max_frame_rate}
     return Limits(**{name: value for name, value in given.items() if value is not None})
-
-
-def _sampling(
-    stride: int | None, every: str | None, keyframes: bool, start: str | None, end: str | None, max_frames: int | None
-) -> Sampling:
-    from videodag_cli.video import Sampling, parse_every, parse_position
-
-    return Sampling(
-        stride=stride,
-        every_s=None if every is None else parse_every(every),
-        keyframes=keyframes,
-        start=None if start is None else parse_position(start),
-        end=None if end is None else parse_position(end),
-        max_frames=max_frames,
-    )
 
 
 def _tags(given: list[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@
 """
 
 from videodag_cli.expressions.assertions import Assertion, AssertionOutcome, parse_assertion
-from videodag_cli.expressions.syntax import ExpressionError, parse, parse_duration_us
+from videodag_cli.expressions.syntax import ExpressionError, parse
 from videodag_cli.expressions.timing import RangeFinder, TimeRange, find_ranges, parse_where
 
 __all__ = [
@@ -31,6 +31,5 @@ __all__ = [
     "find_ranges",
     "parse",
     "parse_assertion",
-    "parse_duration_us",
     "parse_where",
 ]

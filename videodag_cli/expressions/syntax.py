@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from fractions import Fraction
 from typing import NoReturn
 
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.expressions import tree
 from videodag_cli.expressions.tree import Condition, Tree, Value
+from videodag_cli.times import LENGTH, UNITS, microseconds, seconds_of
 
 MAX_LENGTH = 1000
 """Characters in an expression."""
@@ -28,8 +28,6 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _INDEX = re.compile(r"[0-9]{1,9}")
 _TEXT = re.compile(r"""'[^']*'|"[^"]*\"""")
 _COMPARISON = re.compile(r"==|!=|<=|>=|<|>")
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s|min|m|h)?(?![A-Za-z0-9_.])")
-_UNIT_US = {"ms": 1000, "s": 1_000_000, "m": 60_000_000, "min": 60_000_000, "h": 3_600_000_000}
 _FOREIGN = {"&&": "and", "||": "or", "&": "and", "|": "or", "!": "not", "=": "==", "<>": "!=", "=>": ">=", "=<": "<="}
 _FOREIGN_SIGN = re.compile(r"&&|\|\||=>|=<|<>|[&|!=]")
 
@@ -45,18 +43,6 @@ class ExpressionError(RequestError):
         super().__init__(f"expression, column {position + 1} (at ^): {problem}: {shown}")
         self.text = text
         self.position = position
-
-
-def parse_duration_us(text: str, *, what: str = "a duration") -> int:
-    """`2s`, `500ms`, `1.5m`, `1h` or plain seconds, in microseconds; raises RequestError."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise RequestError(f"{what} is written like 2s, 500ms, 1.5m or 1h, not {printable(text, limit=60)!r}")
-    return _microseconds(found)
-
-
-def _microseconds(found: re.Match[str]) -> int:
-    return round(Fraction(found[1]) * _UNIT_US[found[2] or "s"])
 
 
 def parse(text: str) -> Condition:
@@ -171,13 +157,16 @@ class _Parser:
     def duration(self) -> int:
         self.skip_space()
         start = self.at
-        found = self.take(_DURATION)
-        if found is None or found[2] is None:
-            self.fail("a duration like 3s, 500ms, 2m or 1h is expected", start)
-        microseconds = _microseconds(found)
-        if microseconds > MAX_DURATION_US:
+        found = self.take(LENGTH)
+        if found is None or (found["value"] is not None and found["unit"] is None):
+            self.fail("a duration like 3s, 500ms, 2m, 1h or 1:30 is expected", start)
+        try:
+            duration_us = microseconds(seconds_of(found))
+        except ValueError as error:
+            self.fail(str(error), start)
+        if duration_us > MAX_DURATION_US:
             self.fail("a duration is at most 24h", start)
-        return microseconds
+        return duration_us
 
     def either(self) -> Tree:
         start = self.at
@@ -338,7 +327,7 @@ class _Parser:
     def literal_number(self, number: re.Match[str]) -> tree.Literal:
         unit = self.take(_NAME) if self.at < len(self.text) and not self.text[self.at].isspace() else None
         if unit:
-            hint = "; a duration comes after 'for' or 'within'" if unit.group() in _UNIT_US else ""
+            hint = "; a duration comes after 'for' or 'within'" if unit.group() in UNITS else ""
             self.fail(f"a number ends before {printable(unit.group(), limit=20)!r}{hint}", number.start())
         text = number.group()
         value = int(text) if text.isdigit() and len(text) <= 15 else float(text)

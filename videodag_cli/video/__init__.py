@@ -25,7 +25,6 @@ _HOMES = {
     "choose_decoder": "choice",
     "decode_everything": "full",
     "open_reader": "reader",
-    "parse_every": "sampling",
     "parse_position": "sampling",
     "probe": "probing",
     "select": "sampling",
@@ -43,7 +42,6 @@ __all__ = [
     "choose_decoder",
     "decode_everything",
     "open_reader",
-    "parse_every",
     "parse_position",
     "probe",
     "select",
@@ -57,7 +55,7 @@ if TYPE_CHECKING:
     from videodag_cli.video.limits import Limits
     from videodag_cli.video.probing import Probe, probe
     from videodag_cli.video.reader import Reader, open_reader
-    from videodag_cli.video.sampling import Position, Sampling, parse_every, parse_position, select
+    from videodag_cli.video.sampling import Position, Sampling, parse_position, select
 
 
 def __getattr__(name: str) -> Any:

@@ -11,16 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from videodag_cli.errors import RequestError, printable
+from videodag_cli.errors import RequestError
+from videodag_cli.times import WRITTEN, parse_seconds
 from videodag_cli.video.index import INT64_MAX, PacketIndex
 
-_SECONDS = re.compile(r"(?P<sign>-?)(?P<seconds>\d{1,15}(?:\.\d{0,12})?|\.\d{1,12})s?", re.ASCII)
-_CLOCK = re.compile(
-    r"(?P<sign>-?)(?:(?P<hours>\d{1,9}):)?(?P<minutes>\d{1,9}):(?P<seconds>\d{1,2}(?:\.\d{0,12})?)", re.ASCII
-)
 _FRAME = re.compile(r"(?P<frame>\d{1,15})f", re.ASCII)
-_DURATION = re.compile(r"(?P<value>\d{1,15}(?:\.\d{0,12})?|\.\d{1,12})(?P<unit>ms|s|m|h)?", re.ASCII)
-_UNIT_S = {"ms": Fraction(1, 1000), "s": Fraction(1), "m": Fraction(60), "h": Fraction(3600), None: Fraction(1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +72,27 @@ class Sampling:
             ):
                 if low is not None and high is not None and high <= low:
                     raise RequestError(f"--end {self.end} is not after --start {self.start}")
+
+    @classmethod
+    def from_text(
+        cls,
+        *,
+        frame_stride: int | None = None,
+        every: str | None = None,
+        keyframes: bool = False,
+        start: str | None = None,
+        end: str | None = None,
+        max_frames: int | None = None,
+    ) -> Sampling:
+        """As the options of `run`, and as in a suite. Raises RequestError."""
+        return cls(
+            stride=frame_stride,
+            every_s=None if every is None else parse_seconds(every, what="--every"),
+            keyframes=keyframes,
+            start=None if start is None else parse_position(start),
+            end=None if end is None else parse_position(end),
+            max_frames=max_frames,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The form in the run record: only what was given; exact values as text."""
@@ -141,37 +157,12 @@ def _floor_divided(values: NDArray[Any], divisor: Fraction) -> NDArray[Any]:
 
 
 def parse_position(text: str) -> Position:
-    """Read `3.5`, `3.5s`, `1:40.5`, `00:01:40` or `120f`; raises RequestError."""
+    """Read a time, as `parse_seconds` does and with a sign, or a frame index: `3.5`, `90s`, `1:40.5`, `-2`, `120f`; raises RequestError."""
     text = text.strip()
     if frame := _FRAME.fullmatch(text):
         return Position(frame_index=int(frame["frame"]))
-    if seconds := _SECONDS.fullmatch(text):
-        value = Fraction(seconds["seconds"].rstrip("."))
-    elif clock := _CLOCK.fullmatch(text):
-        tail = Fraction(clock["seconds"].rstrip("."))
-        if tail >= 60 or (clock["hours"] is not None and int(clock["minutes"]) >= 60):
-            raise RequestError(f"{printable(text)!r}: minutes and seconds after a colon are below 60")
-        value = int(clock["hours"] or 0) * 3600 + int(clock["minutes"]) * 60 + tail
-        seconds = clock
-    else:
-        raise RequestError(
-            f"{printable(text, limit=60)!r} is not a place in a video; "
-            "write seconds (3.5), a time (00:01:40 or 1:40.5) or a frame index (120f)"
-        )
-    return Position(time_s=-value if seconds["sign"] else value)
-
-
-def parse_every(text: str) -> Fraction:
-    """Read a length of time, `0.5`, `0.5s`, `200ms`, `2m` or `1h`, in seconds; raises RequestError."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise RequestError(
-            f"{printable(text, limit=60)!r} is not a length of time; write seconds (0.5) or 200ms, 2m, 1h"
-        )
-    value = Fraction(found["value"].rstrip(".")) * _UNIT_S[found["unit"]]
-    if value <= 0:
-        raise RequestError(f"{printable(text)!r}: must be more than 0 seconds")
-    return value
+    time_s = parse_seconds(text.removeprefix("-"), what="time", written=f"{WRITTEN}, or a frame index (120f)")
+    return Position(time_s=-time_s if text.startswith("-") else time_s)
 
 
 def decimal(value: Fraction) -> str:
