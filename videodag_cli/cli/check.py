@@ -55,7 +55,7 @@ def check(
     every: Annotated[
         str | None,
         typer.Option(
-            metavar="SECONDS", help="Take the first frame at or after each multiple of SECONDS.", rich_help_panel=ADDING
+            metavar="TIME", help="Take the first frame at or after each multiple of TIME.", rich_help_panel=ADDING
         ),
     ] = None,
     keyframes: Annotated[
