@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "probe": "Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged.",
         "pipelines": "List, draw and check pipelines.",
         "tools": "List and describe tools.",
+        "help": "Show a page of the guide, or what it says about a command, option, tool, param or error word.",
     },
 }
 """What `--help` lists, by panel; each text is the first sentence of the command's own help."""
