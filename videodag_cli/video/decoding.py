@@ -68,8 +68,8 @@ class Decoding:
         """Position of the next packet."""
         self.drained = True
         """Nothing is inside the decoder."""
-        self.strays = 0
-        """Pictures that belong to no packet of the index."""
+        self.used = False
+        """It was given packets."""
 
     def seek(self, entry: int) -> bool:
         """Make `entry` the next packet of a drained decoder; False where the demuxer lands elsewhere."""
@@ -107,6 +107,7 @@ class Decoding:
         if not self._by_time:
             packet.opaque = _Place(position)
         self.drained = False
+        self.used = True
         return self._decode(packet)
 
     def drain(self) -> list[tuple[int, VideoFrame]]:
@@ -138,10 +139,7 @@ class Decoding:
             rank = int(np.searchsorted(self._shown_pts, time))
             if rank < len(self._shown_pts) and self._shown_pts[rank] == time:
                 return int(self._index.position[rank])
-            if bool((self._index.pts == time).any()):
-                return -1  # decoded for the sake of others, and not presented
-        self.strays += 1
-        return -1
+        return -1  # as a rule decoded for the sake of others, and not presented
 
     def close(self) -> None:
         """Free the decoder; more than once does no harm."""

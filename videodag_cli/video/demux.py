@@ -14,7 +14,7 @@ import av.error
 import numpy as np
 
 from videodag_cli.errors import InputError
-from videodag_cli.video.entry import entry_test, nal_units
+from videodag_cli.video.entry import Entries
 from videodag_cli.video.index import ENTRY, KEYFRAME, MISSING, PacketIndex
 from videodag_cli.video.limits import Limits
 
@@ -153,8 +153,7 @@ def build_index(
     """
     assert stream.time_base is not None
     only(container, stream)
-    test = entry_test(codec_name(stream), stream.codec_context.extradata or b"")
-    all_entries = test is not None and test(memoryview(b""))
+    entries = Entries(codec_name(stream), stream.codec_context.extradata or b"")
     pts = array("q")
     flags = bytearray()
     presented = bytearray()
@@ -162,17 +161,16 @@ def build_index(
     last = (-(2**63), 0)
     for packet in packets(container, stream):
         time = packet.pts if packet.pts is not None else packet.dts
-        flag = 0
-        if packet.is_keyframe:
-            flag = KEYFRAME
-            if test is not None and (all_entries or test(memoryview(packet))):
-                flag |= ENTRY
-        elif all_entries:
-            flag = ENTRY
+        flag = KEYFRAME if packet.is_keyframe else 0
         if packet.is_corrupt:
             suspicious = True
         if packet.pos is not None and packet.pos + packet.size > file_bytes:
             flag |= MISSING
+        described = bytes(packet.get_sidedata("new_extradata")) if packet.has_sidedata("new_extradata") else None
+        if flag & MISSING:
+            entries.pass_by(extradata=described)
+        elif entries.begins(memoryview(packet), keyframe=packet.is_keyframe, extradata=described):
+            flag |= ENTRY
         if time is not None and not packet.is_discard and time >= last[0]:
             last = (time, packet.duration or 0)
         pts.append(0 if time is None else time)
@@ -191,18 +189,8 @@ def build_index(
         np.frombuffer(bytes(presented), np.bool_),
         last_ticks=max(0, last[1]),
         padded=padded,
-    )
-
-
-def brings_headers(packet: Packet[VideoStream], codec: str, extradata: bytes) -> bool:
-    """Whether an H.264 or HEVC packet holds a sequence parameter set that the headers do not."""
-    at = 4 if codec == "h264" else 21
-    if len(extradata) <= at or extradata[0] != 1:
-        return True
-    kinds, shift, mask = ((7, 15), 0, 31) if codec == "h264" else ((33,), 1, 63)
-    return any(
-        len(unit) > 0 and (unit[0] >> shift) & mask in kinds and bytes(unit) not in extradata
-        for unit in nal_units(memoryview(packet), (extradata[at] & 3) + 1)
+        headers_differ=entries.headers_differ,
+        headers_change=entries.headers_change,
     )
 
 

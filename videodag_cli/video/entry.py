@@ -6,25 +6,56 @@ Sources: H.264 (ITU-T H.264, 7.3 and D.2.8), HEVC (ITU-T H.265, 7.4.2.2), MPEG-4
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-EntryTest = Callable[[memoryview], bool]
+from videodag_cli.video.headers import H264Sets, Headers, HevcSets, follower, nal_units, obus
+
+PictureTest = Callable[[memoryview], bool]
 
 INTRA_ONLY = frozenset({"mjpeg", "prores", "dnxhd", "png", "dvvideo", "rawvideo", "v210", "jpeg2000"})
-"""Codecs whose every packet stands alone."""
+"""Codecs whose every picture stands alone."""
 _HEAD_BYTES = 8192
 
 
-def entry_test(codec: str, extradata: bytes) -> EntryTest | None:
-    """A test of packets for `codec`; None where nothing is known, so that decoding only ever starts at the first packet."""
-    if codec in INTRA_ONLY:
-        return lambda packet: True
-    if codec == "h264" and len(extradata) > 4 and extradata[0] == 1:
-        length_bytes = (extradata[4] & 3) + 1
-        return lambda packet: _is_h264_entry(packet, length_bytes)
-    if codec == "hevc" and len(extradata) > 22 and extradata[0] == 1:
-        length_bytes = (extradata[21] & 3) + 1
-        return lambda packet: _is_hevc_entry(packet, length_bytes)
+class Entries:
+    """Finds the packets at which decoding can start, from all packets in their order."""
+
+    def __init__(self, codec: str, extradata: bytes) -> None:
+        self.headers = follower(codec, extradata)
+        self._intra_only = codec in INTRA_ONLY
+        self._test = None if self.headers is None else _picture_test(codec, self.headers)
+
+    def begins(self, packet: memoryview, *, keyframe: bool, extradata: bytes | None) -> bool:
+        """Whether the packet is one; extradata: of a sample description that begins with it."""
+        if self.headers is None:
+            return False
+        has_headers = self.headers.follow(packet, extradata=extradata)
+        if self._intra_only:
+            return has_headers
+        return keyframe and has_headers and self._test is not None and self._test(packet)
+
+    def pass_by(self, *, extradata: bytes | None) -> None:
+        """A packet whose bytes are not in the file."""
+        if self.headers is not None:
+            self.headers.pass_by(extradata=extradata)
+
+    @property
+    def headers_differ(self) -> bool:
+        """Some packets are to be decoded with other headers than the container's; True where they are not understood."""
+        return self.headers is None or self.headers.differ
+
+    @property
+    def headers_change(self) -> bool:
+        """The headers are not the same for all packets; True where they are not understood."""
+        return self.headers is None or self.headers.change
+
+
+def _picture_test(codec: str, headers: Headers) -> PictureTest | None:
+    """A test of packets' first pictures; None where nothing is known, so that decoding only ever starts at the first packet."""
+    if isinstance(headers, H264Sets):
+        return lambda packet: _is_h264_entry(packet, headers.length_bytes)
+    if isinstance(headers, HevcSets):
+        return lambda packet: _is_hevc_entry(packet, headers.length_bytes)
     return {"mpeg4": _is_mpeg4_entry, "mpeg2video": _is_mpeg2_entry, "vp9": _is_vp9_entry, "av1": _is_av1_entry}.get(
         codec
     )
@@ -40,16 +71,6 @@ def droppable(codec: str, extradata: bytes) -> bool:
     return codec in ("h264", "mpeg2video")
 
 
-def nal_units(packet: memoryview, length_bytes: int) -> Iterator[memoryview]:
-    """The units of a packet, each after its length."""
-    at = 0
-    while at + length_bytes < len(packet):
-        size = int.from_bytes(packet[at : at + length_bytes], "big")
-        at += length_bytes
-        yield packet[at : at + size]
-        at += size
-
-
 def _is_h264_entry(packet: memoryview, length_bytes: int) -> bool:
     recovers = False
     for nal in nal_units(packet, length_bytes):
@@ -62,7 +83,7 @@ def _is_h264_entry(packet: memoryview, length_bytes: int) -> bool:
 
 
 def _recovers_at_once(sei: bytes) -> bool:
-    """Whether an SEI unit holds a recovery point with no frame in between."""
+    """Whether an SEI unit holds a recovery point with no frame in between, from which all is exact."""
     sei = sei.replace(b"\x00\x00\x03", b"\x00\x00")
     at = 0
     while at + 2 < len(sei):
@@ -78,7 +99,7 @@ def _recovers_at_once(sei: bytes) -> bool:
             at += 1
         kind, size = numbers
         if kind == 6:
-            return at < len(sei) and bool(sei[at] & 0x80)  # ue(v) of 0 is the single bit 1
+            return at < len(sei) and sei[at] & 0xC0 == 0xC0  # recovery_frame_cnt, ue(v) of 0; exact_match_flag
         at += size
     return False
 
@@ -115,22 +136,7 @@ def _is_vp9_entry(packet: memoryview) -> bool:
 
 
 def _is_av1_entry(packet: memoryview) -> bool:
-    at = 0
-    while at < len(packet):
-        header = packet[at]
-        kind = header >> 3 & 15
-        at += 2 if header & 4 else 1
-        size = len(packet) - at
-        if header & 2:
-            size = shift = 0
-            while at < len(packet) and shift < 56:
-                byte = packet[at]
-                size |= (byte & 127) << shift
-                shift += 7
-                at += 1
-                if byte < 128:
-                    break
+    for kind, content in obus(packet):
         if kind in (3, 6):
-            return at < len(packet) and packet[at] >> 4 == 1  # a new key frame that is shown
-        at += size
+            return len(content) > 0 and content[0] >> 4 == 1  # a new key frame that is shown
     return False

@@ -41,6 +41,10 @@ class PacketIndex:
     """How long the last frame is shown, in ticks; 0 where the container does not say."""
     padded: bool = False
     """Samples lie beyond the end of the file: it has to be read with zeros in their place."""
+    headers_differ: bool = False
+    """Some packets are decoded with other headers than those of the container."""
+    headers_change: bool = False
+    """The headers are not the same for all packets: a decoder holds those of the packets that it came by."""
 
     @classmethod
     def build(
@@ -52,6 +56,8 @@ class PacketIndex:
         *,
         last_ticks: int = 0,
         padded: bool = False,
+        headers_differ: bool = False,
+        headers_change: bool = False,
     ) -> PacketIndex:
         """Rank the presented packets by time; all arrays are by position."""
         shown = np.flatnonzero(presented).astype(np.int32)
@@ -60,7 +66,7 @@ class PacketIndex:
         rank[position] = np.arange(len(position), dtype=np.int32)
         for array in (pts, rank, flags, position):
             array.flags.writeable = False
-        return cls(time_base, pts, rank, flags, position, last_ticks, padded)
+        return cls(time_base, pts, rank, flags, position, last_ticks, padded, headers_differ, headers_change)
 
     def __len__(self) -> int:
         """Presented frames."""

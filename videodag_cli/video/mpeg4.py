@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import re
 
+from videodag_cli.video.bits import Bits
+
 _VOL = re.compile(rb"\x00\x00\x01[\x20-\x2f]")
-
-
-class _Bits:
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data, "big")
-        self._left = len(data) * 8
-
-    def read(self, count: int) -> int:
-        if count > self._left:
-            raise EOFError
-        self._left -= count
-        return (self._value >> self._left) & ((1 << count) - 1)
 
 
 def is_progressive(extradata: bytes) -> bool:
@@ -25,12 +15,12 @@ def is_progressive(extradata: bytes) -> bool:
     if start is None:
         return False
     try:
-        return _interlaced_flag(_Bits(extradata[start.end() : start.end() + 64])) == 0
+        return _interlaced_flag(Bits(extradata[start.end() : start.end() + 64])) == 0
     except EOFError:
         return False
 
 
-def _interlaced_flag(bits: _Bits) -> int:
+def _interlaced_flag(bits: Bits) -> int:
     bits.read(1 + 8)  # random_accessible_vol, video_object_type_indication
     if bits.read(1):  # is_object_layer_identifier
         bits.read(4 + 3)

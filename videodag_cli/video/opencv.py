@@ -51,7 +51,8 @@ class OpencvReader(Reader):
     def _frames(self) -> Iterator[Frame]:
         try:
             handed = 0
-            if len(self.targets) and not self._changes_midway():
+            # Nothing is known of how OpenCV takes to headers in the packets that are not the container's.
+            if len(self.targets) and not self.probe.index.headers_differ:
                 for frame in self._forward():
                     handed += 1
                     yield frame
@@ -101,26 +102,6 @@ class OpencvReader(Reader):
         import cv2
 
         return abs(capture.get(cv2.CAP_PROP_POS_MSEC) * 1000 - wanted_us) < 2
-
-    def _changes_midway(self) -> bool:
-        """Whether packets bring parameter sets of their own that differ from the headers: OpenCV cannot be trusted with them."""
-        if self.probe.codec not in ("h264", "hevc"):
-            return False
-        import av.error
-
-        try:
-            with demux.open_container(
-                self.probe.path, max_pixels=self.probe.limits.max_pixels, known=True
-            ) as container:
-                stream = container.streams.video[0]
-                demux.only(container, stream)
-                return any(
-                    packet.has_sidedata("new_extradata")
-                    or demux.brings_headers(packet, self.probe.codec, self.probe.extradata)
-                    for packet in demux.packets(container, stream)
-                )
-        except av.error.FFmpegError:
-            return True
 
     def _continue_with_pyav(self, handed: int) -> Iterator[Frame]:
         if self._capture is not None:

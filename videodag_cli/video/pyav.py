@@ -61,7 +61,8 @@ class PyavReader(Reader):
         super().__init__(probe, targets, choice)
         index = probe.index
         self._index = index
-        self._threads = threads or DEFAULT_THREADS
+        # FFmpeg's decoder for MPEG-4 part 2 does not hand all headers from one frame thread to the next.
+        self._threads = 1 if probe.codec == "mpeg4" and index.headers_differ else threads or DEFAULT_THREADS
         self._wanted = np.zeros(len(index), bool)
         self._wanted[self.targets] = True
         self._entries = np.flatnonzero((index.flags & ENTRY) != 0)
@@ -155,7 +156,7 @@ class PyavReader(Reader):
                 entry = self._entry(rank)
                 if position < decoding.begin or entry - decoding.at >= MIN_SKIPPED_PACKETS:
                     yield from self._drain()
-                    self._seek(decoding, entry)
+                    decoding = self._seek(entry)
                 while decoding.at <= position:
                     self._feed(decoding)
                     yield from self._release()
@@ -174,7 +175,7 @@ class PyavReader(Reader):
         entry = self._entry(first)
         start = entry if self.probe.codec == "av1" else self._entry(first, run_up=1)
         if start > 0:
-            self._seek(decoding, start)
+            decoding = self._seek(start)
         while self._fed < len(self.targets) and self._entry(int(self.targets[self._fed])) == entry:
             rank = int(self.targets[self._fed])
             position = int(self._index.position[rank])
@@ -198,10 +199,17 @@ class PyavReader(Reader):
             if position not in self._bad_positions:
                 insort(self._bad_positions, position)
 
-    def _seek(self, decoding: Decoding, entry: int) -> None:
+    def _seek(self, entry: int) -> Decoding:
+        """Go to an entry with a decoder that holds the headers in force there, and no others."""
+        decoding = self._decoding
+        assert decoding is not None
+        if self._index.headers_change and decoding.used:
+            decoding.close()
+            decoding = self._decoding = self._open()
         if not decoding.seek(entry):
             self._may_seek = False
             raise _Restart
+        return decoding
 
     def _entry(self, rank: int, *, run_up: int = 0) -> int:
         """Position of the last packet from which decoding gives this frame, or of one that many entries before it."""
