@@ -87,6 +87,7 @@ def encode(
     pix_fmt: str = "yuv420p",
     container: str | None = None,
     movflags: str = "",
+    muxing: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
     rate: int | Fraction = 25,
     ticks: Sequence[int] | None = None,
@@ -97,10 +98,13 @@ def encode(
 ) -> Path:
     """Write one clip.
 
+    muxing: more options of the muxer.
     ticks: presentation times in `time_base`, by default one frame after the other.
     prepare: turns the upright picture into the stored one.
     """
-    file = av.open(str(path), "w", format=container, options={"movflags": movflags} if movflags else {})
+    file = av.open(
+        str(path), "w", format=container, options={**({"movflags": movflags} if movflags else {}), **(muxing or {})}
+    )
     with file:
         stream: Any = file.add_stream(
             codec, rate=Fraction(rate), options=dict(_DEFAULTS.get(codec, {}), **(options or {}))
@@ -210,6 +214,32 @@ def find(data: bytes, *path: bytes, start: int = 0, end: int | None = None) -> t
         start, end = next((s, e) for k, s, e in boxes(data, start, end) if k == kind)
     assert end is not None
     return start, end
+
+
+def replaced(clip: bytes, path: tuple[bytes, ...], content: bytes) -> bytes:
+    """Replace a box's content after the media data, with the sizes of the boxes around it."""
+    data = bytearray(clip)
+    start, end = find(clip, *path)
+    grown = len(content) - (end - start)
+    for depth in range(1, len(path) + 1):
+        at = find(clip, *path[:depth])[0] - 8
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + grown)
+    data[start:end] = content
+    return bytes(data)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def describe_with(path: Path, extension: bytes, *, kind: bytes | None = None) -> Path:
+    """Add a box to the only sample description of a clip whose index is at the end, and give it another type."""
+    data = path.read_bytes()
+    table = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+    start, end = find(data, *table)
+    name = kind or data[start + 12 : start + 16]
+    path.write_bytes(replaced(data, table, data[start : start + 8] + box(name, data[start + 16 : end] + extension)))
+    return path
 
 
 def set_matrix(path: Path, matrix: Matrix) -> Path:
@@ -363,7 +393,7 @@ VALID: dict[str, Case] = {
     ),
     "h264 intra refresh": Case(lambda p: x264(p, "keyint=12:intra-refresh=1:bframes=0", indices=range(60))),
     "h264 slices": Case(lambda p: x264(p, "slices=4:keyint=10")),
-    "h264 4:2:2 10 bit": Case(lambda p: encode(p, pix_fmt="yuv422p10le")),
+    "h264 4:2:2 10 bit": Case(lambda p: encode(p, pix_fmt="yuv422p10le"), opencv=False),
     "h264 4:4:4": Case(lambda p: encode(p, pix_fmt="yuv444p")),
     "h264 full range": Case(lambda p: encode(p, pix_fmt="yuvj420p")),
     "h264 interlaced": Case(lambda p: x264(p, "tff=1:keyint=10", flags=INTERLACED), opencv=False),

@@ -17,13 +17,18 @@ import pytest
 
 from tests.clips import (
     TURNED,
+    box,
+    boxes,
     clip_folder,
     cover_art,
+    describe_with,
     encode,
     find,
     overwrite,
     read_index,
+    replaced,
     set_matrix,
+    two_streams,
     valid,
 )
 from videodag_cli.errors import InputError
@@ -223,6 +228,70 @@ def test_layouts_that_cannot_be_right_are_refused(clip: bytes, tmp_path: Path) -
         assert what in error.message
 
 
+ENCRYPTION = {
+    "encryption_scheme": "cenc-aes-ctr",
+    "encryption_key": "00112233445566778899aabbccddeeff",
+    "encryption_kid": "0" * 32,
+}
+
+
+@pytest.mark.parametrize(
+    "movflags", ["", "faststart", "frag_keyframe+empty_moov", "frag_keyframe+default_base_moof", "frag_every_frame"]
+)
+def test_encrypted_files_are_called_so_in_every_layout(movflags: str, tmp_path: Path) -> None:
+    path = encode(tmp_path / "clip.mp4", indices=range(12), movflags=movflags, muxing=ENCRYPTION, options={"g": "4"})
+    assert b"encv" in path.read_bytes()
+    assert b"senc" in path.read_bytes()
+    error = refusal(path)
+    assert error.word == "input.unsupported"
+    assert error.message == f"{path}: the video is encrypted; decrypt it first"
+
+
+def test_encryption_data_of_clear_samples_has_a_note(tmp_path: Path) -> None:
+    """As some decrypters leave it; where the samples are encrypted none of them decodes."""
+    path = encode(tmp_path / "clip.mp4", indices=range(8), movflags="frag_keyframe+empty_moov", options={"bf": "0"})
+    data = path.read_bytes()
+    at = next(start for kind, start, _ in boxes(data) if kind == b"moof")
+    traf_start, traf_end = find(data, b"moof", b"traf")
+    added = box(b"senc", struct.pack(">II", 0, 8) + bytes(64))
+    whole = bytearray(data[:traf_end] + added + data[traf_end:])
+    for place in (at - 8, traf_start - 8):
+        struct.pack_into(">I", whole, place, struct.unpack_from(">I", whole, place)[0] + len(added))
+    offset = find(data, b"moof", b"traf", b"trun")[0] + 8
+    struct.pack_into(">I", whole, offset, struct.unpack_from(">I", whole, offset)[0] + len(added))
+    path.write_bytes(whole)
+    found = probe(path)
+    assert any("encryption data" in note for note in found.facts.notes)
+    with open_reader(found, np.arange(8)) as reader:
+        assert [read_index(frame.image) for frame in reader] == list(range(8))
+
+
+def protection(scheme: bytes, original: bytes = b"avc1") -> bytes:
+    """A `sinf` box (ISO/IEC 14496-12, 8.12; 23001-7)."""
+    defaults = bytes(4) + struct.pack(">BBBB", 0, 0x19 if scheme == b"cbcs" else 0, 1, 8) + bytes(16)
+    information = box(b"schi", box(b"tenc", defaults))
+    return box(b"sinf", box(b"frma", original) + box(b"schm", bytes(4) + scheme + bytes([0, 1, 0, 0])) + information)
+
+
+@pytest.mark.parametrize("scheme", [b"cenc", b"cens", b"cbc1", b"cbcs", b"piff"])
+@pytest.mark.parametrize("kind", [b"encv", None])
+@pytest.mark.parametrize("movflags", ["", "frag_keyframe+empty_moov"])
+def test_a_protected_description_is_enough(scheme: bytes, kind: bytes | None, movflags: str, tmp_path: Path) -> None:
+    """Also where no or only some samples are encrypted, and in an initialisation segment with its fragments behind it."""
+    path = encode(tmp_path / "clip.mp4", indices=range(6), movflags=movflags, options={"g": "3", "bf": "0"})
+    error = refusal(describe_with(path, protection(scheme), kind=kind))
+    assert error.word == "input.unsupported"
+    assert "the video is encrypted" in error.message
+
+
+def test_a_plain_video_beside_an_encrypted_one_is_read(tmp_path: Path) -> None:
+    data = two_streams(tmp_path / "clip.mp4").read_bytes()
+    second = data.rindex(b"avc1", 0, data.rindex(b"avcC"))
+    (tmp_path / "clip.mp4").write_bytes(data[:second] + b"encv" + data[second + 4 :])
+    assert len(probe(tmp_path / "clip.mp4").index) == 30
+    assert "encrypted" in refusal(tmp_path / "clip.mp4", stream=1).message
+
+
 def test_pictures_in_another_file_are_never_opened(clip: bytes, tmp_path: Path) -> None:
     reference = b"file:///etc/hostname\0"
     entry = struct.pack(">I4sI", 12 + len(reference), b"url ", 0) + reference
@@ -232,18 +301,6 @@ def test_pictures_in_another_file_are_never_opened(clip: bytes, tmp_path: Path) 
     error = refusal(path)
     assert error.word == "input.unsupported"
     assert "another file" in error.message
-
-
-def replaced(clip: bytes, path: tuple[bytes, ...], content: bytes) -> bytes:
-    """Replace a box's content after the media data, with the sizes of the boxes around it."""
-    data = bytearray(clip)
-    start, end = find(clip, *path)
-    grown = len(content) - (end - start)
-    for depth in range(1, len(path) + 1):
-        at = find(clip, *path[:depth])[0] - 8
-        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + grown)
-    data[start:end] = content
-    return bytes(data)
 
 
 def test_sound_with_cover_art_is_no_video(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ KNOWN_BOXES = FIRST_BOXES | {b"mfra", b"meta", b"emsg", b"prft"}
 PICTURE_BRANDS = {"heic", "heix", "heim", "heis", "mif1", "msf1", "avif", "avis"}
 MAX_MOOV_BYTES = 512 * 1024 * 1024
 IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+_VISUAL_ENTRY_BYTES = 78
+_ENCRYPTED = (b"encv", b"enca", b"drmi", b"drms")
 _SIGNATURES = (
     (b"\x1a\x45\xdf\xa3", "a Matroska or WebM file"),
     (b"RIFF", "an AVI, WAV or WebP file"),
@@ -75,6 +77,14 @@ class Track:
     """Four-character code of each sample description."""
     sizes: list[tuple[int, int]] = field(default_factory=list)
     """Width and height of each sample description; of video only."""
+    encrypted: bool = False
+    """Some samples are encrypted."""
+    encryption_data: bool = False
+    """Fragments hold what is needed to decrypt their samples."""
+    clean_aperture: tuple[int, int] | None = None
+    """Width and height of the part of the picture that is meant to be shown."""
+    dolby_vision: tuple[int, int] | None = None
+    """Profile, and what the base layer is compatible with (0: nothing)."""
     external: bool = False
     """Some samples lie in another file."""
     claimed: int = 0
@@ -293,10 +303,25 @@ def _read_minf(content: memoryview, track: Track, shown: str) -> None:
         track.codecs.append(_text(kind))
         if track.handler == "vide" and len(entry) >= 28:
             track.sizes.append(struct.unpack_from(">HH", entry, 24))
+            _read_extensions(entry[_VISUAL_ENTRY_BYTES:], track)
+        track.encrypted = track.encrypted or kind in _ENCRYPTED
         if len(entry) >= 8:
             (number,) = struct.unpack_from(">H", entry, 6)
             if 1 <= number <= len(references) and references[number - 1]:
                 track.external = True
+
+
+def _read_extensions(content: memoryview, track: Track) -> None:
+    """What follows the fixed part of a visual sample description."""
+    for kind, box in _boxes(content):
+        if kind == b"sinf":
+            track.encrypted = True
+        elif kind == b"clap" and len(box) >= 16:
+            across, across_by, down, down_by = struct.unpack_from(">4I", box)
+            if across_by and down_by:
+                track.clean_aperture = (round(across / across_by), round(down / down_by))
+        elif kind in (b"dvcC", b"dvvC", b"dvwC") and len(box) >= 5:
+            track.dolby_vision = (box[2] >> 1, box[4] >> 4)
 
 
 def _read_stbl(content: memoryview, track: Track, shown: str) -> memoryview | None:
@@ -338,6 +363,8 @@ def _read_moof(content: bytes, movie: Movie, defaults: dict[int, int]) -> None:
         for inner, box in _boxes(traf):
             if inner == b"tfhd" and len(box) >= 8:
                 track = by_id.get(struct.unpack_from(">I", box, 4)[0])
+            elif inner == b"senc" and track is not None:
+                track.encryption_data = True
             elif inner == b"trun" and len(box) >= 8 and track is not None:
                 flags, count = struct.unpack_from(">II", box, 0)
                 track.claimed += count

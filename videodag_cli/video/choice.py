@@ -9,11 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.errors import InputError, RequestError, printable
+from videodag_cli.video.colour import MATRICES
 from videodag_cli.video.mpeg4 import is_progressive
 
 if TYPE_CHECKING:
     from videodag_cli.video.probing import Probe
 
+OPENCV_LAYOUTS = frozenset(
+    {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv444p10le", "yuv444p12le"}
+)
+OPENCV_MATRICES = frozenset({1, 2, 4, 5, 6, 7, 9})
+OPENCV_TRANSFERS = frozenset({1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 17})
+OPENCV_PRIMARIES = frozenset({1, 2, 4, 5, 6, 7})
+"""Where both readers were measured to give the same bytes (numbers of ITU-T H.273). Above 8 bits they place the chroma of 4:2:0 and 4:2:2
+differently."""
 DECODERS = ("auto", "opencv", "pyav")
 
 
@@ -67,6 +76,12 @@ def opencv_problem(probe: Probe) -> str | None:
     times = probe.index.pts[probe.index.position]
     if len(times) > 1 and bool((times[1:] == times[:-1]).any()):
         return "several frames at the same time"
+    if probe.colour.layout not in OPENCV_LAYOUTS:
+        return f"pictures of layout {probe.colour.layout}"
+    if probe.colour.matrix not in OPENCV_MATRICES:
+        return f"the colour matrix {MATRICES.get(probe.colour.matrix, probe.colour.matrix)}"
+    if probe.colour.transfer not in OPENCV_TRANSFERS or probe.colour.primaries not in OPENCV_PRIMARIES:
+        return "its transfer curve or its primaries make OpenCV map the colours"
     try:
         probe.path.encode("utf-8")
     except UnicodeEncodeError:

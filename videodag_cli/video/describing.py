@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from videodag_cli.errors import printable
 from videodag_cli.video.boxes import Movie, Track
+from videodag_cli.video.colour import HDR_TRANSFERS, MATRICES, UNSPECIFIED, WIDE_PRIMARIES, Colour
 from videodag_cli.video.facts import StreamFacts, VideoFacts
 from videodag_cli.video.index import PacketIndex
 from videodag_cli.video.orientation import Orientation
@@ -17,18 +19,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
     from av.video.stream import VideoStream
-
-_MATRICES = {
-    1: "BT.709",
-    4: "FCC",
-    5: "BT.601",
-    6: "BT.601",
-    7: "SMPTE 240M",
-    8: "YCgCo",
-    9: "BT.2020",
-    10: "BT.2020 constant",
-}
-_RANGES = {1: "limited range", 2: "full range"}
 
 
 def describe_video(
@@ -39,6 +29,7 @@ def describe_video(
     index: PacketIndex,
     orientation: Orientation,
     codec: str,
+    colour: Colour,
     stored: tuple[int, int],
     size: int,
     header_count: int | None,
@@ -56,7 +47,6 @@ def describe_video(
     end = index.exact_time_s(len(index) - 1) - index.exact_time_s(0) + index.last_ticks * index.time_base
     never_interlaced = codec in ("vp9", "av1")
     interlaced = False if never_interlaced or context.field_order == 1 else True if context.field_order else None
-    color = [name for name in (_MATRICES.get(context.colorspace), _RANGES.get(context.color_range)) if name]
     facts = VideoFacts(
         container=printable(movie.brand.strip() or "mov", limit=20),
         size_bytes=size,
@@ -71,7 +61,7 @@ def describe_video(
         rotation=orientation.rotation,
         mirrored=orientation.mirrored,
         interlaced=interlaced,
-        color=", ".join(color) or None,
+        color=str(colour) or None,
         frame_rate=str(index.frame_rate) if index.frame_rate is not None else None,
         variable_frame_rate=bool(len(steps) and int(steps.max()) - int(steps.min()) > 1),
         frame_count=len(index),
@@ -92,7 +82,7 @@ def describe_video(
         decoder="pyav",
         decoder_reason="",
     )
-    facts.notes = list(_notes(facts, index, track))
+    facts.notes = [*_notes(facts, index, track), *_picture_notes(colour, track, stored)]
     return facts
 
 
@@ -153,6 +143,26 @@ def _notes(facts: VideoFacts, index: PacketIndex, track: Track | None) -> list[s
     if facts.longest_keyframe_gap > 600:
         add(f"keyframes are up to {facts.longest_keyframe_gap} frames apart: seeking is slow")
     return notes
+
+
+def _picture_notes(colour: Colour, track: Track | None, stored: tuple[int, int]) -> Iterator[str]:
+    curve = HDR_TRANSFERS.get(colour.transfer)
+    wide = WIDE_PRIMARIES.get(colour.primaries)
+    meant = f"high dynamic range ({curve})" if curve else f"wide colours ({wide} primaries)" if wide else None
+    if meant:
+        yield f"{meant}: values are read as they are coded, not mapped to those of a standard screen"
+    if colour.has_chroma and colour.matrix not in MATRICES and colour.matrix != UNSPECIFIED:
+        yield f"the colour matrix is a reserved number ({colour.matrix}): read as BT.601"
+    if track is None:
+        return
+    if track.encryption_data:
+        yield "its fragments hold encryption data, but its samples are declared clear: they are read as such"
+    if track.clean_aperture is not None and track.clean_aperture != stored:
+        width, height = track.clean_aperture
+        yield f"a clean aperture of {width}x{height} is declared: the whole picture is read, not cropped to it"
+    if track.dolby_vision is not None:
+        profile, compatible = track.dolby_vision
+        yield f"Dolby Vision profile {profile}.{compatible}: its base layer is read, without the mapping that comes with it"
 
 
 def kind_of(stream: Stream) -> str:

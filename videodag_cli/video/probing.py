@@ -16,6 +16,7 @@ import numpy as np
 from videodag_cli.data import VideoInfo
 from videodag_cli.errors import InputError, printable
 from videodag_cli.video.boxes import Movie, Track, read_movie
+from videodag_cli.video.colour import Colour, weights_of
 from videodag_cli.video.describing import describe_video, kind_of
 from videodag_cli.video.facts import VideoFacts
 from videodag_cli.video.index import PacketIndex
@@ -46,6 +47,7 @@ class Probe:
     codec: str
     extradata: bytes
     """The codec's global headers."""
+    colour: Colour
     stored_size: tuple[int, int]
     """Width and height of the decoded picture, before it is made upright."""
     orientation: Orientation
@@ -89,6 +91,8 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         container = demux.open_container(absolute, max_pixels=limits.max_pixels, end=movie.readable_bytes)
     except av.error.FFmpegError as error:
         demux.require_memory(error)
+        if any(track.encrypted for track in movie.video_tracks):
+            raise _encrypted(shown) from error
         raise _unreadable(shown, error) from error
     with container:
         chosen = _choose_stream(container, stream, shown)
@@ -99,6 +103,8 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         stream_index = chosen.index
         extradata = chosen.codec_context.extradata or b""
         progressive = chosen.codec_context.field_order == 1
+        colour = Colour.of(chosen.codec_context)
+        _check_colour(colour, codec, track, shown)
         index = demux.build_index(container, chosen, limits=limits, file_bytes=size, shown=shown)
         if index.padded:
             with demux.open_container(
@@ -118,7 +124,9 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         if codec not in SIZED_BY_HEADERS:
             stored = _picture_size(absolute, stream_index, limits, told=stored, end=end)
             _check_size(*stored, limits, shown)
-        facts = describe_video(container, chosen, movie, track, index, orientation, codec, stored, size, header_count)
+        facts = describe_video(
+            container, chosen, movie, track, index, orientation, codec, colour, stored, size, header_count
+        )
         if contradiction:
             facts.notes.append(f"damaged: {contradiction}")
     width, height = stored[::-1] if orientation.swaps_sides else stored
@@ -128,6 +136,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         stream_index=stream_index,
         codec=codec,
         extradata=extradata,
+        colour=colour,
         stored_size=stored,
         orientation=orientation,
         progressive=progressive,
@@ -195,6 +204,10 @@ def _unreadable(shown: str, error: Exception) -> InputError:
     return InputError(f"{shown}: FFmpeg cannot open it: {reason}", word="input.unsupported")
 
 
+def _encrypted(shown: str) -> InputError:
+    return InputError(f"{shown}: the video is encrypted; decrypt it first", word="input.unsupported")
+
+
 def _check_tracks(movie: Movie, limits: Limits, shown: str) -> None:
     """Refuse what can be refused on the boxes alone."""
     if not movie.video_tracks:
@@ -227,6 +240,26 @@ def _check_rate(index: PacketIndex, limits: Limits, shown: str) -> None:
             f"{shown}: {float(rate):.0f} frames per second, the limit is {limits.max_frame_rate}; raise --max-frame-rate",
             word="input.limit",
         )
+
+
+def _check_colour(colour: Colour, codec: str, track: Track | None, shown: str) -> None:
+    """Refuse pictures of which no right BGR values can be made."""
+    if track is not None and track.dolby_vision is not None:
+        profile, compatible = track.dolby_vision
+        if profile == 5 or (profile in (10, 20) and compatible == 0):
+            raise InputError(
+                f"{shown}: Dolby Vision profile {profile}: its pictures have right colours only after a mapping that is "
+                "not done here; convert the video to BT.709 first",
+                word="input.unsupported",
+            )
+    if colour.has_chroma:
+        try:
+            weights_of(colour.matrix, colour.primaries, codec)
+        except ValueError as error:
+            raise InputError(
+                f"{shown}: {error}; convert the video to BT.709, or correct the header if it is wrong",
+                word="input.unsupported",
+            ) from error
 
 
 def _shortage(track: Track, found: int, path: str, stream_index: int, limits: Limits) -> str | None:
@@ -316,8 +349,8 @@ def _orientation(track: Track | None, shown: str) -> Orientation:
         return Orientation()
     if track.external:
         raise InputError(f"{shown}: its pictures lie in another file, which is not opened", word="input.unsupported")
-    if any(code in ("encv", "drmi") for code in track.codecs):
-        raise InputError(f"{shown}: the video is encrypted", word="input.unsupported")
+    if track.encrypted:
+        raise _encrypted(shown)
     if len(set(track.sizes)) > 1:
         sizes = ", ".join(f"{w}x{h}" for w, h in track.sizes[:4])
         raise InputError(

@@ -72,7 +72,7 @@ class PyavReader(Reader):
         self._may_seek = True
         picture_bytes = max(1, probe.stored_size[0] * probe.stored_size[1] * 2)
         self._most_held = max(MIN_HELD_FRAMES, MAX_HELD_BYTES // picture_bytes)
-        self._converter = Converter(probe.orientation, index.time_base)
+        self._converter = Converter(probe.orientation, index.time_base, probe.codec)
         self._decoding: Decoding | None = None
         self._after = after
         self._settled = self._begin_at()
