@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -73,6 +73,73 @@ def test_text_in_detections_says_which_box_it_belongs_to(mode: Literal["find", "
     row = found.data["detection"].index(1)
     assert 380 < found.xyxy[row, 0] < 405
     assert len(Read(mode=mode)(frame, Detections.empty())) == 0
+
+
+PLATE = painted(("PLATE AB-1234", (120, 150)))
+READING = [(1, 0), (0, -1), (-1, 0), (0, 1)]
+"""The way one reads, in the picture, after so many quarter turns against the clock."""
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("mode", ["find", "line"])
+def test_a_turned_line_is_read_and_its_corners_say_how_it_is_turned(
+    mode: Literal["find", "line"], quarters: int
+) -> None:
+    image = PLATE.image if mode == "find" else PLATE.image[110:165, 110:360]
+    found = Read(mode=mode)(Frame.from_image(np.ascontiguousarray(np.rot90(image, quarters))))
+    assert found.data["text"] == ("PLATE AB-1234",)
+    assert found.keypoints is not None
+    top_left, top_right, _, bottom_left = found.keypoints[0]
+    along, down = top_right - top_left, bottom_left - top_left
+    assert along / np.linalg.norm(along) == pytest.approx(READING[quarters], abs=0.05)
+    assert down / np.linalg.norm(down) == pytest.approx(READING[quarters - 1], abs=0.2)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_turned_text_inside_detections_is_read(quarters: int) -> None:
+    image = np.ascontiguousarray(np.rot90(PLATE.image, quarters))
+    box = np.zeros(image.shape[:2], np.uint8)
+    np.rot90(box, -quarters)[110:165, 110:360] = 1
+    ys, xs = np.nonzero(box)
+    boxes = Detections(xyxy=np.array([(xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)], np.float64))
+    for mode in ("find", "line"):
+        assert Read(mode=mode)(Frame.from_image(image), boxes).data["text"] == ("PLATE AB-1234",)
+
+
+@pytest.mark.parametrize("text", ["000096", "000099", "006890"])
+def test_digits_that_read_as_well_upside_down_are_taken_as_they_stand(text: str) -> None:
+    frame = painted((text, (120, 150)))
+    assert Read()(frame).data["text"] == (text,)
+
+
+def test_a_single_tall_digit_is_not_read_on_its_side() -> None:
+    digit = painted(("7", (40, 60)), size=(100, 100)).image[32:66, 38:60]
+    boxed = Read(mode="line", min_length=1)(Frame.from_image(np.ascontiguousarray(digit)))
+    assert boxed.data["text"] == ("7",)
+
+
+@pytest.mark.parametrize("quarters", [0, 2])
+def test_without_rotation_lines_are_those_of_rapidocr_itself_without_its_classifier(quarters: int) -> None:
+    import rapidocr
+
+    own: Any = rapidocr.RapidOCR(
+        params={
+            "Global.log_level": "critical",
+            "Det.limit_side_len": 32,
+            "Det.limit_type": "min",
+            "Rec.rec_batch_num": 1,
+            "Global.text_score": 0.0,
+        }
+    )
+    image = np.ascontiguousarray(
+        np.rot90(painted(("PLATE AB-1234", (40, 120)), ("second", (60, 400)), size=(640, 480)).image, quarters)
+    )
+    expected = own(image, use_det=True, use_cls=False, use_rec=True)
+    found = Read(rotate=False, min_confidence=0)(Frame.from_image(image))
+    assert found.data["text"] == tuple(expected.txts)
+    assert found.confidence == pytest.approx(expected.scores, abs=1e-4)
+    assert found.keypoints == pytest.approx(expected.boxes, abs=0.01)
+    assert (found.data["text"] == ("PLATE AB-1234", "second")) == (quarters == 0)
 
 
 def test_short_and_doubtful_lines_and_lines_without_letters_are_left_out() -> None:
