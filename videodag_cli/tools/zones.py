@@ -24,6 +24,18 @@ REMEMBERED = 10_000
 """Tracks that a line remembers: those seen last."""
 
 
+MinStay = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=3600,
+        description="seconds that an object is seen to stay on the other side before that counts; 0 believes every single frame",
+    ),
+]
+"""The default, 0.2: a box that flickers does so for one to three frames, and nobody walks to and fro within five."""
+_TIME_TOLERANCE_S = 1e-6  # times are rounded to microseconds
+
+
 @dataclass(frozen=True, slots=True)
 class ZoneCount:
     count: int
@@ -78,9 +90,9 @@ class Visit:
 @dataclass(frozen=True, slots=True)
 class ZoneDwell:
     inside: tuple[Visit, ...]
-    """Those seen inside in this frame, by id."""
+    """Those who have entered and are seen inside in this frame, by id."""
     entered: tuple[int, ...]
-    """Ids of those first seen inside in this frame."""
+    """Ids of those known to have entered since this frame."""
     left: tuple[Visit, ...]
     """Visits known to be over since this frame."""
 
@@ -96,19 +108,22 @@ class _Stay:
     class_name: str
     seen_s: float
     entered_s: float | None = None
+    turned_s: float | None = None
+    """Since when it is seen outside during a visit, or inside before one."""
     earlier_s: float = 0.0
     """Visits that are over."""
 
 
-@tool(version=1)
+@tool(version=2)
 class Dwell:
     """How long each track has been in each zone.
 
-    By zone: the visits of those `inside` now, the ids that `entered` in this frame, and the visits of those that `left`. A visit has
-    `entered_s`, `left_s`, `visit_s` (this visit) and `total_s` (all visits of this track), in seconds.
+    By zone: the visits of those `inside` now and, once it is known, the ids of those that `entered` and the visits of those that `left`.
+    A visit has `entered_s`, `left_s`, `visit_s` (this visit) and `total_s` (all visits of this track), in seconds.
 
-    A visit lasts from the first frame seen inside to the first frame seen outside. Who is hidden meanwhile is still inside if seen
-    inside again within `max_gap_s`; who is not seen anywhere for longer has left when last seen. Keep `max_gap_s` above the
+    A visit lasts from the first frame seen inside to the first frame seen outside. It is told of once the track was seen to stay inside,
+    and later outside, for `min_s`: a box that flickers over the border enters and leaves nothing. Who is hidden meanwhile is still inside
+    if seen inside again within `max_gap_s`; who is not seen anywhere for longer has left when last seen inside. Keep `max_gap_s` above the
     tracker's `max_age_s`.
     """
 
@@ -122,8 +137,9 @@ class Dwell:
         max_gap_s: Annotated[
             NotNegative, Field(description="longest absence, in seconds, that does not end a visit")
         ] = 3.0,
+        min_s: MinStay = 0.2,
     ) -> None:
-        self._video, self._anchor, self._max_gap_s = video, anchor, max_gap_s
+        self._video, self._anchor, self._max_gap_s, self._min_s = video, anchor, max_gap_s, min_s
         self._regions = regions(zones, units, video)
         self._stays: dict[str, dict[int, _Stay]] = {region.name: {} for region in self._regions}
 
@@ -142,15 +158,26 @@ class Dwell:
             for i in order:
                 stay = stays.setdefault(ids[i], _Stay(labels[i], frame.time_s))
                 stay.class_name, stay.seen_s = labels[i], frame.time_s
-                if present[i]:
+                if self._turns(stay, frame.time_s, is_inside=bool(present[i])):
                     if stay.entered_s is None:
-                        stay.entered_s = frame.time_s
+                        stay.entered_s = stay.turned_s
                         entered.append(ids[i])
+                    else:
+                        left.append(_over(ids[i], stay, frame.time_s))
+                    stay.turned_s = None
+                if present[i] and stay.entered_s is not None:
                     inside.append(replace(_visit(ids[i], stay, frame.time_s), left_s=None))
-                elif stay.entered_s is not None:
-                    left.append(_over(ids[i], stay, frame.time_s))
             dwells[region.name] = ZoneDwell(tuple(inside), tuple(entered), tuple(left))
         return ZoneDwells(dwells)
+
+    def _turns(self, stay: _Stay, now_s: float, *, is_inside: bool) -> bool:
+        """Whether a track is now known to have entered or left, at `turned_s`."""
+        if is_inside == (stay.entered_s is not None):
+            stay.turned_s = None
+            return False
+        if stay.turned_s is None:
+            stay.turned_s = now_s
+        return _stayed(stay.turned_s, now_s, self._min_s)
 
     def _gone(self, stays: dict[int, _Stay], now_s: float) -> list[Visit]:
         """Forget tracks that were not seen for long; the visits that ended with that."""
@@ -165,6 +192,10 @@ class Dwell:
         self._stays = {name: {key: _Stay(**stay) for key, stay in stays} for name, stays in state.items()}
 
 
+def _stayed(since_s: float, now_s: float, min_s: float) -> bool:
+    return now_s - since_s >= min_s - _TIME_TOLERANCE_S
+
+
 def _visit(tracker_id: int, stay: _Stay, until_s: float) -> Visit:
     entered_s = until_s if stay.entered_s is None else stay.entered_s
     visit_s = until_s - entered_s
@@ -172,8 +203,8 @@ def _visit(tracker_id: int, stay: _Stay, until_s: float) -> Visit:
 
 
 def _over(tracker_id: int, stay: _Stay, until_s: float) -> Visit:
-    """End the visit."""
-    visit = _visit(tracker_id, stay, until_s)
+    """End the visit: when the track was first seen outside, else at `until_s`."""
+    visit = _visit(tracker_id, stay, until_s if stay.turned_s is None else stay.turned_s)
     stay.earlier_s, stay.entered_s = visit.total_s, None
     return visit
 
@@ -183,6 +214,8 @@ class Crossing:
     tracker_id: int
     class_name: str
     direction: Literal["in", "out"]
+    crossed_s: float
+    """Time of the first frame in which it was clear of the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +232,7 @@ class LineCount:
     by_class: dict[str, Passages]
     """Only classes that have crossed, by name."""
     crossings: tuple[Crossing, ...]
-    """Those of this frame, by id."""
+    """Those known since this frame, by id."""
 
 
 LineCounts = NewType("LineCounts", dict[str, LineCount])
@@ -216,11 +249,13 @@ class _Walk:
     """Side of the line on which the anchor was last: 1 right, -1 left, 0 exactly on the line since the beginning."""
     settled: float
     """Side on which it was last clear of the line."""
+    clear_s: float | None = None
+    """Since when it has been clear of the line on the other side than that, without having been back."""
     crossed_at: float | None = None
     """Where along the line (0 at its start, 1 at its end) the anchor last changed sides."""
 
 
-@tool(version=1)
+@tool(version=2)
 class Line:
     """How often tracks have crossed each line, and which do so in this frame.
 
@@ -228,8 +263,9 @@ class Line:
 
     Walk from `start` to `end`: who crosses from the left hand to the right hand goes in, the other way out. So a line drawn from the
     bottom of the picture to its top counts in what moves to the right. A crossing counts when the anchor has passed between the ends
-    of the line and is clear of it by `margin` times the box's size (the square root of its area): who stands on the line and trembles
-    crosses nothing.
+    of the line, is clear of it by `margin` times the box's size (the square root of its area), and is then seen to stay on that side for
+    `min_s`: who stands on the line and trembles, or whose box flickers over it, crosses nothing. Where sampled frames are further apart
+    than `min_s`, two of them on the other side are needed.
     """
 
     def __init__(
@@ -246,8 +282,9 @@ class Line:
             float,
             Field(ge=0, le=10, description="distance at which a box is clear of the line, as a share of its size"),
         ] = 0.1,
+        min_s: MinStay = 0.2,
     ) -> None:
-        self._video, self._anchor, self._margin = video, anchor, margin
+        self._video, self._anchor, self._margin, self._min_s = video, anchor, margin, min_s
         self._gates = gates(lines, units, video)
         self._walks: dict[str, dict[int, _Walk]] = {gate.name: {} for gate in self._gates}
         self._totals: dict[str, dict[str, Passages]] = {gate.name: {} for gate in self._gates}
@@ -262,9 +299,9 @@ class Line:
         for gate in self._gates:
             totals, crossings = self._totals[gate.name], []
             for i in order:
-                side = self._step(gate, ids[i], points[i], float(clear[i]))
+                side, crossed_s = self._step(gate, ids[i], points[i], float(clear[i]), frame.time_s)
                 if side:
-                    crossings.append(Crossing(ids[i], labels[i], "in" if side > 0 else "out"))
+                    crossings.append(Crossing(ids[i], labels[i], "in" if side > 0 else "out", crossed_s))
                     before = totals.get(labels[i], Passages())
                     totals[labels[i]] = Passages(before.in_count + (side > 0), before.out_count + (side < 0))
             counts[gate.name] = LineCount(
@@ -275,8 +312,8 @@ class Line:
             )
         return LineCounts(counts)
 
-    def _step(self, gate: Gate, tracker_id: int, point: Any, clear: float) -> float:
-        """Follow one track; the side it has crossed to, or 0."""
+    def _step(self, gate: Gate, tracker_id: int, point: Any, clear: float, now_s: float) -> tuple[float, float]:
+        """Follow one track; the side it has crossed to, or 0, and when."""
         walks = self._walks[gate.name]
         distance = geometry.signed_distance(gate.start, gate.end, point)
         x, y = float(point[0]), float(point[1])
@@ -292,12 +329,17 @@ class Line:
             way = before / (before - distance)
             where = np.array((walk.x + (x - walk.x) * way, walk.y + (y - walk.y) * way))
             walk.crossed_at = geometry.position_along(gate.start, gate.end, where)
+            walk.clear_s = None
         walk.x, walk.y, walk.side = x, y, side
-        if distance == 0 or abs(distance) < clear or side == walk.settled:
-            return 0.0
+        if side == walk.settled:
+            return 0.0, now_s
+        if walk.clear_s is None and distance != 0 and abs(distance) >= clear:
+            walk.clear_s = now_s
+        if walk.clear_s is None or not _stayed(walk.clear_s, now_s, self._min_s):
+            return 0.0, now_s
         passed = walk.settled != 0 and walk.crossed_at is not None and 0 <= walk.crossed_at <= 1
-        walk.settled = side
-        return side if passed else 0.0
+        crossed_s, walk.clear_s, walk.settled = walk.clear_s, None, side
+        return side if passed else 0.0, crossed_s
 
     def state(self) -> dict[str, Any]:
         return {
