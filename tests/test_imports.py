@@ -73,6 +73,56 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not set(ast.literal_eval(done.stdout)) & HEAVY
 
 
+THEIRS = """
+import os, signal, sys, threading
+numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+before = [signal.getsignal(n) for n in numbers], dict(os.environ), sys.excepthook, threading.active_count(), os._exit
+import videodag_cli
+from videodag_cli import tool
+LAZY = "{lazy}"
+if LAZY:
+    for name in videodag_cli.__all__:
+        getattr(videodag_cli, name)
+assert before == ([signal.getsignal(n) for n in numbers], dict(os.environ), sys.excepthook, threading.active_count(), os._exit)
+assert "videodag_cli.loading" not in sys.modules
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.sigtimedwait([], 1)
+except KeyboardInterrupt:
+    print("theirs")
+"""
+
+
+@pytest.mark.parametrize("lazy", ["", "all"])
+@pytest.mark.parametrize("name", ["theirs", "videodag"])
+def test_a_program_that_imports_the_package_is_left_as_it_was(tmp_path: Path, name: str, lazy: str) -> None:
+    """Also in the moment when a program started by `python -m` is not yet named in its arguments, and if it is called like ours."""
+    package = tmp_path / name
+    package.mkdir()
+    (package / "__init__.py").write_text(THEIRS.replace("{lazy}", lazy))
+    (package / "__main__.py").write_text("print('main')")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-m", name], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("theirs\nmain\n", "", 0)
+    script = tmp_path / "bin" / "videodag"
+    script.parent.mkdir()
+    script.write_text(THEIRS.replace("{lazy}", lazy))
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("theirs\n", "", 0)
+
+
+def test_the_decorator_keeps_its_name_when_its_module_is_imported() -> None:
+    code = (
+        "import videodag_cli.tool\nfrom videodag_cli import tool\nimport videodag_cli\n"
+        "assert callable(tool) and videodag_cli.tool is tool and tool.__name__ == 'tool'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 def test_public_names_are_what_can_be_had() -> None:
     import videodag_cli
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -180,17 +181,24 @@ def test_two_signals_sent_as_one_are_one(clip: Path, tmp_path: Path) -> None:
     assert run.part.read_bytes().endswith(b"\n")
 
 
+ENTRY, _, FUNCTION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["videodag"].partition(
+    ":"
+)
+SCRIPT = f"import sys\nfrom {ENTRY} import {FUNCTION}\nsys.exit({FUNCTION}())"
+"""What the installed command does."""
 INTERRUPTED = "import os, signal, time\nos.kill(os.getpid(), signal.{})\ntime.sleep(30)\n"
 
 
 @pytest.mark.parametrize("loaded", ["inspect", "typer", "ctypes", "cv2"])
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("entry", [(), ("-c", SCRIPT)], ids=["module", "script"])
 def test_a_signal_while_the_command_is_loaded_is_no_traceback(
-    clip: Path, tmp_path: Path, loaded: str, name: str
+    clip: Path, tmp_path: Path, loaded: str, name: str, entry: tuple[str, ...]
 ) -> None:
     (tmp_path / f"{loaded}.py").write_text(INTERRUPTED.format(name))
+    arguments = run_arguments(clip, "quality", "-q", "-o", tmp_path / "o.jsonl")
     done = call(
-        run_arguments(clip, "quality", "-q", "-o", tmp_path / "o.jsonl"),
+        [arguments[0], *entry, *arguments[3:]] if entry else arguments,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
     )
     assert (done.code, done.word) == (128 + getattr(signal, name), "stopped.signal")

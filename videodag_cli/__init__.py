@@ -1,21 +1,12 @@
 """videodag: named pipelines of vision tools over video files, one JSON line per sampled frame.
 
-The public names are loaded when first used, so that `import videodag_cli` stays cheap; only `tool`, which has the name of
-its module, is bound at once.
+The public names are loaded when first used: `import videodag_cli` is cheap and changes nothing in the program that does it.
 """
 
 from __future__ import annotations
 
 import sys
-
-if "".join(sys.argv[:1]).endswith(("-m", "/videodag")):  # the command, which may be interrupted while it is loaded
-    from videodag_cli.loading import end_at_once
-
-    end_at_once()
-
-from typing import TYPE_CHECKING, Any
-
-from videodag_cli.tool import tool
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -34,6 +25,7 @@ _HOMES = {
     "VideodagError": "errors",
     "iter_video": "run",
     "run_video": "run",
+    "tool": "tool",
 }
 
 __all__ = [
@@ -55,11 +47,15 @@ __all__ = [
     "tool",
 ]
 
+TYPE_CHECKING = False  # as type checkers know it; the module `typing` is not cheap
 if TYPE_CHECKING:
+    from typing import Any
+
     from videodag_cli.data import Affine, Codes, Detections, Faces, Frame, TextLines, Tracks, VideoInfo
     from videodag_cli.errors import VideodagError
     from videodag_cli.lines import FrameResult
     from videodag_cli.run import RunOptions, iter_video, run_video
+    from videodag_cli.tool import tool
     from videodag_cli.video.sampling import Sampling
 
 
@@ -74,3 +70,18 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+class _Package(ModuleType):
+    """`tool` is the decorator, also once the module of that name has been imported, which would take its place."""
+
+    @property
+    def tool(self) -> Any:
+        return __getattr__("tool")
+
+    @tool.setter
+    def tool(self, module: object) -> None:
+        pass
+
+
+sys.modules[__name__].__class__ = _Package

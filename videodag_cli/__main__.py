@@ -1,6 +1,15 @@
-"""`python -m videodag_cli` is the command `videodag`."""
+"""The command `videodag`, which is also `python -m videodag_cli`: a signal that comes while it is loaded ends it as later ones do."""
 
-from videodag_cli.cli.app import main
+from videodag_cli.loading import end_at_once
+
+
+def main() -> None:
+    """Entry point of the command `videodag`."""
+    end_at_once()
+    from videodag_cli.cli import app
+
+    app.main()
+
 
 if __name__ == "__main__":
     main()

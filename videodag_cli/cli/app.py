@@ -98,7 +98,7 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the command `videodag`."""
+    """Run the command line of this process and end it."""
     from videodag_cli import signals
     from videodag_cli.cli import streams
 
@@ -107,6 +107,7 @@ def main() -> None:
     os.environ.setdefault(
         "OPENBLAS_NUM_THREADS", "1"
     )  # frames are worked on side by side; and it crashes where memory is short
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded, by whatever tool
     streams.fill_closed()
     watched = "VIDEODAG_CHILD" in os.environ
     runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and not watched

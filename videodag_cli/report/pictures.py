@@ -40,11 +40,10 @@ def picture_uris(
 
     frames: ascending. stream: number of the stream in the container. Raises `InputError` for a video that is refused.
     """
+    import cv2
     import numpy as np
 
     from videodag_cli.video import open_reader, probe
-
-    import cv2  # isort: skip  # what it prints is silenced by `video`
 
     uris: dict[int, str] = {}
     found = probe(video, stream=stream)

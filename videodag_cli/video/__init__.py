@@ -5,13 +5,7 @@ Importing this package loads neither OpenCV nor PyAV; the public names are loade
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
-
-# Both are read when OpenCV is loaded or first opens a video, so they have to be in place before either: on a damaged
-# file FFmpeg and OpenCV would print up to a hundred lines on stderr.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 _HOMES = {
     "DecoderChoice": "choice",

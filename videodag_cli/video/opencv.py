@@ -88,8 +88,12 @@ class OpencvReader(Reader):
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = (
             f"protocol_whitelist;file|format_whitelist;{demux.FORMATS}|max_pixels;{self.probe.limits.max_pixels}"
         )
+        # on a damaged file FFmpeg and OpenCV would print up to a hundred lines on stderr; OpenCV reads this when it first opens a video
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         import cv2
 
+        if "OPENCV_LOG_LEVEL" not in os.environ:
+            cv2.setLogLevel(0)
         options = [cv2.CAP_PROP_N_THREADS, self._threads] if self._threads else []
         capture = cv2.VideoCapture(self.probe.path, cv2.CAP_FFMPEG, options)
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
