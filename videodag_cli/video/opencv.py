@@ -93,7 +93,7 @@ class OpencvReader(Reader):
         import cv2
 
         if "OPENCV_LOG_LEVEL" not in os.environ:
-            cv2.setLogLevel(0)
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         options = [cv2.CAP_PROP_N_THREADS, self._threads] if self._threads else []
         capture = cv2.VideoCapture(self.probe.path, cv2.CAP_FFMPEG, options)
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
