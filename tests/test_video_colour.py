@@ -139,7 +139,7 @@ def stored(
     return path, values
 
 
-X265 = {"x265-params": "log-level=none:lossless=1", "preset": "ultrafast"}
+X265 = {"x265-params": "log-level=none:pools=1:frame-threads=1:bframes=0:lossless=1", "preset": "ultrafast"}
 
 
 @pytest.mark.parametrize("full", [False, True])
