@@ -18,6 +18,8 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from videodag_cli.board import Board
 from videodag_cli.data import Frame, VideoInfo
 from videodag_cli.envelope import Envelope, Item, Marker
@@ -131,6 +133,15 @@ class Engine:
         return {
             n.step.id: n.instance.describe() for n in self._nodes if callable(getattr(n.instance, "describe", None))
         }
+
+    def models(self) -> dict[str, dict[str, Any]]:
+        """The same as data: a tool's `description` (a pydantic model) where it has one, else what `describe()` says."""
+        described = self.describe()
+        for node in self._nodes:
+            description = getattr(node.instance, "description", None)
+            if isinstance(description, BaseModel):
+                described[node.step.id] = description.model_dump(mode="json")
+        return described
 
     def remarks(self) -> list[str]:
         """What the tools have to say behind the last frame, in the order of the nodes."""

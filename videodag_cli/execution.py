@@ -223,6 +223,7 @@ class Execution:
                 step.id: _timing(self.engine.timings[step.id], stateless=step.spec.stateless)
                 for step in self.job.plan.steps
             },
+            models=self.engine.models(),
             profile=self._profile(written_s),
             packages=package_versions(self.job.plan),
             workers=self.workers,

@@ -200,6 +200,8 @@ class RunRecord(_Model):
     """The input's identity, `video` (facts of the container) and `decoder` (name and reason)."""
     accounting: Accounting
     nodes: dict[str, NodeTiming]
+    models: dict[str, dict[str, Any]] = {}
+    """Node -> what its model was taken for: layout, input, normalisation, labels, and who decided each."""
     profile: dict[str, float] = {}
     """Seconds spent: decode, convert, wait, nodes, write."""
     packages: dict[str, str]

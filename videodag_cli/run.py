@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from videodag_cli.engine import Engine
 from videodag_cli.errors import OutputError, printable
 from videodag_cli.execution import Execution, ProgressSink, RunStart, feed_lines, outcomes
 from videodag_cli.files import is_special, write_atomically
@@ -106,7 +108,7 @@ def describe_run(
     options: RunOptions,
     output: str | os.PathLike[str] | None,
 ) -> dict[str, Any]:
-    """Everything `run_video` would decide, as plain data; nothing is decoded or written."""
+    """Everything `run_video` would decide, as plain data. Tools are made, so that what is wrong with them shows; nothing is written."""
     job = Job.make(video, plan, sampling, None, None, options)
     destination = _destination(output, job)
     action = "fresh"
@@ -117,10 +119,13 @@ def describe_run(
     found = probe(job.path, stream=options.stream, limits=options.limits)
     targets = select(found.index, sampling)
     choice = choose_decoder(found, targets, decoder=options.decoder)
+    with Engine(plan, replace(found.info, sampled_count=len(targets))) as engine:
+        models = engine.models()
     return {
         "request": job.request.model_dump(mode="json"),
         "order": [step.id for step in plan.steps],
         "outputs": plan.output_types,
+        "models": models,
         "input": {**job.identity().model_dump(mode="json"), "video": found.facts.model_dump(mode="json")},
         "decoder": {"name": choice.name, "reason": choice.reason},
         "frames": {

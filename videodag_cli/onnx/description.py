@@ -7,17 +7,30 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from videodag_cli.onnx.labels import shortened
+from videodag_cli.onnx.picture import FIT_WORDS, VALUE_WORDS, Fit, Values
 
 Activation = Literal["none", "sigmoid", "softmax"]
 """What is still to be done to the network's scores: nothing, or logits that become probabilities."""
-LabelsFrom = Literal["param", "metadata", "coco", "numbers"]
-"""Where class names come from: param `labels`, the file, the known names of COCO's 80 or 91 classes, or only numbers."""
+LabelsFrom = Literal["param", "metadata", "shipped", "coco", "numbers"]
+"""Where class names come from: param `labels`, the file, the package, the known names of COCO's 80 or 91 classes, or only numbers."""
 
+_ACTIVATION = {"none": "as they are", "sigmoid": "through a sigmoid", "softmax": "through a softmax"}
 _LABELS_FROM = {
-    "param": "given",
+    "param": "given by param labels",
     "metadata": "from the file's metadata",
+    "shipped": "those of the shipped model",
     "coco": "COCO's, by their number",
     "numbers": "the file names none",
+}
+
+From = Literal["param", "file", "metadata", "layout", "default"]
+"""Who decided about the input: the user, the file's shapes, what it says about itself, the kind of model, or nobody."""
+_FROM = {
+    "param": "set by a param",
+    "file": "the file fixes it",
+    "metadata": "the file's metadata",
+    "layout": "usual for this layout",
+    "default": "the file leaves it open; param size sets another",
 }
 
 
@@ -33,15 +46,20 @@ class ModelDescription(BaseModel):
     """Whether the user named the layout or the file's evidence decided."""
     reasons: tuple[str, ...]
     """What was seen that speaks for the layout, in plain words."""
+    against: dict[str, str] = {}
+    """Other layouts that the shapes allow, and what was seen that speaks against each."""
     width: int
     height: int
     fixed_size: bool
     """The file allows no other input size."""
+    size_from: From
     dtype: str
     channels: Literal["rgb", "bgr"]
-    values: str
-    """Numbers of the input: unit 0..1, byte 0..255, signed -1..1, imagenet or coco_bgr (mean and deviation)."""
-    fit: Literal["center", "corner", "stretch"]
+    channels_from: From
+    values: Values
+    values_from: From
+    fit: Fit
+    fit_from: From
     activation: Activation
     suppressed: bool
     """Overlapping boxes are dropped inside the model; else they are dropped here."""
@@ -52,21 +70,57 @@ class ModelDescription(BaseModel):
     """Classes that the outputs hold; None where they do not tell."""
     labels: tuple[str, ...]
     labels_from: LabelsFrom
+    labels_file: str | None = None
+    """Name of the file that gave them."""
 
-    def rows(self, *, input_format: str) -> dict[str, str]:
-        """The same as short texts for people, in the order in which they are shown; `input_format` is the form in words."""
-        fixed = "fixed" if self.fixed_size else "open"
-        why = "set by param layout" if self.layout_from == "param" else "; ".join(self.reasons)
-        activation = {"none": "as they are", "sigmoid": "through a sigmoid", "softmax": "through a softmax"}
+    def rows(self) -> dict[str, str]:
+        """The same as short texts for people, in the order in which they are shown."""
+        shape = f"{self.width}x{self.height} {'fixed' if self.fixed_size else 'open'}"
+        form = f"{self.channels.upper()}, {VALUE_WORDS[self.values]}, {FIT_WORDS[self.fit]}"
+        rejected = {"not": "; ".join(f"{name}: {reason}" for name, reason in self.against.items())}
         return {
             "layout": self.layout,
-            "why": why,
-            "input": f"{self.width}x{self.height} {fixed}, {input_format}, {self.dtype}",
-            "scores": activation[self.activation],
-            "suppression": "inside the model" if self.suppressed else "done here",
-            "batch": "1" if self.fixed_batch else f"open, {self.batch_size} at once",
+            "why": "; ".join(self._why),
+            **(rejected if self.against else {}),
+            "input": f"{shape}, {form}, {self.dtype}",
+            "scores": _ACTIVATION[self.activation],
+            "suppression": self._suppression,
+            "batch": self._batch,
             "labels": f"{len(self.labels)}: {shortened(self.labels, 8)}",
-            "names": _LABELS_FROM[self.labels_from],
+            "names": self._names,
             "file": self.file,
             "sha256": self.sha256[:16],
         }
+
+    def sentences(self) -> list[tuple[str, str]]:
+        """Everything with who decided it, as (what, text) for a screen; a text may take several entries of one name."""
+        rows = [("layout", self.layout)]
+        rows += [("because", text) for text in self._why]
+        rows += [("and not", f"{name}: {reason}") for name, reason in self.against.items()]
+        rows += [
+            ("input", f"{self.width}x{self.height}, {self.dtype} ({_FROM[self.size_from]})"),
+            ("fit", f"{FIT_WORDS[self.fit]} ({_FROM[self.fit_from]})"),
+            ("channels", f"{self.channels.upper()} ({_FROM[self.channels_from]})"),
+            ("values", f"{VALUE_WORDS[self.values]} ({_FROM[self.values_from]})"),
+            ("scores", _ACTIVATION[self.activation]),
+            ("suppression", self._suppression),
+            ("batch", self._batch),
+            ("classes", f"{len(self.labels)}: {shortened(self.labels, 30)} ({self._names})"),
+        ]
+        return rows
+
+    @property
+    def _why(self) -> tuple[str, ...]:
+        return ("set by param layout",) if self.layout_from == "param" else self.reasons
+
+    @property
+    def _suppression(self) -> str:
+        return "inside the model" if self.suppressed else "done here"
+
+    @property
+    def _batch(self) -> str:
+        return "1" if self.fixed_batch else f"open, {self.batch_size} at once"
+
+    @property
+    def _names(self) -> str:
+        return _LABELS_FROM[self.labels_from] + (f", {self.labels_file}" if self.labels_file else "")

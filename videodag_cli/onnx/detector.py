@@ -15,7 +15,7 @@ from videodag_cli.boxes import nms
 from videodag_cli.data import Affine, Floats, Image, Ints
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.onnx.bridges import without_bridges
-from videodag_cli.onnx.description import LabelsFrom, ModelDescription
+from videodag_cli.onnx.description import From, LabelsFrom, ModelDescription
 from videodag_cli.onnx.facts import MAX_SIDE, Facts, Size, facts_of
 from videodag_cli.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
 from videodag_cli.onnx.layouts import Boxes, Layout, Outputs, Probe, recognise
@@ -72,6 +72,8 @@ class Detector:
     """Width and height of the network's input."""
     labels: tuple[str, ...]
     labels_from: LabelsFrom
+    choice: InputChoice
+    """What the user said about the input."""
     batch_size: int
     """Pictures that may go in at once with the same results as one by one."""
     session: Any = field(repr=False)
@@ -86,10 +88,6 @@ class Detector:
         lacks_background = not self.labels or self.labels[0].casefold() not in BACKGROUND
         return self.layout.first_class if lacks_background else 0
 
-    def describe(self) -> dict[str, str]:
-        """Facts for people: what it was taken for, how pictures go in, which classes come out."""
-        return self.description.rows(input_format=str(self.form))
-
     @property
     def description(self) -> ModelDescription:
         """What the file was taken for, and why."""
@@ -102,10 +100,14 @@ class Detector:
             width=self.size[0],
             height=self.size[1],
             fixed_size=None not in self.facts.fixed_size,
+            size_from=self._size_from,
             dtype=self.facts.picture.dtype,
             channels=self.form.channels,
+            channels_from="layout" if self.choice.channels is None else "param",
             values=self.form.values,
+            values_from="layout" if self.choice.values is None else "param",
             fit=self.form.fit,
+            fit_from="layout" if self.choice.fit is None else "param",
             activation=self.layout.activation,
             suppressed=self.layout.suppressed,
             batch_size=self.batch_size,
@@ -114,6 +116,14 @@ class Detector:
             labels=self.labels,
             labels_from=self.labels_from,
         )
+
+    @property
+    def _size_from(self) -> From:
+        if None not in self.facts.fixed_size:
+            return "file"
+        if self.choice.size is not None:
+            return "param"
+        return "default" if self.facts.trained_size is None else "metadata"
 
     def class_ids(self, positions: frozenset[int]) -> Ints:
         """Class numbers of labels at these places."""
@@ -287,6 +297,7 @@ def _open(
         size=size,
         labels=known,
         labels_from=labels_from,
+        choice=choice,
         batch_size=1 if facts.fixed_batch else _safe_batch(session, facts, shape, size),
         session=session,
     )

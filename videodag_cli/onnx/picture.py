@@ -17,6 +17,19 @@ Fit = Literal["center", "corner", "stretch"]
 Values = Literal["unit", "byte", "signed", "imagenet", "coco_bgr"]
 """What the network's numbers are: 0..1, 0..255, -1..1, or normalised by a data set's mean and deviation."""
 
+FIT_WORDS: dict[Fit, str] = {
+    "center": "letterbox",
+    "corner": "letterbox in the top left corner",
+    "stretch": "stretched",
+}
+VALUE_WORDS: dict[Values, str] = {
+    "unit": "0..1",
+    "byte": "0..255",
+    "signed": "-1..1",
+    "imagenet": "normalised as ImageNet",
+    "coco_bgr": "mean 0, deviation 1",
+}
+
 _ARITHMETIC: dict[Values, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
     "byte": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -39,9 +52,7 @@ class InputFormat:
     """Shrink by averaging areas instead of linear interpolation."""
 
     def __str__(self) -> str:
-        how = {"center": "letterbox", "corner": "letterbox in the top left corner", "stretch": "stretched"}[self.fit]
-        ranges = {"unit": "0..1", "byte": "0..255", "signed": "-1..1", "imagenet": "normalised as ImageNet"}
-        return f"{self.channels.upper()}, {ranges.get(self.values, 'mean 0, deviation 1')}, {how}"
+        return f"{self.channels.upper()}, {VALUE_WORDS[self.values]}, {FIT_WORDS[self.fit]}"
 
 
 def placed(image: Image, size: Size, form: InputFormat) -> tuple[Image, Affine]:

@@ -123,6 +123,8 @@ class Objects:
         ] = None,
     ) -> None:
         self._limit = max_detections
+        self._is_shipped = isinstance(model, str)
+        self._labels_file = printable(labels.name) if isinstance(labels, Path) else None
         choice = InputChoice(_parse_size(size), fit, channels, values)
         if isinstance(model, str):
             shipped = OBJECT_MODELS[model]
@@ -154,12 +156,13 @@ class Objects:
 
     def describe(self) -> dict[str, str]:
         """What the model is, for `pipelines validate --load`."""
-        return self._detector.describe()
+        return self.description.rows()
 
     @property
     def description(self) -> ModelDescription:
         """What the model was taken for, with its input, labels and reasons."""
-        return self._detector.description
+        update = {"labels_from": "shipped"} if self._is_shipped else {"labels_file": self._labels_file}
+        return self._detector.description.model_copy(update=update)
 
     @staticmethod
     def remarks(instances: Sequence[Objects]) -> list[str]:
