@@ -31,6 +31,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Look things up": {
         "probe": "Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged.",
+        "model": "Show what an ONNX file is taken for, and why: layout, input, classes; with --try, what it finds in one frame.",
         "pipelines": "List, draw and check pipelines.",
         "tools": "List and describe tools.",
         "help": "Show a page of the guide, or what it says about a command, option, tool, param or error word.",

@@ -87,13 +87,24 @@ def validate(
     load_models: Annotated[
         bool, typer.Option("--load", help="Also make the tools: open the models and say what they were taken for.")
     ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Replace a param, as in run.")
+    ] = None,
+    params: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='Params as JSON, as in run: {"node": {"param": value}}.')
+    ] = None,
 ) -> None:
     """Check pipelines; every problem of every one is printed."""
+    from videodag_cli.cli.assignments import overrides
     from videodag_cli.cli.plugin_options import make_registry
-    from videodag_cli.errors import PipelineError, VideodagError, printable
+    from videodag_cli.errors import PipelineError, RequestError, VideodagError, printable
     from videodag_cli.pipeline import catalogue, find, load, search_places
     from videodag_cli.plan import make_plan
 
+    if (set_ or params is not None) and len(pipelines or ()) != 1:
+        raise RequestError(
+            "--set and --params go with one pipeline; name it: videodag pipelines validate objects --set ..."
+        )
     places = search_places(pipelines_dir or ())
     names = pipelines or [str(found.path) for found in catalogue(places)]
     registry = make_registry(plugins_dir)
@@ -101,7 +112,8 @@ def validate(
     for name in names:
         try:
             found = find(name, places)
-            plan = make_plan(load(found.path), registry)
+            loaded = load(found.path)
+            plan = make_plan(loaded, registry, overrides=overrides(loaded.pipeline, registry, params, set_ or []))
             described = _describe_tools(plan, registry) if load_models else []
         except VideodagError as error:
             if len(names) == 1:
