@@ -167,7 +167,7 @@ def test_validate_takes_params_and_opens_the_model_they_name(folder: Path) -> No
 
 def test_dry_run_and_record_hold_what_the_model_command_says(folder: Path) -> None:
     told: dict[str, Any] = json.loads(model(folder, "best.onnx", "--labels", "data.yaml", "--json").out)["model"]
-    options = ["-p", "builtin:objects", "--set", "detect.model=best.onnx", "--set", "detect.labels=data.yaml", str(CLIP)]
+    options = f"-p builtin:objects --set detect.model=best.onnx --set detect.labels=data.yaml {CLIP}".split()
     dry = json.loads(call(command("run", "--dry-run", *options), cwd=folder).out)
     assert dry["models"] == {"detect": told}
     assert call(command("run", "--max-frames", "2", "-o", "out.jsonl", *options), cwd=folder).code == 0
