@@ -73,6 +73,10 @@ def opencv_problem(probe: Probe) -> str | None:
         return "the stream is not the first video stream"
     if probe.index.padded or probe.readable_bytes is not None:
         return "the file is cut"
+    if probe.index.paired_count:
+        return "fields that are stored as samples of their own"
+    if probe.index.untimed_count or probe.index.misplaced_count:
+        return "times that contradict the order of output"
     times = probe.index.pts[probe.index.position]
     if len(times) > 1 and bool((times[1:] == times[:-1]).any()):
         return "several frames at the same time"

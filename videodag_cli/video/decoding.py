@@ -9,7 +9,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from videodag_cli.video import demux
-from videodag_cli.video.index import MISSING
+from videodag_cli.video.index import MISSING, PICTURELESS
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -41,7 +41,8 @@ class Decoding:
     def __init__(self, probe: Probe, *, threads: int, strict: bool = False) -> None:
         """strict: refuse packets that are not in order, which tells damage from any number of threads."""
         self._index = probe.index
-        self._shown_pts = probe.index.pts[probe.index.position]
+        self._by_pts = np.argsort(probe.index.packet_pts, kind="stable").astype(np.int32)
+        self._sorted_pts = probe.index.packet_pts[self._by_pts]
         # Where two packets have the same time, the packet itself carries its position through the decoder.
         self._by_time = probe.index.times_are_unique
         self._container = demux.open_container(
@@ -73,7 +74,7 @@ class Decoding:
 
     def seek(self, entry: int) -> bool:
         """Make `entry` the next packet of a drained decoder; False where the demuxer lands elsewhere."""
-        time = int(self._index.pts[entry])
+        time = int(self._index.packet_pts[entry])
         if not self._by_time:
             return False
         try:
@@ -99,8 +100,10 @@ class Decoding:
         self.at += 1
         if position >= self._index.packet_count:
             return None
-        if packet.size == 0 or self._index.flags[position] & MISSING:
+        if self._index.flags[position] & MISSING:
             raise DecodeError("its bytes are not in the file")
+        if packet.size == 0:
+            return []
         skips = "NONREF" if may_drop and not wanted else "DEFAULT"
         if skips != self._skips:
             self._context.skip_frame = self._skips = skips
@@ -108,7 +111,12 @@ class Decoding:
             packet.opaque = _Place(position)
         self.drained = False
         self.used = True
-        return self._decode(packet)
+        try:
+            return self._decode(packet)
+        except DecodeError:
+            if self._index.flags[position] & PICTURELESS:
+                return []
+            raise
 
     def drain(self) -> list[tuple[int, VideoFrame]]:
         """Everything that is still inside the decoder, which is ready for another start afterwards."""
@@ -136,10 +144,12 @@ class Decoding:
                 return place.position
         time = frame.pts
         if time is not None:
-            rank = int(np.searchsorted(self._shown_pts, time))
-            if rank < len(self._shown_pts) and self._shown_pts[rank] == time:
-                return int(self._index.position[rank])
-        return -1  # as a rule decoded for the sake of others, and not presented
+            place = int(np.searchsorted(self._sorted_pts, time))
+            if place < len(self._sorted_pts) and self._sorted_pts[place] == time:
+                position = int(self._by_pts[place])
+                # Without a rank it was decoded for the sake of others, and is not presented.
+                return position if self._index.rank[position] >= 0 else -1
+        return -1
 
     def close(self) -> None:
         """Free the decoder; more than once does no harm."""

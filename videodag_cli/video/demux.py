@@ -15,8 +15,10 @@ import numpy as np
 
 from videodag_cli.errors import InputError
 from videodag_cli.video.entry import Entries
-from videodag_cli.video.index import ENTRY, KEYFRAME, MISSING, PacketIndex
+from videodag_cli.video.index import ENTRY, KEYFRAME, MISSING, PacketIndex, Pictures
 from videodag_cli.video.limits import Limits
+from videodag_cli.video.picture import FRAME, NOTHING
+from videodag_cli.video.pictures import picture_reader
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -144,19 +146,33 @@ def packets(container: InputContainer, stream: VideoStream) -> Generator[Packet[
 
 
 def build_index(
-    container: InputContainer, stream: VideoStream, *, limits: Limits, file_bytes: int, shown: str, padded: bool = False
+    container: InputContainer,
+    stream: VideoStream,
+    *,
+    limits: Limits,
+    file_bytes: int,
+    shown: str,
+    padded: bool = False,
+    thorough: bool = False,
 ) -> PacketIndex:
     """Read every packet of `stream` once.
 
     The index of a file that ends before its last sample comes back marked `padded`, and only lists what a plain demuxer finds:
-    build it again from a container opened with `padded`. Raises InputError when there are more packets than the limit.
+    build it again from a container opened with `padded`. Where times contradict the order of output, build it again with `thorough`.
+    Raises InputError when there are more packets than the limit.
     """
     assert stream.time_base is not None
     only(container, stream)
-    entries = Entries(codec_name(stream), stream.codec_context.extradata or b"")
+    codec = codec_name(stream)
+    entries = Entries(codec, stream.codec_context.extradata or b"")
+    read = picture_reader(codec, stream.codec_context.extradata or b"", thorough=thorough)
+    sequences = 0
     pts = array("q")
     flags = bytearray()
     presented = bytearray()
+    filled = bytearray()
+    first, sequence, order = array("i"), array("i"), array("q")
+    latest = 0
     suspicious = False
     last = (-(2**63), 0)
     for packet in packets(container, stream):
@@ -167,11 +183,23 @@ def build_index(
         if packet.pos is not None and packet.pos + packet.size > file_bytes:
             flag |= MISSING
         described = bytes(packet.get_sidedata("new_extradata")) if packet.has_sidedata("new_extradata") else None
+        if described is not None:
+            read = picture_reader(codec, described, thorough=thorough)
+            sequences = max(sequence, default=-1) + 1
         if flag & MISSING:
             entries.pass_by(extradata=described)
         elif entries.begins(memoryview(packet), keyframe=packet.is_keyframe, extradata=described):
             flag |= ENTRY
-        if time is not None and not packet.is_discard and time >= last[0]:
+        picture = NOTHING if packet.size == 0 else FRAME if read is None else read(memoryview(packet))
+        if flag & MISSING and not picture.shown:
+            picture = FRAME
+        if picture.shown and not picture.second:
+            latest = len(pts)
+        filled.append(picture.shown)
+        first.append(latest if picture.second else len(pts))
+        sequence.append(picture.sequence if picture.sequence < 0 else sequences + picture.sequence)
+        order.append(picture.order)
+        if time is not None and not packet.is_discard and picture.shown and time >= last[0]:
             last = (time, packet.duration or 0)
         pts.append(0 if time is None else time)
         flags.append(flag)
@@ -187,6 +215,12 @@ def build_index(
         np.array(pts, np.int64),
         np.frombuffer(bytes(flags), np.uint8).copy(),
         np.frombuffer(bytes(presented), np.bool_),
+        pictures=Pictures(
+            np.frombuffer(bytes(filled), np.bool_),
+            np.array(first, np.int32),
+            np.array(sequence, np.int32),
+            np.array(order, np.int64),
+        ),
         last_ticks=max(0, last[1]),
         padded=padded,
         headers_differ=entries.headers_differ,

@@ -67,7 +67,10 @@ def describe_video(
         frame_count=len(index),
         header_frame_count=header_count,
         packet_count=index.packet_count,
-        discarded_packet_count=index.packet_count - len(index),
+        discarded_packet_count=int(((index.rank < 0) & ~index.pictureless).sum()),
+        pictureless_packet_count=int(index.pictureless.sum()),
+        paired_frame_count=index.paired_count,
+        reordered_frame_count=index.untimed_count + index.misplaced_count,
         missing_packet_count=int(index.missing.sum()),
         keyframe_count=len(keys),
         longest_keyframe_gap=int(gaps.max()),
@@ -121,6 +124,15 @@ def _notes(facts: VideoFacts, index: PacketIndex, track: Track | None) -> list[s
         add(f"the first frame is at {facts.first_time_s:g} s")
     if facts.header_frame_count not in (None, facts.packet_count):
         add(f"the header claims {facts.header_frame_count} frames, the index holds {facts.packet_count} packets")
+    if facts.pictureless_packet_count:
+        add(f"{facts.pictureless_packet_count} packets hold no new picture: there is no frame for them")
+    if facts.paired_frame_count:
+        add(f"{facts.paired_frame_count} frames are stored as two fields, each a packet of its own")
+    if index.untimed_count:
+        add(
+            f"the container's times follow the order of decoding: {index.untimed_count} frames have the time that their place"
+            " in the order of output gives them"
+        )
     if facts.missing_packet_count:
         add(f"damaged: the bytes of {facts.missing_packet_count} packets are not in the file")
     if facts.cut:

@@ -57,6 +57,12 @@ class VideoFacts(BaseModel):
     header_frame_count: int | None = Field(description="Frames that the header claims")
     packet_count: int
     discarded_packet_count: int = Field(description="Packets that an edit list hides")
+    pictureless_packet_count: int = Field(default=0, description="Packets that hold no new picture, which is no damage")
+    paired_frame_count: int = Field(default=0, description="Frames whose two fields are packets of their own")
+    reordered_frame_count: int = Field(
+        default=0,
+        description="Frames that got another frame's time, because the container's contradict the order of output",
+    )
     missing_packet_count: int = Field(description="Packets whose bytes are not in the file")
     keyframe_count: int
     longest_keyframe_gap: int = Field(description="Most frames from one keyframe to the next, or to the end")

@@ -16,27 +16,53 @@ ENTRY = 2
 """The packet's own bytes prove that decoding can start here."""
 MISSING = 4
 """The packet's bytes are not, or not all, in the file."""
+PICTURELESS = 8
+"""No picture comes out for the packet, and that is in order."""
 
 INT64_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What the packets hold; all arrays are by position."""
+
+    shown: NDArray[np.bool_]
+    """A picture comes out of the decoder for it."""
+    first: NDArray[np.int32]
+    """The packet that begins the frame; the packet itself, but for a frame's second field."""
+    sequence: NDArray[np.int32]
+    """Pictures of one sequence are output by `order`; -1 where the order is not known."""
+    order: NDArray[np.int64]
+
+    @classmethod
+    def frames(cls, count: int) -> Pictures:
+        """Every packet is a frame, and nothing is known of their order."""
+        own = np.arange(count, dtype=np.int32)
+        return cls(np.ones(count, bool), own, np.full(count, -1, np.int32), np.zeros(count, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
 class PacketIndex:
     """Packets by `position` (decoding order) and by `rank` (presentation order); 17 bytes for each packet.
 
-    A rank is the `frame_index` of results: packets marked to be discarded have none, equal times keep the order of decoding.
+    A rank is the `frame_index` of results. Packets marked to be discarded and those without a picture have none; the two fields
+    of a frame have one together. Equal times keep the order of output.
     """
 
     time_base: Fraction
     """Seconds per tick of `pts`."""
     pts: NDArray[np.int64]
-    """By position: presentation time in ticks."""
+    """By position: presentation time in ticks, of the frame that the packet belongs to."""
     rank: NDArray[np.int32]
     """By position: rank of the packet's frame, -1 where it is not presented."""
     flags: NDArray[np.uint8]
-    """By position: KEYFRAME, ENTRY and MISSING."""
+    """By position: KEYFRAME, ENTRY, MISSING and PICTURELESS."""
     position: NDArray[np.int32]
-    """By rank: the packet's position."""
+    """By rank: the packet that completes the frame."""
+    packet_pts: NDArray[np.int64]
+    """By position: what the container says; `pts` differs where that contradicts the order of output."""
+    begins: NDArray[np.int32]
+    """By rank: the packet that begins the frame, and whose time its picture has; `position`, but for frames of two fields."""
     last_ticks: int = 0
     """How long the last frame is shown, in ticks; 0 where the container does not say."""
     padded: bool = False
@@ -45,6 +71,10 @@ class PacketIndex:
     """Some packets are decoded with other headers than those of the container."""
     headers_change: bool = False
     """The headers are not the same for all packets: a decoder holds those of the packets that it came by."""
+    untimed_count: int = 0
+    """Frames that got another frame's time, because the container's times follow the order of decoding."""
+    misplaced_count: int = 0
+    """Frames that got another frame's time, because the container's times follow no order at all."""
 
     @classmethod
     def build(
@@ -54,19 +84,55 @@ class PacketIndex:
         flags: NDArray[np.uint8],
         presented: NDArray[np.bool_],
         *,
+        pictures: Pictures | None = None,
         last_ticks: int = 0,
         padded: bool = False,
         headers_differ: bool = False,
         headers_change: bool = False,
     ) -> PacketIndex:
-        """Rank the presented packets by time; all arrays are by position."""
-        shown = np.flatnonzero(presented).astype(np.int32)
-        position = shown[np.argsort(pts[shown], kind="stable")]
-        rank = np.full(len(pts), -1, np.int32)
-        rank[position] = np.arange(len(position), dtype=np.int32)
-        for array in (pts, rank, flags, position):
+        """Rank the presented frames by time; all arrays are by position."""
+        count = len(pts)
+        pictures = pictures or Pictures.frames(count)
+        flags = flags | np.where(pictures.shown, 0, PICTURELESS).astype(np.uint8)
+        first = pictures.first
+        last = np.arange(count, dtype=np.int32)
+        last[first] = np.arange(count, dtype=np.int32)  # of equal places, the last one stays
+        second = first != np.arange(count)
+        frames = np.flatnonzero(presented & pictures.shown & ~second).astype(np.int32)
+        times, turn, untimed, misplaced = _in_order_of_output(
+            pts[frames], pictures.sequence[frames], pictures.order[frames]
+        )
+        ranked = np.lexsort((turn, times))
+        begins = frames[ranked]
+        position = last[begins] if second.any() else begins
+        own = pts
+        if second.any() or untimed or misplaced:
+            own = pts.copy()
+            own[begins] = times[ranked]
+        rank = np.full(count, -1, np.int32)
+        rank[begins] = np.arange(len(begins), dtype=np.int32)
+        if second.any():
+            own[second] = own[first[second]]
+            rank[second] = rank[first[second]]
+            flags[second] &= ~np.uint8(ENTRY)
+            flags[position] |= flags[begins] & (KEYFRAME | MISSING)
+        for array in (own, rank, flags, position, pts, begins):
             array.flags.writeable = False
-        return cls(time_base, pts, rank, flags, position, last_ticks, padded, headers_differ, headers_change)
+        return cls(
+            time_base,
+            own,
+            rank,
+            flags,
+            position,
+            pts,
+            begins,
+            last_ticks,
+            padded,
+            headers_differ,
+            headers_change,
+            untimed,
+            misplaced,
+        )
 
     def __len__(self) -> int:
         """Presented frames."""
@@ -87,10 +153,20 @@ class PacketIndex:
         """By rank: whether the frame's bytes are not in the file."""
         return np.asarray((self.flags[self.position] & MISSING) != 0)
 
+    @property
+    def pictureless(self) -> NDArray[np.bool_]:
+        """By position: whether no picture comes out for the packet, which is no damage."""
+        return np.asarray((self.flags & PICTURELESS) != 0)
+
+    @property
+    def paired_count(self) -> int:
+        """Frames whose two fields are two packets."""
+        return int((self.begins != self.position).sum())
+
     @cached_property
     def times_are_unique(self) -> bool:
-        """No two packets have the same time."""
-        ordered = np.sort(self.pts)
+        """No two packets have the same time in the container."""
+        ordered = np.sort(self.packet_pts)
         return not bool((ordered[1:] == ordered[:-1]).any())
 
     def exact_time_s(self, rank: int) -> Fraction:
@@ -120,3 +196,35 @@ class PacketIndex:
             return None
         span = self.exact_time_s(len(self) - 1) - self.exact_time_s(0)
         return (len(self) - 1) / span if span > 0 else None
+
+
+def _in_order_of_output(
+    times: NDArray[np.int64], sequence: NDArray[np.int32], order: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
+    """Times that do not contradict the order of output, and each frame's turn among equal times; in order of decoding.
+
+    The times of a sequence that contradicts itself are kept, and given to its frames in their order of output. Also how many
+    frames changed theirs in sequences whose times follow the order of decoding, and in others.
+    """
+    times = times.copy()
+    turn = np.arange(len(times), dtype=np.int64)
+    by_output = np.lexsort((order, sequence))
+    by_output = by_output[np.searchsorted(sequence[by_output], 0) :]
+    same = sequence[by_output][1:] == sequence[by_output][:-1]
+    repeated = same & (order[by_output][1:] == order[by_output][:-1])
+    backward = same & (times[by_output][1:] < times[by_output][:-1])
+    tied = same & (times[by_output][1:] == times[by_output][:-1])
+    untrusted = np.unique(sequence[by_output][1:][repeated])
+    changed = [0, 0]
+    for number in np.unique(sequence[by_output][1:][backward | tied]):
+        if number in untrusted:
+            continue
+        low, high = np.searchsorted(sequence[by_output], [number, number + 1])
+        members = by_output[low:high]
+        decoded = np.sort(members)
+        ordered = np.sort(times[members])
+        follows_decoding = bool((times[decoded][1:] >= times[decoded][:-1]).all())
+        changed[0 if follows_decoding else 1] += int((times[members] != ordered).sum())
+        times[members] = ordered
+        turn[members] = decoded
+    return times, turn, changed[0], changed[1]

@@ -112,10 +112,20 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
             ) as padded:
                 again = demux.video_stream(padded, stream_index)
                 index = demux.build_index(padded, again, limits=limits, file_bytes=size, shown=shown, padded=True)
+        if index.untimed_count or index.misplaced_count:
+            with demux.open_container(
+                absolute, max_pixels=limits.max_pixels, end=movie.readable_bytes, padded=index.padded
+            ) as closer:
+                again = demux.video_stream(closer, stream_index)
+                index = demux.build_index(
+                    closer, again, limits=limits, file_bytes=size, shown=shown, padded=index.padded, thorough=True
+                )
         contradiction = None
+        if index.misplaced_count:
+            contradiction = f"the times of {index.misplaced_count} frames contradict the order of output"
         if track is not None and movie.cut is None:
             found_count = max(index.packet_count, len(chosen.index_entries))
-            contradiction = _shortage(track, found_count, absolute, stream_index, limits)
+            contradiction = _shortage(track, found_count, absolute, stream_index, limits) or contradiction
         if len(index) == 0:
             raise InputError(f"{shown}: its video stream holds no frames", word="input.no_frames")
         _check_rate(index, limits, shown)

@@ -68,7 +68,9 @@ class PyavReader(Reader):
         self._entries = np.flatnonzero((index.flags & ENTRY) != 0)
         self._highest = np.maximum.accumulate(index.rank)
         # Of two H.264 or MPEG-2 fields in one packet, one may be referenced and the other not.
-        self._may_drop = droppable(probe.codec, probe.extradata) and (probe.progressive or probe.codec == "hevc")
+        self._may_drop = droppable(probe.codec, probe.extradata) and (
+            (probe.progressive and index.paired_count == 0) or probe.codec == "hevc"
+        )
         self._may_seek = True
         picture_bytes = max(1, probe.stored_size[0] * probe.stored_size[1] * 2)
         self._most_held = max(MIN_HELD_FRAMES, MAX_HELD_BYTES // picture_bytes)
@@ -189,7 +191,7 @@ class PyavReader(Reader):
             yield from self._release()
         yield from self._drain()
         self._careful = False
-        if len(self._bad_positions) == bad_before:
+        if len(self._bad_positions) == bad_before and not self._index.pictureless.any():
             self._lenient = True  # a decoder that finds fault with this has nothing to say about damage
 
     def _note_missing(self, rank: int, position: int) -> None:
@@ -238,6 +240,8 @@ class PyavReader(Reader):
         except DecodeError:
             # Some decoders complain of a packet later than they got it: its picture may still come out.
             self._alarm(position)
+            if rank >= 0 and self._index.begins[rank] != self._index.position[rank]:
+                self._bad(position)  # the other field alone is no frame
             if position == self._founded_from and self.probe.codec == "mpeg4":
                 later = self._entries[self._entries > position]
                 self._founded_from = int(later[0]) if len(later) else self._index.packet_count
@@ -275,7 +279,7 @@ class PyavReader(Reader):
             rank = int(self._index.rank[position])
             self._came_out.append(position)
             self._top_rank = max(self._top_rank, rank)
-            if picture.is_corrupt or position < self._founded_from:
+            if picture.is_corrupt or position < self._founded_from or position != self._index.begins[rank]:
                 self._bad(position)
             elif self._wanted[rank] and rank not in self._ready:
                 head = rank == self.targets[self._settled] if self._settled < len(self.targets) else False
