@@ -9,9 +9,11 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -192,6 +194,53 @@ def test_limits_name_the_option_that_raises_them(clip: bytes, tmp_path: Path) ->
         assert error.word == "input.limit"
         assert option in error.message
     assert len(probe(path, limits=Limits(max_pixels=160 * 112, max_frames=20, max_frame_rate=25)).index) == 20
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "size_bytes", "refused"),
+    [
+        ((7680, 4320), 60, 60_648, False),  # few pictures are few seconds
+        ((7680, 4320), 1000, 1_010_800, True),  # black, x264: 911 bytes each
+        ((7680, 4320), 1000, 440_000, True),  # black, libvpx-vp9
+        ((7680, 4320), 1000, 60_000_000, False),  # a camera
+        ((5120, 2880), 10_000, 4_000_000, False),  # a screen that stands still, x264
+        ((3840, 2160), 2_000_000, 472_000_000, False),  # black, x264
+        ((3840, 2160), 2_000_000, 57_000_000, False),  # black, SVT-AV1
+        ((1920, 1080), 1_300_000, 88_000_000, False),  # a black day of surveillance, x264
+        ((3840, 2160), 1_000_000, 3_000_000, True),  # the same picture shown again and again
+    ],
+)
+def test_few_bytes_may_stand_for_much_work_only_where_encoders_make_them(
+    size: tuple[int, int], count: int, size_bytes: int, refused: bool
+) -> None:
+    """Bytes for each picture as measured from encoders on pictures in black."""
+    pixels = size[0] * size[1]
+    assert (count * pixels > Limits().allowed_pixels(pixels, size_bytes)) == refused
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.mp4"
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("libx264", rate=25, options={"preset": "ultrafast", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 4160, 4096, "yuv420p"
+        packets = []
+        for pts in range(3):
+            frame = av.VideoFrame.from_ndarray(np.zeros((4096 * 3 // 2, 4160), np.uint8), format="yuv420p")
+            frame.pts = pts
+            packets += stream.encode(frame)
+        packets += stream.encode()
+        file.mux(packets)
+        still = bytes(packets[-1])
+        for pts in range(3, 400):
+            packet = av.Packet(still)
+            packet.stream, packet.time_base, packet.duration = stream, Fraction(1, 25), 1
+            packet.pts = packet.dts = pts
+            file.mux(packet)
+    error = refusal(path)
+    assert error.word == "input.limit"
+    assert "400 pictures of 4160x4096" in error.message
+    assert "raise --max-pixels-per-byte" in error.message
+    assert len(probe(path, limits=Limits(max_pixels_per_byte=10_000_000)).index) == 400
 
 
 def test_large_pictures_are_refused_even_where_the_header_lies(tmp_path: Path) -> None:

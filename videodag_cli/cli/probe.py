@@ -26,13 +26,22 @@ def probe(
     max_frame_rate: Annotated[
         int | None, typer.Option(metavar="N", help="Refuse higher average frame rates (10000).")
     ] = None,
+    max_pixels_per_byte: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Refuse more decoded pixels for each byte (1000000; 15000 beyond 4096x4096)."),
+    ] = None,
 ) -> None:
     """Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged."""
     from videodag_cli.errors import IncompleteError
     from videodag_cli.video import Limits, decode_everything
     from videodag_cli.video import probe as look_at
 
-    given = {"max_pixels": max_pixels, "max_frames": max_index_frames, "max_frame_rate": max_frame_rate}
+    given = {
+        "max_pixels": max_pixels,
+        "max_frames": max_index_frames,
+        "max_frame_rate": max_frame_rate,
+        "max_pixels_per_byte": max_pixels_per_byte,
+    }
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     found = look_at(clip, stream=stream, limits=limits)
     facts = found.facts

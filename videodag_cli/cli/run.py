@@ -221,6 +221,14 @@ def run(
     max_frame_rate: Annotated[
         int | None, typer.Option(metavar="N", help="Refuse higher average frame rates (10000).", rich_help_panel=LIMITS)
     ] = None,
+    max_pixels_per_byte: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Refuse more decoded pixels for each byte (1000000; 15000 beyond 4096x4096).",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
 ) -> None:
     """Run a pipeline over a video and write one JSON line per sampled frame."""
     from videodag_cli.cli import streams
@@ -248,7 +256,7 @@ def run(
         force=force,
         decoder=decoder,
         stream=stream,
-        limits=_limits(max_pixels, max_index_frames, max_frame_rate),
+        limits=_limits(max_pixels, max_index_frames, max_frame_rate, max_pixels_per_byte),
         format=format,
         tags=_tags(tag or []),
         checkpoint_every_s=_seconds("--checkpoint-every", checkpoint_every),
@@ -410,10 +418,17 @@ def _size(text: str) -> int:
     return int(float(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2].upper()])
 
 
-def _limits(max_pixels: int | None, max_index_frames: int | None, max_frame_rate: int | None) -> Any:
+def _limits(
+    max_pixels: int | None, max_index_frames: int | None, max_frame_rate: int | None, max_pixels_per_byte: int | None
+) -> Any:
     from videodag_cli.video import Limits
 
-    given = {"max_pixels": max_pixels, "max_frames": max_index_frames, "max_frame_rate": max_frame_rate}
+    given = {
+        "max_pixels": max_pixels,
+        "max_frames": max_index_frames,
+        "max_frame_rate": max_frame_rate,
+        "max_pixels_per_byte": max_pixels_per_byte,
+    }
     return Limits(**{name: value for name, value in given.items() if value is not None})
 
 

@@ -174,6 +174,7 @@ def build_index(
     first, sequence, order = array("i"), array("i"), array("q")
     latest = 0
     suspicious = False
+    coded_bytes = 0
     last = (-(2**63), 0)
     for packet in packets(container, stream):
         time = packet.pts if packet.pts is not None else packet.dts
@@ -182,6 +183,8 @@ def build_index(
             suspicious = True
         if packet.pos is not None and packet.pos + packet.size > file_bytes:
             flag |= MISSING
+        else:
+            coded_bytes += packet.size
         described = bytes(packet.get_sidedata("new_extradata")) if packet.has_sidedata("new_extradata") else None
         if described is not None:
             read = picture_reader(codec, described, thorough=thorough)
@@ -222,6 +225,7 @@ def build_index(
             np.array(order, np.int64),
         ),
         last_ticks=max(0, last[1]),
+        coded_bytes=min(coded_bytes, file_bytes),  # samples may share bytes
         padded=padded,
         headers_differ=entries.headers_differ,
         headers_change=entries.headers_change,

@@ -65,6 +65,8 @@ class PacketIndex:
     """By rank: the packet that begins the frame, and whose time its picture has; `position`, but for frames of two fields."""
     last_ticks: int = 0
     """How long the last frame is shown, in ticks; 0 where the container does not say."""
+    coded_bytes: int = 0
+    """Bytes of all packets; no more than the file has."""
     padded: bool = False
     """Samples lie beyond the end of the file: it has to be read with zeros in their place."""
     headers_differ: bool = False
@@ -86,6 +88,7 @@ class PacketIndex:
         *,
         pictures: Pictures | None = None,
         last_ticks: int = 0,
+        coded_bytes: int = 0,
         padded: bool = False,
         headers_differ: bool = False,
         headers_change: bool = False,
@@ -127,6 +130,7 @@ class PacketIndex:
             pts,
             begins,
             last_ticks,
+            coded_bytes,
             padded,
             headers_differ,
             headers_change,

@@ -19,7 +19,7 @@ from videodag_cli.video.boxes import Movie, Track, read_movie
 from videodag_cli.video.colour import Colour, weights_of
 from videodag_cli.video.describing import describe_video, kind_of
 from videodag_cli.video.facts import VideoFacts
-from videodag_cli.video.index import PacketIndex
+from videodag_cli.video.index import MISSING, PacketIndex
 from videodag_cli.video.limits import Limits
 from videodag_cli.video.orientation import Orientation, from_matrix
 
@@ -134,6 +134,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         if codec not in SIZED_BY_HEADERS:
             stored = _picture_size(absolute, stream_index, limits, told=stored, end=end)
             _check_size(*stored, limits, shown)
+        _check_work(index, stored, limits, shown)
         facts = describe_video(
             container, chosen, movie, track, index, orientation, codec, colour, stored, size, header_count
         )
@@ -248,6 +249,20 @@ def _check_rate(index: PacketIndex, limits: Limits, shown: str) -> None:
     if rate is not None and rate > limits.max_frame_rate:
         raise InputError(
             f"{shown}: {float(rate):.0f} frames per second, the limit is {limits.max_frame_rate}; raise --max-frame-rate",
+            word="input.limit",
+        )
+
+
+def _check_work(index: PacketIndex, stored: tuple[int, int], limits: Limits, shown: str) -> None:
+    """Refuse few bytes that stand for hours of decoding."""
+    width, height = stored
+    pixels = width * height
+    count = int((index.flags & MISSING == 0).sum())
+    if count * pixels > limits.allowed_pixels(pixels, index.coded_bytes):
+        raise InputError(
+            f"{shown}: {count} pictures of {width}x{height} in {index.coded_bytes} bytes are "
+            f"{count * pixels // max(1, index.coded_bytes)} pixels for each byte, "
+            f"the limit is {limits.pixels_per_byte(pixels)}; raise --max-pixels-per-byte",
             word="input.limit",
         )
 
