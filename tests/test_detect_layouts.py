@@ -268,31 +268,38 @@ LAYOUTS: dict[Callable[[Path], Path], str] = {
     yolov8: "yolov8",
     yolov8_open: "yolov8",
     yolov8_half: "yolov8",
-    yolov8_rows: "yolov8",
+    yolov8_rows: "yolov8-rows",
     yolov6: "yolov6",
     yolox: "yolox",
-    yolox_decoded: "yolox",
+    yolox_decoded: "yolox-decoded",
     end_to_end: "end-to-end",
-    end_to_end_flat: "end-to-end",
+    end_to_end_flat: "yolov7-flat",
     paddle: "paddle",
     nanodet: "nanodet",
-    nanodet_plus: "nanodet",
-    nanodet_pairs: "nanodet",
+    nanodet_plus: "nanodet-plus",
+    nanodet_pairs: "nanodet-pairs",
     rt_detr_logits: "rt-detr",
     detr: "detr",
-    rt_detr_joined: "rt-detr",
-    rt_detr_sized: "rt-detr",
+    rt_detr_joined: "rt-detr-table",
+    rt_detr_sized: "rt-detr-sized",
     yolo_nas: "yolo-nas",
-    tensorflow_ssd: "ssd",
-    torchvision: "ssd",
-    plugin_outputs: "ssd",
-    mmdetection: "ssd",
+    tensorflow_ssd: "tensorflow",
+    torchvision: "torchvision",
+    plugin_outputs: "num-dets",
+    mmdetection: "mmdeploy",
 }
+
+
+GIVEN: dict[Callable[[Path], Path], dict[str, Any]] = {
+    mmdetection: {"values": "imagenet", "channels": "rgb"},
+    nanodet: {"layout": "nanodet"},
+}
+"""What the file does not tell."""
 
 
 @pytest.mark.parametrize("build", LAYOUTS, ids=lambda build: build.__name__)
 def test_layout_is_recognised_and_its_box_lands_in_the_picture(build: Callable[[Path], Path], tmp_path: Path) -> None:
-    tool = Objects(model=build(tmp_path / "model.onnx"))
+    tool = Objects(model=build(tmp_path / "model.onnx"), **GIVEN.get(build, {}))
     found = tool([picture()])[0]
     assert tool.describe()["layout"] == LAYOUTS[build]
     assert len(found) == 1

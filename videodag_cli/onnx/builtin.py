@@ -23,6 +23,7 @@ class BuiltinModel:
     """Class names, or the label file beside the model."""
     confidence: float
     iou: float
+    layout: str
     alike: tuple[tuple[str, ...], ...] = ()
     """Classes that the model reports twice for one object: they suppress each other."""
     bridges: bool = False
@@ -48,9 +49,11 @@ class FaceModel:
 
 
 OBJECT_MODELS = {
-    "people": BuiltinModel("nanodet_g_416_fp16.onnx", COCO, 0.45, 0.6, (("car", "truck", "bus"),), bridges=True),
+    "people": BuiltinModel(
+        "nanodet_g_416_fp16.onnx", COCO, 0.45, 0.6, "nanodet-pairs", (("car", "truck", "bus"),), bridges=True
+    ),
     "vehicles": BuiltinModel(
-        "ssd_mobilenetv2_oidv4_300_fp16.onnx", "oidv4_labelmap.txt", 0.40, 0.5, (("Car", "Vehicle"),)
+        "ssd_mobilenetv2_oidv4_300_fp16.onnx", "oidv4_labelmap.txt", 0.40, 0.5, "ssd-anchors", (("Car", "Vehicle"),)
     ),
 }
 FACE_MODELS = {

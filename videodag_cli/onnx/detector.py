@@ -17,8 +17,9 @@ from videodag_cli.errors import ParamError, printable
 from videodag_cli.onnx.bridges import without_bridges
 from videodag_cli.onnx.description import From, LabelsFrom, ModelDescription
 from videodag_cli.onnx.facts import MAX_SIDE, Facts, Size, facts_of
+from videodag_cli.onnx.graph import Graph, graph_of
 from videodag_cli.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
-from videodag_cli.onnx.layouts import Boxes, Layout, Outputs, Probe, recognise
+from videodag_cli.onnx.layouts import Boxes, Evidence, Layout, Outputs, Reading, recognise
 from videodag_cli.onnx.picture import Fit, InputFormat, Values, packed, placed
 from videodag_cli.onnx.scores import Watch, check_boxes, check_outputs, checked_scores
 from videodag_cli.onnx.session import CPU, open_session, read_model
@@ -42,6 +43,10 @@ class InputChoice:
     fit: Fit | None = None
     channels: Literal["rgb", "bgr"] | None = None
     values: Values | None = None
+
+
+PROBE_PICTURE = "probe.jpg"
+"""A real picture, on which a model's outputs show what they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +81,8 @@ class Detector:
     """What the user said about the input."""
     batch_size: int
     """Pictures that may go in at once with the same results as one by one."""
+    layout_given: bool
+    """The user named the layout."""
     session: Any = field(repr=False)
 
     def label(self, class_id: int) -> str:
@@ -95,7 +102,7 @@ class Detector:
             file=self.name,
             sha256=self.digest,
             layout=self.layout.name,
-            layout_from="evidence",
+            layout_from="param" if self.layout_given else "evidence",
             reasons=self.layout.reasons,
             width=self.size[0],
             height=self.size[1],
@@ -237,17 +244,18 @@ def open_detector(
     *,
     labels: tuple[str, ...] | None = None,
     choice: InputChoice | None = None,
+    reading: Reading | None = None,
     provider: str = CPU,
     form: InputFormat | None = None,
 ) -> Detector:
     """Open and recognise a model; equal requests in a process share one. Raises `ParamError` for a model that does not fit."""
-    choice = choice or InputChoice()
+    choice, reading = choice or InputChoice(), reading or Reading()
     content, digest = read_model(path)
-    key = (digest, path.name, labels, choice, provider, form)
+    key = (digest, path.name, labels, choice, reading, provider, form)
     with _opening:
         detector = _opened.pop(key, None)
         if detector is None:
-            detector = _open(content, digest, path.name, labels, choice, provider, form)
+            detector = _open(content, digest, path.name, labels, choice, reading, provider, form)
             while len(_opened) >= _KEPT:
                 _opened.pop(next(iter(_opened)))
         _opened[key] = detector
@@ -260,6 +268,7 @@ def _open(
     name: str,
     labels: tuple[str, ...] | None,
     choice: InputChoice,
+    reading: Reading,
     provider: str,
     form: InputFormat | None,
 ) -> Detector:
@@ -278,7 +287,21 @@ def _open(
             word="param.file",
         ) from error
     known = labels or facts.names
-    layout = recognise(Probe(facts, outputs, size, len(known) if known else None), name=name)
+    count, judged = len(known) if known else None, reading.layout is None
+    graph = graph_of(content) if judged else Graph()
+
+    def evidence(values: Values) -> Evidence:
+        runs = (outputs, *_probed(session, facts, size, values)) if judged else (outputs,)
+        return Evidence(facts, runs, size, count, graph)
+
+    whole = choice.values is not None or facts.picture.dtype == "uint8"
+    layout = recognise(
+        evidence(choice.values or "unit"),
+        name=name,
+        reading=reading,
+        further=lambda: None if whole else evidence("byte"),
+    )
+    _ask(layout, choice, facts, name)
     labels_from: LabelsFrom = "param" if labels else "metadata"
     if known is None:
         count = layout.class_count or 0
@@ -299,7 +322,44 @@ def _open(
         labels_from=labels_from,
         choice=choice,
         batch_size=1 if facts.fixed_batch else _safe_batch(session, facts, shape, size),
+        layout_given=reading.layout is not None,
         session=session,
+    )
+
+
+def _probed(session: Any, facts: Facts, size: Size, values: Values) -> tuple[Outputs, ...]:
+    """The outputs for a real picture; nothing where the network fails on it."""
+    import cv2
+
+    from videodag_cli.onnx.builtin import model_path
+
+    picture = cv2.imread(str(model_path(PROBE_PICTURE)))
+    assert picture is not None
+    form = InputFormat(fit="stretch", values=values)
+    canvas, _ = placed(np.asarray(picture, np.uint8), size, form)
+    tensor = packed(canvas, form, dtype=facts.picture.dtype, channels_first=facts.channels_first)
+    try:
+        return (run(session, facts, tensor, size),)
+    except Exception:  # onnxruntime's errors share no base class; the empty picture has gone through
+        return ()
+
+
+def _ask(layout: Layout, choice: InputChoice, facts: Facts, name: str) -> None:
+    """Refuse what the file does not tell and the user has not said: guessed, it would give other boxes."""
+    told = {
+        "values": choice.values is not None or facts.picture.dtype == "uint8",
+        "channels": choice.channels is not None,
+    }
+    missing = [ask for ask in ("values", "channels") if ask in layout.asks and not told[ask]]
+    if not missing:
+        return
+    meanings = {
+        "values": "values (unit 0..1, byte 0..255, signed -1..1, imagenet or coco_bgr: what its training normalised pictures to)",
+        "channels": "channels (rgb or bgr)",
+    }
+    raise ParamError(
+        f"model {printable(name)} was taken for {layout.name}, and files of this kind do not tell how they want their picture: set param "
+        + " and param ".join(meanings[ask] for ask in missing)
     )
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from videodag_cli.data import Detections, Faces, Floats, Frame
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.onnx.builtin import OBJECT_MODELS, alike_map
-from videodag_cli.onnx.description import ModelDescription
+from videodag_cli.onnx.description import Activation, ModelDescription
 from videodag_cli.onnx.detector import InputChoice, Rules, open_detector
 from videodag_cli.onnx.faces import FaceDetector, grown
 from videodag_cli.onnx.facts import MAX_SIDE, Size
 from videodag_cli.onnx.labelfiles import read_labels
 from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category
-from videodag_cli.onnx.layouts import Boxes
+from videodag_cli.onnx.layouts import LAYOUTS, Boxes, Reading
+from videodag_cli.onnx.layouts.base import Background, BoxForm
 from videodag_cli.onnx.picture import Fit, Values
 from videodag_cli.onnx.scores import Watch, dead_remarks
 from videodag_cli.onnx.session import CPU
@@ -44,6 +46,17 @@ def _label_names(value: Any) -> Any:
 
 
 LABEL_FILES = (".txt", ".names", ".json", ".yaml", ".yml", ".csv", ".labels", ".pbtxt")
+
+
+def _layout(value: str) -> str:
+    if value not in LAYOUTS:
+        close = difflib.get_close_matches(value, LAYOUTS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"unknown layout{hint} known: {', '.join(LAYOUTS)}")
+    return value
+
+
+LayoutName = Annotated[str, AfterValidator(_layout), Field(json_schema_extra={"enum": list(LAYOUTS)})]
 SizeText = Annotated[str, BeforeValidator(_size), Field(pattern=r"^[0-9]{1,4}(x[0-9]{1,4})?$")]
 
 
@@ -121,21 +134,55 @@ class Objects:
                 "default: as usual for this kind of model"
             ),
         ] = None,
+        layout: Annotated[
+            LayoutName | None,
+            Field(description="how the model's outputs are laid out, where its file does not decide it"),
+        ] = None,
+        activation: Annotated[
+            Activation | None,
+            Field(description="what turns the model's scores into probabilities; default: by its layout"),
+        ] = None,
+        boxes: Annotated[
+            BoxForm | None,
+            Field(
+                description="corners: left, top, right, bottom; center: centre, width, height; default: by its layout"
+            ),
+        ] = None,
+        background: Annotated[
+            Background | None, Field(description="the column of scores that means nothing; default: by its layout")
+        ] = None,
+        suppressed: Annotated[
+            bool | None,
+            Field(description="whether the model drops overlapping boxes itself; default: by its layout"),
+        ] = None,
     ) -> None:
         self._limit = max_detections
         self._is_shipped = isinstance(model, str)
         self._labels_file = printable(labels.name) if isinstance(labels, Path) else None
+        reading = Reading(layout, activation, boxes, background, suppressed)
         choice = InputChoice(_parse_size(size), fit, channels, values)
         if isinstance(model, str):
             shipped = OBJECT_MODELS[model]
+            if reading != Reading():
+                raise ParamError(
+                    f"the model {model!r} comes with its layout; layout and its details go with a model file"
+                )
             if labels is not None:
                 raise ParamError(f"param labels: the model {model!r} has its own names; labels go with a model file")
-            self._detector = open_detector(shipped.path(), labels=shipped.names(), choice=choice, provider=provider)
+            self._detector = open_detector(
+                shipped.path(),
+                labels=shipped.names(),
+                choice=choice,
+                reading=Reading(shipped.layout),
+                provider=provider,
+            )
             rules = Rules(
                 shipped.confidence, shipped.iou, alike_map(self._detector.labels, shipped.alike), shipped.bridges
             )
         else:
-            self._detector = open_detector(model, labels=_labels(labels), choice=choice, provider=provider)
+            self._detector = open_detector(
+                model, labels=_labels(labels), choice=choice, reading=reading, provider=provider
+            )
             rules = Rules(CONFIDENCE, IOU)
         self._rules = replace(
             rules,

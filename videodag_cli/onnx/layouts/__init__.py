@@ -1,13 +1,25 @@
-"""Which layout a model's outputs have: recognised from names, shapes, metadata and the values of one run on an empty picture."""
+"""Which layout a model's outputs have: every kind whose shape fits is a candidate, and all evidence speaks against some of them.
+
+One candidate that is left is the layout. Where several are left, or none, nothing is guessed: the model is refused, with what was seen and
+the param that decides.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
 from videodag_cli.errors import ParamError, printable
-from videodag_cli.onnx.layouts import detr, finished, nanodet, ssd, yolo
-from videodag_cli.onnx.layouts.base import Boxes, Layout, Outputs, Probe
+from videodag_cli.onnx.description import Activation
+from videodag_cli.onnx.layouts import arrays, nanodet, pairs, ssd, tables, yolo
+from videodag_cli.onnx.layouts.base import Background, Boxes, BoxForm, Layout, Outputs
+from videodag_cli.onnx.layouts.evidence import Evidence, Kind
 
-__all__ = ["Boxes", "Layout", "Outputs", "Probe", "recognise"]
+__all__ = ["LAYOUTS", "Boxes", "Evidence", "Layout", "Outputs", "Reading", "recognise"]
 
+_KINDS: tuple[Kind, ...] = (*yolo.KINDS, *nanodet.KINDS, *tables.KINDS, *pairs.KINDS, *arrays.KINDS, *ssd.KINDS)
+LAYOUTS = tuple(kind.name for kind in _KINDS)
+"""Names by which a layout can be forced."""
 _EXPECTED = (
     "expected a detector's: YOLOv5 (1xNx(5+classes)), YOLOv8/YOLO11 (1x(4+classes)xN), end to end (1xNx6), YOLOX, NanoDet, "
     "DETR/RT-DETR (boxes and logits, or labels, boxes, scores), or SSD (boxes, scores, classes, count)"
@@ -20,63 +32,166 @@ _TASKS = {
     "semantic": "semantic segmentation",
     "depth": "depth estimation",
 }
-_RECOGNISERS = (nanodet.recognise, ssd.recognise, finished.recognise, detr.recognise, yolo.recognise)
+_LISTED = 4
 
 
-def recognise(probe: Probe, *, name: str) -> Layout:
-    """The model's layout; raises `ParamError` that says what was found and what is expected."""
-    task = probe.facts.task
+@dataclass(frozen=True)
+class Reading:
+    """What the user says about the outputs; None leaves it to the evidence."""
+
+    layout: str | None = None
+    activation: Activation | None = None
+    boxes: BoxForm | None = None
+    background: Background | None = None
+    suppressed: bool | None = None
+
+
+def recognise(
+    evidence: Evidence,
+    *,
+    name: str,
+    reading: Reading | None = None,
+    further: Callable[[], Evidence | None] = lambda: None,
+) -> Layout:
+    """The model's layout; raises `ParamError` that says what was found and what is expected.
+
+    `further` gives evidence from another run, for where the first does not decide.
+    """
+    reading = reading or Reading()
+    task = evidence.facts.task
     if task is not None and task != "detect":
-        raise _refused(name, f"is made for {_TASKS.get(task, printable(task))} (its metadata says task={task})", probe)
-    shape_task = _task_by_shape(probe)
+        raise _refused(
+            name, f"is made for {_TASKS.get(task, printable(task))} (its metadata says task={task})", evidence
+        )
+    if reading.layout is not None:
+        return _set(_forced(evidence, name, reading.layout), reading, evidence, name)
+    shape_task = _task_by_shape(evidence) if task is None else None
     if shape_task:
-        raise _refused(name, f"looks like {shape_task}", probe)
-    for recogniser in _RECOGNISERS:
-        layout = recogniser(probe)
-        if layout is not None:
-            _check(layout, probe, name)
-            return layout
-    raise _refused(name, "has outputs that no known detector has", probe)
+        raise _refused(name, f"looks like {shape_task}", evidence)
+    fitting, rejected = _judged(evidence)
+    if len(fitting) != 1 and (more := further()) is not None:
+        second = _judged(more)
+        fitting, rejected = second if len(second[0]) == 1 else (fitting, rejected)
+    if len(fitting) == 1:
+        reasons = (*fitting[0].reasons, *(f"not {kind}: {why}" for kind, why in rejected.items()))
+        return _set(replace(fitting[0], reasons=reasons), reading, evidence, name)
+    if fitting:
+        summaries = {kind.name: kind.summary for kind in _KINDS}
+        listed = " or ".join(f"{layout.name} ({summaries[layout.name]})" for layout in fitting)
+        raise ParamError(
+            f"model {printable(name)} can be read in more than one way, and nothing in its file or its outputs decides: {listed}; "
+            f"found outputs {_shapes(evidence)}; set param layout to the one that it is"
+            + (", or give its labels" if evidence.label_count is None else "")
+        )
+    raise _none(evidence, name, rejected)
 
 
-def _task_by_shape(probe: Probe) -> str | None:
-    ranks = [value.ndim for value in probe.outputs.values()]
-    if 4 in ranks and ranks.count(3) in (1, 2):
-        return _TASKS["segment"]
-    if 4 in ranks and any("mask" in n.lower() for n in probe.of_rank(4)):
-        return _TASKS["segment"]
+def _judged(evidence: Evidence) -> tuple[list[Layout], dict[str, str]]:
+    """The layouts that nothing speaks against, and what speaks against the others whose shape fits."""
+    fitting, rejected = [], {}
+    for kind in _KINDS:
+        layout = kind.shaped(evidence)
+        if layout is None:
+            continue
+        why = kind.against(evidence, layout)
+        if why is None and evidence.head.startswith("rtdetr") and not layout.name.startswith("rt-detr"):
+            why = "the metadata names RT-DETR's head"
+        if why is None:
+            fitting.append(layout)
+        else:
+            rejected[kind.name] = why
+    return fitting, rejected
+
+
+def _forced(evidence: Evidence, name: str, wanted: str) -> Layout:
+    """The layout that the user names, if the outputs' shapes allow it."""
+    kind = next(kind for kind in _KINDS if kind.name == wanted)
+    layout = kind.shaped(evidence)
+    if layout is None:
+        fitting = ", ".join(kind.name for kind in _KINDS if kind.shaped(evidence)) or "none"
+        raise ParamError(
+            f"param layout: the outputs of model {printable(name)} cannot be {wanted} ({kind.summary}); found outputs "
+            f"{_shapes(evidence)}; layouts whose shape fits: {fitting}"
+        )
+    known, found = evidence.label_count, layout.class_count
+    if known is not None and found is not None and known not in (found, found + layout.first_class):
+        raise _label_mismatch(name, layout, known)
+    return layout
+
+
+def _set(layout: Layout, reading: Reading, evidence: Evidence, name: str) -> Layout:
+    """The layout with what the user says about it; raises `ParamError` for what it has no place for."""
+    settable = {field.name for field in fields(layout)}
+    for param in ("activation", "boxes", "background", "suppressed"):
+        value = getattr(reading, param)
+        if value is None or (param == "activation" and value == layout.activation):
+            continue
+        if param not in settable or (param == "activation" and not layout.activates):
+            raise ParamError(f"param {param} does not go with layout {layout.name}, which model {printable(name)} has")
+        if param == "background" and layout.class_count is not None:
+            before = getattr(layout, param)
+            count = layout.class_count + (before != "none") - (value != "none")
+            layout = replace(layout, class_count=count, first_class=int(value == "first"))
+        layout = replace(layout, **{param: value})
+    known, found = evidence.label_count, layout.class_count
+    asked = reading.background is not None and known is not None and found is not None
+    if asked and known not in (found, (found or 0) + layout.first_class):
+        raise _label_mismatch(name, layout, known or 0)
+    return layout
+
+
+def _none(evidence: Evidence, name: str, rejected: dict[str, str]) -> ParamError:
+    """Why no layout is left."""
+    known, table = evidence.label_count, evidence.table()
+    if known is not None:
+        fitting, unlabelled = _judged(replace(evidence, label_count=None))
+        counted = [layout for layout in fitting if layout.class_count is not None]
+        if len(fitting) == 1 and counted:
+            return _label_mismatch(name, counted[0], known)
+        if table is not None:
+            extra = min(evidence.outputs[table].shape[1:]) - 4 - known
+            guess = {1: _TASKS["obb"], 32: _TASKS["segment"]}.get(extra)
+            guess = guess or (_TASKS["pose"] if extra > 0 and extra % 3 == 0 else None)
+            if guess and "outside 0..1" in unlabelled.get("yolov8", ""):
+                why = f"looks like {guess}: {extra} columns more than its {known} classes need"
+                return _refused(name, why, evidence)
+    if not rejected:
+        return _refused(name, "has outputs that no known detector has", evidence)
+    seen = "; ".join(f"not {kind}: {why}" for kind, why in list(rejected.items())[:_LISTED])
+    more = f"; and {len(rejected) - _LISTED} more" if len(rejected) > _LISTED else ""
+    why = f"has outputs that no known detector has ({seen}{more})"
+    return _refused(name, why, evidence, "; if you know better, set param layout")
+
+
+def _label_mismatch(name: str, layout: Layout, known: int) -> ParamError:
+    return ParamError(
+        f"model {printable(name)} puts out {layout.class_count} classes ({layout.name}), but there are {known} labels; give one "
+        "name per class"
+    )
+
+
+def _task_by_shape(evidence: Evidence) -> str | None:
+    """What the outputs are made for where they hold more, or other things, than boxes and scores."""
+    outputs = evidence.outputs
+    ranks = [value.ndim for value in outputs.values()]
+    quarter = tuple(-(-side // 4) for side in reversed(evidence.size))
+    for output in evidence.of_rank(4):
+        masks = "mask" in output.lower() or "proto" in output.lower() or outputs[output].shape[2:] == quarter
+        if masks and 3 in ranks:
+            return _TASKS["segment"]
     if set(ranks) == {4} and len(ranks) == 1:
         return "semantic segmentation or a heat map"
-    if len(ranks) == 1 and ranks[0] == 2 and next(iter(probe.outputs.values())).shape[1] not in (6, 7):
+    if len(ranks) == 1 and ranks[0] == 2 and next(iter(outputs.values())).shape[1] not in (6, 7):
         return _TASKS["classify"]
     return None
 
 
-def _check(layout: Layout, probe: Probe, name: str) -> None:
-    """Compare with the labels, and look whether scores can be scores."""
-    known, found = probe.label_count, layout.class_count
-    odd_scores = isinstance(layout, yolo.Yolo) and not yolo.score_columns(layout, probe.outputs)
-    if isinstance(layout, yolo.Yolo) and known is not None and found is not None and found > known:
-        guess = {1: _TASKS["obb"], 32: _TASKS["segment"]}.get(found - known)
-        guess = guess or (_TASKS["pose"] if (found - known) % 3 == 0 or odd_scores else None)
-        if guess and (odd_scores or found - known == 32):
-            raise _refused(
-                name, f"looks like {guess}: {found - known} columns more than its {known} classes need", probe
-            )
-    if odd_scores:
-        raise _refused(
-            name,
-            "puts out numbers outside 0..1 where class scores should be, as pose and oriented-box models do",
-            probe,
-        )
-    if known is not None and found is not None and known != found:
-        raise ParamError(
-            f"model {printable(name)} puts out {found} classes ({layout.name}), but there are {known} labels; give one name per class"
-        )
-
-
-def _refused(name: str, why: str, probe: Probe) -> ParamError:
-    shapes = ", ".join(
-        f"{printable(n, limit=40)} {'x'.join(map(str, v.shape))}" for n, v in list(probe.outputs.items())[:8]
+def _shapes(evidence: Evidence) -> str:
+    return ", ".join(
+        f"{printable(n, limit=40)} {'x'.join(map(str, v.shape))}" for n, v in list(evidence.outputs.items())[:8]
     )
-    return ParamError(f"model {printable(name)} {why}; found outputs {shapes}; {_EXPECTED}", word="param.file")
+
+
+def _refused(name: str, why: str, evidence: Evidence, advice: str = "") -> ParamError:
+    text = f"model {printable(name)} {why}; found outputs {_shapes(evidence)}; {_EXPECTED}{advice}"
+    return ParamError(text, word="param.file")

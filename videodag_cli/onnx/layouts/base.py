@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.data import Floats, Ints
 from videodag_cli.onnx.description import Activation
-from videodag_cli.onnx.facts import Facts, Size
+from videodag_cli.onnx.facts import Size
 from videodag_cli.onnx.picture import InputFormat
 
 Outputs = Mapping[str, NDArray[Any]]
 """A run's outputs by name."""
+
+
+Ask = Literal["values", "channels"]
+Background = Literal["first", "last", "none"]
+"""Which column of scores means that there is nothing."""
+BoxForm = Literal["corners", "center"]
+"""Left, top, right, bottom; or centre, width, height."""
 
 
 class Boxes(NamedTuple):
@@ -50,45 +57,18 @@ class Layout(ABC):
     """Overlapping boxes are already gone."""
     activation: Activation = "none"
     """What is still to be done to the scores."""
+    activates: ClassVar[bool] = False
+    """`decode` can apply any activation."""
     reasons: tuple[str, ...] = ()
     """What was seen that speaks for this layout."""
     first_class: int = 0
     """Number of the first real class: 1 where 0 means background."""
+    asks: frozenset[Ask] = frozenset()
+    """Params that the user has to give, because files of this kind differ and do not tell."""
 
     @abstractmethod
     def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
         """Boxes of picture `row` of the batch whose score is above `threshold`; `size` is the network's input size."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A model together with its outputs for one empty picture: what a layout is recognised from."""
-
-    facts: Facts
-    outputs: Outputs
-    size: Size
-    label_count: int | None
-    """Number of class names given by the user or the metadata."""
-
-    def of_rank(self, rank: int) -> list[str]:
-        """Names of the outputs with so many dimensions, in the model's order."""
-        return [name for name, value in self.outputs.items() if value.ndim == rank]
-
-    def named(self, *words: str) -> str | None:
-        """The first output whose name contains one of `words`; earlier words are tried first."""
-        for word in words:
-            for name in self.outputs:
-                if word in name.lower():
-                    return name
-        return None
-
-    def grids(self) -> Iterator[tuple[tuple[int, ...], int]]:
-        """The usual sets of strides with the number of cells that each has on this input size."""
-        for strides in STRIDES:
-            yield strides, cell_count(self.size, strides)
-
-
-STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 
 
 def cell_count(size: Size, strides: tuple[int, ...]) -> int:
@@ -128,6 +108,14 @@ def best_class(scores: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
 
 def sigmoid(x: NDArray[Any]) -> Floats:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(np.asarray(x, np.float64), -80.0, 80.0))))
+
+
+def activated(scores: Floats, activation: Activation) -> Floats:
+    """(N, K) logits or scores as probabilities."""
+    if activation == "softmax":
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+    return sigmoid(scores) if activation == "sigmoid" else scores
 
 
 def within_unit(values: NDArray[Any]) -> bool:

@@ -1,7 +1,8 @@
 """NanoDet: sigmoid class scores, and for each side of a box a distribution over distances (generalised focal loss).
 
 Source: NanoDet by RangiLyu; Li et al., "Generalized Focal Loss", 2020. The distance of a side is the expected bin times the stride,
-from the centre of the cell.
+from the place `(column + 0.5) * stride` in NanoDet, and `column * stride` in NanoDet-Plus (`get_single_level_center_priors` of its head),
+whose default strides are 8, 16, 32 and in its published configurations 8, 16, 32, 64.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from videodag_cli.onnx.facts import Size
-from videodag_cli.onnx.layouts.base import Boxes, Layout, Outputs, Probe, best_class, cell_count, cells, within_unit
+from videodag_cli.onnx.layouts.base import Boxes, Layout, Outputs, best_class, cell_count, cells, within_unit
+from videodag_cli.onnx.layouts.evidence import ONE_PER_CELL, Evidence, Kind, Shaped
 from videodag_cli.onnx.picture import InputFormat
 
 _FORM = InputFormat(fit="corner", channels="bgr", values="coco_bgr", border=0)
@@ -49,56 +51,94 @@ class NanoDet(Layout):
         return Boxes.of(xyxy, best[chosen], class_ids[chosen])
 
 
-def recognise(probe: Probe) -> Layout | None:
-    return _in_pairs(probe) or _joined(probe)
-
-
-def _in_pairs(probe: Probe) -> Layout | None:
-    names = probe.of_rank(3)
-    if len(names) < 4 or len(names) % 2 or len(names) != len(probe.outputs):
+def _pairs(evidence: Evidence) -> Layout | None:
+    names = evidence.of_rank(3)
+    if len(names) < 4 or len(names) % 2 or len(names) != len(evidence.outputs):
         return None
-    for strides, _ in probe.grids():
+    for strides in ONE_PER_CELL:
         pairs, counts, bins = [], set(), set()
         for stride in strides:
-            rows = cell_count(probe.size, (stride,))
-            found = [n for n in names if probe.outputs[n].shape[1] == rows]
-            found.sort(key=lambda n: not within_unit(probe.outputs[n]))
-            if len(found) != 2 or probe.outputs[found[1]].shape[2] % 4:
+            rows = cell_count(evidence.size, (stride,))
+            found = [n for n in names if evidence.outputs[n].shape[1] == rows]
+            found.sort(key=lambda n: not within_unit(evidence.outputs[n]))
+            if len(found) != 2 or evidence.outputs[found[1]].shape[2] % 4:
                 break
             pairs.append((found[0], found[1]))
-            counts.add(probe.outputs[found[0]].shape[2])
-            bins.add(probe.outputs[found[1]].shape[2] // 4)
+            counts.add(evidence.outputs[found[0]].shape[2])
+            bins.add(evidence.outputs[found[1]].shape[2] // 4)
         if len(pairs) == len(strides) == len(names) // 2 and len(counts) == len(bins) == 1:
             return NanoDet(
-                name="nanodet",
+                name="nanodet-pairs",
                 form=_FORM,
                 class_count=counts.pop(),
                 strides=strides,
                 bins=bins.pop(),
                 pairs=tuple(pairs),
+                reasons=(f"a pair of outputs for each of the strides {', '.join(map(str, strides))}",),
             )
     return None
 
 
-def _joined(probe: Probe) -> Layout | None:
-    names = probe.of_rank(3)
-    if len(names) != 1:
-        return None
-    _, rows, columns = probe.outputs[names[0]].shape
-    values = probe.outputs[names[0]]
-    for strides, count in probe.grids():
-        for bins in _BINS:
+def _any_pairs(evidence: Evidence, layout: Layout) -> str | None:
+    assert isinstance(layout, NanoDet)
+    if any(not within_unit(evidence.rows(scores)) for scores, _ in layout.pairs):
+        return "numbers outside 0..1 where class scores should be"
+    return _labelled(evidence, layout)
+
+
+def _joined(name: str, centered: float) -> Shaped:
+    def shaped(evidence: Evidence) -> Layout | None:
+        output = evidence.table()
+        if output is None:
+            return None
+        _, count, columns = evidence.outputs[output].shape
+        strides = evidence.grid_of(count)
+        rows = evidence.rows(output)
+        for bins in _BINS if strides is not None else ():
             classes = columns - 4 * bins
-            if rows != count or classes < 1 or probe.label_count not in (None, classes):
+            if classes < 1 or evidence.label_count not in (None, classes):
                 continue
-            if within_unit(values[..., :classes]) and not within_unit(values[..., classes:]):
+            if within_unit(rows[:, :classes]) and not within_unit(rows[:, classes:]):
+                assert strides is not None
                 return NanoDet(
-                    name="nanodet",
+                    name=name,
                     form=_FORM,
                     class_count=classes,
                     strides=strides,
                     bins=bins,
-                    joined=names[0],
-                    centered=0.0 if len(strides) == 4 else 0.5,
+                    joined=output,
+                    centered=centered,
+                    reasons=(f"{count} cells of {classes} scores and 4 distributions over {bins} distances",),
                 )
+        return None
+
+    return shaped
+
+
+def _any_joined(evidence: Evidence, layout: Layout) -> str | None:
+    """NanoDet-Plus has 4 strides (its first configurations 3) and 8 bins; NanoDet has 3 strides, NanoDet-g with 11 bins."""
+    assert isinstance(layout, NanoDet)
+    plus = layout.name == "nanodet-plus"
+    if plus and layout.bins != 8:
+        return f"{layout.bins} distances for each side, where NanoDet-Plus has 8"
+    if not plus and len(layout.strides) == 4:
+        return "four strides, where NanoDet has three"
+    return _labelled(evidence, layout)
+
+
+def _labelled(evidence: Evidence, layout: Layout) -> str | None:
+    if evidence.label_count not in (None, layout.class_count):
+        return f"{layout.class_count} classes, but {evidence.label_count} labels"
     return None
+
+
+KINDS = (
+    Kind("nanodet-pairs", "NanoDet with two outputs for each stride", _pairs, _any_pairs),
+    Kind("nanodet", "NanoDet: predictions stand in the middle of their cells", _joined("nanodet", 0.5), _any_joined),
+    Kind(
+        "nanodet-plus",
+        "NanoDet-Plus: predictions stand in the corner of their cells",
+        _joined("nanodet-plus", 0.0),
+        _any_joined,
+    ),
+)

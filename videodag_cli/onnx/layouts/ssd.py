@@ -14,7 +14,8 @@ import numpy as np
 
 from videodag_cli.data import Floats
 from videodag_cli.onnx.facts import Size
-from videodag_cli.onnx.layouts.base import Boxes, Layout, Outputs, Probe, best_class, sigmoid
+from videodag_cli.onnx.layouts.base import Boxes, Layout, Outputs, best_class, sigmoid
+from videodag_cli.onnx.layouts.evidence import Evidence, Kind
 from videodag_cli.onnx.picture import InputFormat
 
 _GRIDS = (19, 10, 5, 3, 2, 1)
@@ -64,17 +65,23 @@ class RawSsd(Layout):
         return Boxes.of(pixels, best[chosen], class_ids[chosen] + 1)
 
 
-def recognise(probe: Probe) -> Layout | None:
-    names = probe.of_rank(3)
-    if len(names) != 2 or any(probe.outputs[n].shape[1] != _ANCHOR_COUNT for n in names):
+def _shaped(evidence: Evidence) -> Layout | None:
+    names = evidence.of_rank(3)
+    if len(names) != 2 or any(evidence.outputs[n].shape[1] != _ANCHOR_COUNT for n in names):
         return None
-    boxes, scores = probe.named("box_encoding"), probe.named("class_prediction")
-    if boxes not in names or scores not in names or boxes is None or scores is None:
+    boxes = [n for n in names if "box_encoding" in n.lower()]
+    scores = [n for n in names if "class_prediction" in n.lower()]
+    if len(boxes) != 1 or len(scores) != 1:
         return None
     return RawSsd(
         name="ssd-anchors",
         form=InputFormat(fit="stretch", values="signed"),
-        class_count=probe.outputs[scores].shape[2],
-        boxes=boxes,
-        scores=scores,
+        class_count=evidence.outputs[scores[0]].shape[2],
+        boxes=boxes[0],
+        scores=scores[0],
+        activation="sigmoid",
+        reasons=(f"{_ANCHOR_COUNT} anchors with box encodings and class predictions",),
     )
+
+
+KINDS = (Kind("ssd-anchors", "SSD of MediaPipe Objectron, before its anchors", _shaped, lambda _, __: None),)
