@@ -118,6 +118,14 @@ def activated(scores: Floats, activation: Activation) -> Floats:
     return sigmoid(scores) if activation == "sigmoid" else scores
 
 
+def mostly_within_unit(rows: NDArray[Any]) -> bool:
+    """Whether nearly all of the rows hold probabilities: a faulty model may put out a few others, which are its error in that frame."""
+    if not len(rows):
+        return True
+    fine = ((rows >= -1e-3) & (rows <= 1 + 1e-3)).all(axis=1)
+    return float(fine.mean()) >= 0.9
+
+
 def within_unit(values: NDArray[Any]) -> bool:
     """Whether all values could be probabilities."""
     return bool(np.isfinite(values).all() and (values >= -1e-3).all() and (values <= 1 + 1e-3).all())

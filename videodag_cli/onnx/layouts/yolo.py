@@ -22,8 +22,8 @@ from videodag_cli.onnx.layouts.base import (
     best_class,
     cells,
     from_centers,
+    mostly_within_unit,
     to_pixels,
-    within_unit,
 )
 from videodag_cli.onnx.layouts.evidence import Evidence, Kind, Shaped, best, ordered, seen, shares, whole
 from videodag_cli.onnx.picture import InputFormat
@@ -187,7 +187,7 @@ def _told(evidence: Evidence, layout: Layout) -> bool:
 def _scored(evidence: Evidence, layout: Yolo, rows: Floats) -> str | None:
     if evidence.label_count is not None and evidence.label_count != layout.class_count:
         return f"{layout.class_count} classes, but {evidence.label_count} labels"
-    return None if within_unit(rows[:, 4:]) else "numbers outside 0..1 where class scores should be"
+    return None if mostly_within_unit(rows[:, 4:]) else "numbers outside 0..1 where class scores should be"
 
 
 def _negative(rows: Floats) -> str | None:
