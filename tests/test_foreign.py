@@ -75,7 +75,10 @@ CASES: dict[str, tuple[bytes, str]] = {
     "ort": (b"\x1c\x00\x00\x00ORTM" + bytes(50), "a model in onnxruntime's own format"),
     "mlmodel": (field(1, 4) + field(2, b"\x0a\x00") + field(500, b"\x08\x01"), "a Core ML model.*format=onnx"),
     "savedmodel": (field(1, 1) + field(2, b"\x0a\x00"), "a TensorFlow SavedModel.*tf2onnx"),
-    "frozen graph": (field(1, b"\x0a\x01x") + field(4, b"\x08\x01"), "a frozen TensorFlow graph.*tf2onnx"),
+    "frozen graph": (
+        field(1, field(1, b"x") + field(2, b"Const")) + field(2, b""),
+        "a frozen TensorFlow graph.*tf2onnx",
+    ),
     "h5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file.*tf2onnx"),
     "html": (b"\n<!DOCTYPE html>\n<html><title>Sign in</title></html>", "a web page.*download the model again"),
     "xml error": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "a page of XML"),

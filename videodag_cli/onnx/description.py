@@ -105,7 +105,7 @@ class ModelDescription(BaseModel):
             ("scores", _ACTIVATION[self.activation]),
             ("suppression", self._suppression),
             ("batch", self._batch),
-            ("classes", f"{len(self.labels)}: {shortened(self.labels, 30)} ({self._names})"),
+            ("classes", self._classes),
         ]
         return rows
 
@@ -120,6 +120,12 @@ class ModelDescription(BaseModel):
     @property
     def _batch(self) -> str:
         return "1" if self.fixed_batch else f"open, {self.batch_size} at once"
+
+    @property
+    def _classes(self) -> str:
+        if not self.labels:
+            return "the file does not tell how many there are, nor their names"
+        return f"{len(self.labels)}: {shortened(self.labels, 30)} ({self._names})"
 
     @property
     def _names(self) -> str:

@@ -157,11 +157,25 @@ def _message(content: bytes) -> Foreign | None:
         return Foreign("a Core ML model (.mlmodel)", _FROM_ORIGINAL)
     if seen.keys() == {1, 2} and seen[1] == 1 and isinstance(seen[2], memoryview):
         return Foreign("a TensorFlow SavedModel (saved_model.pb)", _FROM_TENSORFLOW)
-    if 1 in seen and 4 in seen and seen.keys() <= {1, 2, 3, 4} and isinstance(seen[1], memoryview):
+    if seen.keys() <= {1, 2, 3, 4} and _is_tensorflow_node(seen.get(1)):
         return Foreign("a frozen TensorFlow graph (.pb)", _FROM_TENSORFLOW)
     if isinstance(seen.get(1), memoryview) and 100 in seen:
         return Foreign("a Caffe model (.caffemodel)", _FROM_ORIGINAL)
     return None
+
+
+def _is_tensorflow_node(value: int | memoryview | None) -> bool:
+    """Whether it is a node of a graph: a name, and an operation with a capital letter."""
+    if not isinstance(value, memoryview):
+        return False
+    try:
+        node = dict(fields(value))
+    except WireError:
+        return False
+    operation = node.get(2)
+    return (
+        isinstance(node.get(1), memoryview) and isinstance(operation, memoryview) and operation[:1].tobytes().isupper()
+    )
 
 
 def _cut_off(content: bytes, seen: dict[int, int | memoryview]) -> Foreign | None:
