@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.clips import Image, read_index
+from tests.clips import Image, encode, read_index, x264
 from tests.field_pictures import SIZE, H264Picture, h264_headers, planes
 from tests.plain_mp4 import Sample, sample_entry, write_mp4
 from videodag_cli.video import Probe, open_reader, probe
@@ -193,3 +193,52 @@ def test_frames_whose_times_follow_decoding_come_in_the_order_of_output(
     assert [found.index.time_s(i) for i in range(10)] == [round(i / 25, 6) for i in range(10)]
     assert found.facts.reordered_frame_count == 9
     assert any("the order of decoding" in note for note in found.facts.notes)
+
+
+REORDERING = {
+    "h264 pyramid": lambda p: x264(p, "keyint=12:bframes=3:b-pyramid=normal:b-adapt=0"),
+    "h264 open groups": lambda p: x264(p, "keyint=10:min-keyint=10:open-gop=1:bframes=3:b-adapt=0:scenecut=0"),
+    "hevc": lambda p: encode(
+        p,
+        codec="libx265",
+        options={"x265-params": "log-level=none:pools=1:frame-threads=1:keyint=10:bframes=4:b-adapt=0"},
+    ),
+    "mpeg4": lambda p: encode(p, codec="mpeg4", options={"g": "12", "bf": "2", "qscale": "3"}),
+    "mpeg2": lambda p: encode(p, codec="mpeg2video", options={"g": "12", "bf": "2"}),
+}
+
+
+def retimed(source: Path, path: Path, times: Sequence[int]) -> Path:
+    """The packets of a file with these times of presentation, in frames, by position."""
+    with av.open(str(source)) as file, av.open(str(path), "w", options={"use_editlist": "0"}) as target:
+        stream = target.add_stream_from_template(file.streams.video[0])
+        packets = [packet for packet in file.demux(file.streams.video[0]) if packet.size]
+        for number, packet in enumerate(packets):
+            packet.dts, packet.pts = number * TICKS, times[number] * TICKS
+            packet.stream = stream
+            target.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("name", REORDERING)
+def test_a_file_without_times_of_presentation_is_put_in_order(name: str, tmp_path: Path) -> None:
+    """As from an AVI file, which has only times of decoding."""
+    path = retimed(REORDERING[name](tmp_path / "a.mp4"), tmp_path / "b.mp4", range(40))
+    assert ffmpegs_order(path) == list(range(40))
+    found = probe(path)
+    assert shown(found) == list(range(40))
+    assert [found.index.time_s(i) for i in range(40)] == [round(i / 25, 6) for i in range(40)]
+    assert any("the order of decoding" in note for note in found.facts.notes)
+
+
+@pytest.mark.parametrize("name", ["h264 pyramid", "mpeg4"])
+def test_times_in_no_order_are_a_contradiction(name: str, tmp_path: Path) -> None:
+    source = REORDERING[name](tmp_path / "a.mp4")
+    with av.open(str(source)) as file:
+        times = [round((p.pts or 0) / TICKS) for p in file.demux(file.streams.video[0]) if p.size]
+    times = [time - min(times) for time in times]
+    wrong = [times[13] if i == 14 else times[14] if i == 13 else time for i, time in enumerate(times)]
+    found = probe(retimed(source, tmp_path / "b.mp4", [time + 3 for time in wrong]))
+    said = "the times of 2 frames contradict the order of output"
+    assert f"damaged: {said}" in found.facts.notes
+    assert shown(found, problems=[said]) == list(range(40))

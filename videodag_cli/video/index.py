@@ -208,7 +208,7 @@ def _in_order_of_output(
     """Times that do not contradict the order of output, and each frame's turn among equal times; in order of decoding.
 
     The times of a sequence that contradicts itself are kept, and given to its frames in their order of output. Also how many
-    frames changed theirs in sequences whose times follow the order of decoding, and in others.
+    frames changed theirs, if all times follow the order of decoding, and if not.
     """
     times = times.copy()
     turn = np.arange(len(times), dtype=np.int64)
@@ -219,16 +219,15 @@ def _in_order_of_output(
     backward = same & (times[by_output][1:] < times[by_output][:-1])
     tied = same & (times[by_output][1:] == times[by_output][:-1])
     untrusted = np.unique(sequence[by_output][1:][repeated])
-    changed = [0, 0]
+    follow_decoding = bool((times[1:] >= times[:-1]).all())
+    changed = 0
     for number in np.unique(sequence[by_output][1:][backward | tied]):
         if number in untrusted:
             continue
         low, high = np.searchsorted(sequence[by_output], [number, number + 1])
         members = by_output[low:high]
-        decoded = np.sort(members)
         ordered = np.sort(times[members])
-        follows_decoding = bool((times[decoded][1:] >= times[decoded][:-1]).all())
-        changed[0 if follows_decoding else 1] += int((times[members] != ordered).sum())
+        changed += int((times[members] != ordered).sum())
         times[members] = ordered
-        turn[members] = decoded
-    return times, turn, changed[0], changed[1]
+        turn[members] = np.sort(members)
+    return times, turn, changed if follow_decoding else 0, 0 if follow_decoding else changed
