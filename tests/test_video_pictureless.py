@@ -21,8 +21,12 @@ TICKS = 512
 Packets = list[tuple[bytes, bool]]
 
 
-def coded(folder: Path, codec: str, *, count: int = 16, **options: str) -> tuple[bytes, bytes, Packets]:
+def coded(
+    folder: Path, codec: str, *, count: int = 16, params: str = "", **options: str
+) -> tuple[bytes, bytes, Packets]:
     """Sample entry, global headers and packets of a clip without B-pictures."""
+    if params:
+        options["x265-params"] = params
     path = encode(folder / "source.mp4", codec=codec, indices=range(count), options=options)
     data = path.read_bytes()
     start, _ = find(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
@@ -100,7 +104,7 @@ def test_h264(name: str, tmp_path: Path) -> None:
 )
 def test_hevc(empty: bytes, tmp_path: Path) -> None:
     entry, _, packets = coded(
-        tmp_path, "libx265", **{"x265-params": "log-level=none:pools=1:frame-threads=1:keyint=4:bframes=0:open-gop=0"}
+        tmp_path, "libx265", params="log-level=none:pools=1:frame-threads=1:keyint=4:bframes=0:open-gop=0"
     )
     samples, wanted = between(packets, unit(empty), (3, 7, 15))
     check(tmp_path / "a.mp4", samples, entry, wanted)

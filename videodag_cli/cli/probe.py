@@ -70,6 +70,8 @@ def _screen(shown: str, facts: VideoFacts) -> list[str]:
         f" (pixels {facts.sample_aspect_ratio})" if facts.sample_aspect_ratio else ""
     )
     hidden = f", {facts.discarded_packet_count} hidden" if facts.discarded_packet_count else ""
+    if facts.pictureless_packet_count:
+        hidden += f", {facts.pictureless_packet_count} without a picture"
     header = "nothing" if facts.header_frame_count is None else str(facts.header_frame_count)
     others = [
         f"{s.index} {s.kind}{f' {s.codec}' if s.codec else ''}{f' {s.width}x{s.height}' if s.width else ''}"
