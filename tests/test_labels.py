@@ -15,6 +15,7 @@ from tests.commands import call, command
 from tests.onnx_models import constant_model
 from videodag_cli.errors import ParamError
 from videodag_cli.onnx.labelfiles import read_labels
+from videodag_cli.onnx.labels import labels_in
 
 CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
 NAMES = ("cat", "traffic light", "naïve")
@@ -108,6 +109,17 @@ def test_nothing_in_a_yaml_file_is_built(tmp_path: Path) -> None:
 def test_a_folder_is_no_list_of_names(tmp_path: Path) -> None:
     with pytest.raises(ParamError, match="is not a file"):
         read_labels(tmp_path)
+
+
+def test_names_in_a_models_metadata_are_read_whatever_the_exporter_calls_them() -> None:
+    for key, text in (
+        ("names", str(dict(enumerate(NAMES)))),
+        ("names", json.dumps(list(NAMES))),
+        ("id2label", json.dumps(dict(enumerate(NAMES)))),
+        ("character", "\n".join(NAMES)),
+        ("classes", ",".join(NAMES)),
+    ):
+        assert labels_in({key: text}) == NAMES, key
 
 
 @given(content=st.binary(max_size=120), suffix=st.sampled_from(["txt", "json", "yaml"]))

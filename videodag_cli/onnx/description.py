@@ -45,9 +45,7 @@ class ModelDescription(BaseModel):
     layout_from: Literal["param", "evidence"]
     """Whether the user named the layout or the file's evidence decided."""
     reasons: tuple[str, ...]
-    """What was seen that speaks for the layout, in plain words."""
-    against: dict[str, str] = {}
-    """Other layouts that the shapes allow, and what was seen that speaks against each."""
+    """What was seen that speaks for the layout, and against each other one that the shapes allow."""
     width: int
     height: int
     fixed_size: bool
@@ -77,11 +75,9 @@ class ModelDescription(BaseModel):
         """The same as short texts for people, in the order in which they are shown."""
         shape = f"{self.width}x{self.height} {'fixed' if self.fixed_size else 'open'}"
         form = f"{self.channels.upper()}, {VALUE_WORDS[self.values]}, {FIT_WORDS[self.fit]}"
-        rejected = {"not": "; ".join(f"{name}: {reason}" for name, reason in self.against.items())}
         return {
             "layout": self.layout,
             "why": "; ".join(self._why),
-            **(rejected if self.against else {}),
             "input": f"{shape}, {form}, {self.dtype}",
             "scores": _ACTIVATION[self.activation],
             "suppression": self._suppression,
@@ -96,7 +92,6 @@ class ModelDescription(BaseModel):
         """Everything with who decided it, as (what, text) for a screen; a text may take several entries of one name."""
         rows = [("layout", self.layout)]
         rows += [("because", text) for text in self._why]
-        rows += [("and not", f"{name}: {reason}") for name, reason in self.against.items()]
         rows += [
             ("input", f"{self.width}x{self.height}, {self.dtype} ({_FROM[self.size_from]})"),
             ("fit", f"{FIT_WORDS[self.fit]} ({_FROM[self.fit_from]})"),

@@ -13,7 +13,8 @@ from videodag_cli.onnx.labelfiles import MAX_LABELS
 
 _MAX_TEXT = 4_000_000
 _LISTED = 30
-_METADATA_KEYS = ("names", "labels", "classes", "class_names")
+_METADATA_KEYS = ("names", "labels", "classes", "class_names", "id2label", "character")
+"""What exporters call them: Ultralytics `names`, RapidAI `character`."""
 BACKGROUND = frozenset({"???", "background", "__background__", "_background_", "bg"})
 
 _COCO_TEXT = (
