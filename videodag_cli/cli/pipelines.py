@@ -242,7 +242,13 @@ def _flowing(plan: Plan, node: str | None, output: int) -> str:
 
 
 def _short(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value) if not isinstance(value, Path) else str(value)
+    import orjson
+
+    if isinstance(value, str | Path):
+        return str(value)
+    return orjson.dumps(
+        value, default=lambda v: v.model_dump(mode="json") if hasattr(v, "model_dump") else str(v)
+    ).decode()
 
 
 def _mermaid(plan: Plan) -> str:
