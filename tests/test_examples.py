@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -32,7 +33,8 @@ def _check_the_query(text: str, folder: Path, environment: dict[str, str]) -> No
     """The first query gives the rows that are shown below it."""
     query, table = re.findall(r"^```sql\n(.*?)^```\n\n((?:    │[^\n]*\n)+)", text, re.MULTILINE | re.DOTALL)[0]
     shown = [tuple(json.loads(cell) for cell in re.findall(r"[\d.]+", row)) for row in table.splitlines()]
-    assert duckdb.sql(query.replace("people.jsonl", str(folder / "people.jsonl"))).fetchall() == shown
+    found: Any = duckdb.sql(query.replace("people.jsonl", str(folder / "people.jsonl")))
+    assert found.fetchall() == shown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
