@@ -34,9 +34,14 @@ class Evidence:
     graph: Graph = field(default_factory=Graph)
 
     def table(self) -> str | None:
-        """The only output with three dimensions, if there is just one."""
+        """The output with three dimensions, if there is just one and no other belongs to its rows."""
         names = self.of_rank(3)
-        return names[0] if len(names) == 1 else None
+        if len(names) != 1:
+            return None
+        rows = self.outputs[names[0]].shape[1:]
+        others = [v.shape for n, v in self.outputs.items() if n != names[0]]
+        belong = any(len(s) in (2, 4) and s[1] in rows and (len(s) == 2 or s[2:] == (1, 4)) for s in others)
+        return None if belong else names[0]
 
     @property
     def outputs(self) -> Outputs:
@@ -58,7 +63,8 @@ class Evidence:
         for run in self.runs:
             table = np.asarray(run[name], np.float64)
             table = table[0] if table.ndim >= 3 else table
-            yield np.nan_to_num(table.reshape(len(table), -1), posinf=0.0, neginf=0.0)
+            table = table.reshape(len(table), int(np.prod(table.shape[1:])))
+            yield np.nan_to_num(table, posinf=0.0, neginf=0.0)
 
     def grid_of(self, count: int, *, each: int = 1) -> tuple[int, ...] | None:
         """The strides whose cells, each counted `each` times, are so many on this input size."""

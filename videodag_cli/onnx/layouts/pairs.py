@@ -78,6 +78,8 @@ def _pair(evidence: Evidence) -> _Pair | None:
         if len(found) == 2:
             found = [n for n in threes if "box" in n.lower() or n.lower() == "dets"]
         if len(found) != 1:
+            found = _by_values(evidence, threes)
+        if len(found) != 1:
             return None
         boxes, scores = found[0], next(n for n in threes if n != found[0])
     else:
@@ -85,6 +87,13 @@ def _pair(evidence: Evidence) -> _Pair | None:
     if outputs[boxes].shape[1] != outputs[scores].shape[1]:
         return None
     return _Pair(boxes, scores, outputs[scores].shape[1], outputs[scores].shape[2])
+
+
+def _by_values(evidence: Evidence, names: list[str]) -> list[str]:
+    """Which of two equal shapes holds boxes: of cells those that are not within 0..1, of queries those that are."""
+    unit = [n for n in names if within_unit(evidence.rows(n))]
+    cells = evidence.on_a_grid(evidence.outputs[names[0]].shape[1])
+    return [n for n in names if (n in unit) != cells] if len(unit) == 1 else []
 
 
 def _shaped(name: str, reason: str, form: InputFormat, read: Callable[[Evidence, _Pair], dict[str, Any]]) -> Shaped:

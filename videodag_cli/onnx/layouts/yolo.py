@@ -140,7 +140,7 @@ def _yolov8(evidence: Evidence, layout: Layout) -> str | None:
         if not _told(evidence, layout):
             if columns == 5 + _COCO_CLASSES:
                 return "85 numbers are COCO's 80 classes with objectness"
-            return _in_cells(evidence, rows)
+            return None if _in_pixels(evidence, rows) else "the boxes are relative to cells, not in pixels"
     return None
 
 
@@ -151,7 +151,7 @@ def _yolov6(evidence: Evidence, layout: Layout) -> str | None:
         return why
     if not len(rows) or not (rows[:, 4] == 1).all():
         return "its objectness, the fifth number, is not always 1"
-    return _scored(evidence, layout, rows) or _negative(rows) or _in_cells(evidence, rows)
+    return _scored(evidence, layout, rows) or _negative(rows)
 
 
 def _yolox(evidence: Evidence, layout: Layout) -> str | None:
@@ -166,10 +166,9 @@ def _yolox(evidence: Evidence, layout: Layout) -> str | None:
     if why := _scored(evidence, layout, rows):
         return why
     if layout.grid:
-        side = max(evidence.size)
-        large = len(rows) and (rows[:, 2:4].max() > log(side) or np.abs(rows[:, :2]).max() > side / 2)
-        return "the boxes are in pixels, not relative to cells" if large else _final(evidence, rows)
-    if np.abs(rows[:, :2]).max(initial=0) <= max(evidence.size) / 4:
+        pixels = _in_pixels(evidence, rows)
+        return "the boxes are in pixels, not relative to cells" if pixels else _final(evidence, rows)
+    if not _in_pixels(evidence, rows):
         return "the boxes are relative to cells, not in pixels"
     return _negative(rows) or _final(evidence, rows)
 
@@ -194,11 +193,10 @@ def _negative(rows: Floats) -> str | None:
     return "widths or heights below 0" if len(rows) and (rows[:, 2:4] < -1e-3).any() else None
 
 
-def _in_cells(evidence: Evidence, rows: Floats) -> str | None:
-    """All centres so near the corner that they are relative to cells."""
-    near = len(rows) and 2.0 < np.abs(rows[:, :2]).max() <= max(evidence.size) / 4
-    tiny = len(rows) and np.abs(rows[:, :4]).max() <= 4.0 and (rows[:, :4] < 0).any()
-    return "the boxes are relative to cells, not in pixels" if near or tiny else None
+def _in_pixels(evidence: Evidence, rows: Floats) -> bool:
+    """Whether a size is too large for a logarithm, or a centre too far off for a slip from its cell."""
+    side = max(evidence.size)
+    return bool(rows[:, 2:4].max(initial=0) > log(side) or np.abs(rows[:, :2]).max(initial=0) > side / 2)
 
 
 def _final(evidence: Evidence, rows: Floats) -> str | None:
