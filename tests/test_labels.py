@@ -81,6 +81,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "twice.yaml": (b"names: {0: cat, 0: dog}\n", "has the key '0' twice"),
     "twice.json": (b'{"0": "cat", "0": "dog"}', "has the key '0' twice"),
     "nested.yaml": (b"names: {0: [cat]}\n", "name in line 1 that is not text"),
+    "path.yaml": (b"names: ./data/coco.names\n", "has no `names`, as a list"),
+    "coco.data": (b"classes= 80\nnames = data/coco.names\n", "is a Darknet .data file; name the file"),
     "none.yaml": (b"nc: 2\ntrain: x\n", "has no `names`"),
     "tabs.yaml": (b"names:\n\t- cat\n", "is not valid YAML: .* in line 2"),
     "object.yaml": (b"names: !!python/object/apply:os.system ['true']\nx: [\n", "is not valid YAML"),

@@ -79,6 +79,8 @@ def _names_in(text: str, suffix: str) -> list[str]:
         return _of_yaml(text)
     if text.lstrip()[:1] == "<":
         raise _UnfitError(f"is XML or a web page; name a file with {_FORMS}")
+    if re.search(r"^\s*names\s*=", text, re.MULTILINE):
+        raise _UnfitError("is a Darknet .data file; name the file that its line `names` names")
     if re.search(r"^\s*item\s*\{", text):
         raise _UnfitError(f"is a TensorFlow label map (item {{ ... }}); name a file with {_FORMS}")
     return _of_lines(text)
@@ -189,8 +191,6 @@ def _of_yaml(text: str) -> list[str]:
         return [_scalar(entry) for entry in names.value]
     if isinstance(names, yaml.MappingNode):
         return _by_number({key: _scalar(value) for key, value in _entries(names).items()}, len(names.value))
-    if isinstance(names, yaml.ScalarNode) and names.value:
-        return [name.strip() for name in names.value.split(",")]
     raise _UnfitError("has no `names`, as a list or as class numbers with names")
 
 
