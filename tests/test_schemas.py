@@ -101,11 +101,69 @@ def test_shipped_pipelines_and_a_suite_are_valid() -> None:
         check("suite", tomllib.loads(suite.replace("clip", "klip")))
 
 
+SUITE = """
+[[case]]
+name = "as it was"
+clip = "{clip}"
+pipeline = "quality"
+sampling = {{ max_frames = 2 }}
+expected = "good.jsonl"
+assert = ["ever brightness > 1000", "always brightness > 0"]
+
+[[case]]
+name = "different"
+clip = "{clip}"
+pipeline = "quality"
+sampling = {{ max_frames = 2 }}
+expected = "bad.jsonl"
+
+[[case]]
+name = "gone"
+clip = "none.mp4"
+pipeline = "quality"
+sampling = {{ max_frames = 2 }}
+expected = "good.jsonl"
+
+[[case]]
+name = "unmade"
+clip = "{clip}"
+pipeline = "quality"
+sampling = {{ max_frames = 2 }}
+expected = "none.jsonl"
+
+[[case]]
+name = "simply good"
+clip = "{clip}"
+pipeline = "quality"
+sampling = {{ max_frames = 2 }}
+expected = "good.jsonl"
+"""
+
+
+def test_what_check_prints_is_valid_whatever_came_of_the_cases(tmp_path: Path) -> None:
+    clip = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
+    assert videodag("run", "-p", "quality", "--max-frames", 2, "-o", tmp_path / "good.jsonl", clip).returncode == 0
+    lines = [json.loads(text) for text in (tmp_path / "good.jsonl").read_text().splitlines()]
+    lines[1]["result"]["brightness"] += 50
+    results_files.write(tmp_path / "bad.jsonl", lines)
+    (tmp_path / "s.videodag.toml").write_text(SUITE.format(clip=clip))
+    done = videodag("check", "--json", tmp_path / "s.videodag.toml")
+    found = json.loads(done.stdout)
+    assert [case["status"] for case in found["cases"]] == ["differs", "differs", "failed", "bad", "passed"]
+    assert found["exit_code"] == done.returncode == 2
+    assert found["cases"][1]["differences"]
+    assert found["cases"][0]["assertions"][0]["ranges"]
+    check("check", found)
+    with pytest.raises(ValidationError):
+        check("check", {**found, "more": 1})
+
+
 def test_the_command_lists_and_prints_schemas() -> None:
     assert [text.split()[0] for text in videodag("schema").stdout.decode().splitlines()] == list(NAMES)
     assert json.loads(videodag("schema", "line").stdout) == load("line")
+    assert videodag("pipelines", "schema").stdout == videodag("schema", "pipeline").stdout
     refused = videodag("schema", "lines")
     assert refused.returncode == 2
-    assert b"there are: line, run, summary, suite, pipeline" in refused.stderr
+    assert b"there are: line, run, summary, check, suite, pipeline" in refused.stderr
     with pytest.raises(RequestError):
         load("lines")

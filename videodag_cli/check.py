@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from videodag_cli.errors import EXIT_PRECEDENCE, InputError, RequestError, VideodagError, printable
+from videodag_cli.errors import InputError, RequestError, VideodagError, printable, worst
 from videodag_cli.expressions import AssertionOutcome, parse_assertion
 from videodag_cli.golden import Comparison, changes, compare_files, told
 from videodag_cli.results import read_lines, read_record, record_path
@@ -123,18 +123,15 @@ def check_cases(cases: Sequence[Case], folder: Path, *, jobs: int = 1, update: b
 
 def exit_code(outcomes: Sequence[CaseOutcome]) -> int:
     """The code of the whole check."""
-    codes = {outcome.exit_code for outcome in outcomes}
-    return next((code for code in EXIT_PRECEDENCE if code in codes), 0)
+    return worst({outcome.exit_code for outcome in outcomes})
 
 
 def pipeline_of(case: Case) -> tuple[LoadedPipeline, Registry]:
     """The case's pipeline as it is on disk, and the tools there are. Raises RequestError and its kin."""
     from videodag_cli.pipeline import find, load, search_places
-    from videodag_cli.plugins import Registry
+    from videodag_cli.plugins import make_registry
 
-    named = [Path(entry) for entry in os.environ.get("VIDEODAG_PLUGINS", "").split(os.pathsep) if entry]
-    registry = Registry([*case.plugins_dirs, *named])
-    return load(find(case.pipeline, search_places(case.pipelines_dirs)).path), registry
+    return load(find(case.pipeline, search_places(case.pipelines_dirs)).path), make_registry(case.plugins_dirs)
 
 
 def run_case(case: Case, output: Path, *, workers: int | None = None) -> tuple[dict[str, Any], list[AssertionOutcome]]:

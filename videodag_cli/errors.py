@@ -18,7 +18,8 @@ Each instance carries a stable word (`input.missing`), printed in brackets on th
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from collections.abc import Collection
+from typing import ClassVar, Literal
 
 WORDS: dict[str, str] = {
     "internal": "an unexpected error: please report it",
@@ -152,11 +153,13 @@ def exit_code_of(word: str) -> str:
     return str(next((k.exit_code for k in kinds if k.default_word.partition(".")[0] == family), RequestError.exit_code))
 
 
+OnError = Literal["record", "stop"]
+"""What becomes of a run when a node fails on a frame."""
 EXIT_PRECEDENCE = (1, 6, 7, 2, 3, 4, 5, 0)
 """When several exit codes apply to one command, the earliest of these wins."""
 
 
-def worst(exit_codes: list[int]) -> int:
+def worst(exit_codes: Collection[int]) -> int:
     """The exit code of a command whose parts ended with these."""
     for code in EXIT_PRECEDENCE:
         if code in exit_codes:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from videodag_cli.engine import Engine
 from videodag_cli.errors import InputError, StoppedError, lacks_memory, no_memory, printable, told
@@ -38,11 +37,10 @@ from videodag_cli.sinks import make_sink
 from videodag_cli.strict import every_frame
 from videodag_cli.timings import Timings
 from videodag_cli.video import Probe, Reader, Sampling, open_reader, probe, select
+from videodag_cli.video.ranges import ranges
 
 if TYPE_CHECKING:
     from videodag_cli.expressions import Assertion
-
-MAX_RANGES = 100
 
 
 class ProgressSink(Protocol):
@@ -281,7 +279,7 @@ class Execution:
             after_damage=self.reader.after_damage_count,
             contradictions=len(self.reader.problems),
             first_missing_time_s=index.time_s(int(missing[0])) if len(missing) else None,
-            missing_ranges=_ranges(missing, self.targets),
+            missing_ranges=ranges(missing, among=self.targets),
         )
 
     def _check_input(self) -> None:
@@ -379,14 +377,3 @@ def _frame_error(result: FrameResult) -> FrameError:
         type=failure.type,
         message=failure.message,
     )
-
-
-def _ranges(missing: NDArray[np.int64], targets: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Missing frames as runs of neighbouring targets."""
-    if not len(missing):
-        return []
-    places = np.searchsorted(targets, missing)
-    breaks = np.flatnonzero(np.diff(places) != 1)
-    starts = np.concatenate([[0], breaks + 1])
-    ends = np.concatenate([breaks, [len(missing) - 1]])
-    return [(int(missing[a]), int(missing[b])) for a, b in zip(starts, ends, strict=True)][:MAX_RANGES]

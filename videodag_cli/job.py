@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from videodag_cli.errors import InputError, RequestError, printable
+from videodag_cli.errors import InputError, OnError, RequestError, printable
 from videodag_cli.lines import RESERVED_TAGS
 from videodag_cli.pipeline import LoadedPipeline, find, load, search_places
 from videodag_cli.plan import Overrides, Plan, make_plan
@@ -23,8 +23,6 @@ from videodag_cli.record import (
 from videodag_cli.sinks import FORMATS
 from videodag_cli.video import Limits, Sampling
 
-if TYPE_CHECKING:
-    pass
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 CHECKPOINT_EVERY_S = 5.0
 
@@ -37,7 +35,7 @@ class RunOptions:
     """Frames that stateless nodes work on at once; None: the CPUs that affinity and cgroup allow."""
     batch_size: int | None = None
     """At most this many frames at once for tools that take batches."""
-    on_error: Literal["record", "stop"] = "record"
+    on_error: OnError = "record"
     max_errors: int | None = None
     """Stop when more frames than this failed."""
     strict: bool = False

@@ -67,6 +67,7 @@ class FrameResult:
 
 
 RESERVED_TAGS = frozenset({"frame_index", "time_s", "result", "error"})
+"""The keys of a line that are not tags."""
 
 
 def plain(value: object, *, decimals: int = OTHER_DECIMALS, _depth: int = 0, _above: tuple[int, ...] = ()) -> Any:

@@ -25,6 +25,8 @@ from videodag_cli.signals import StopSignal
 from videodag_cli.tool import ToolSpec, spec_of, unknown_name
 
 GROUP = "videodag.plugins"
+FOLDERS = "VIDEODAG_PLUGINS"
+"""The environment variable with folders of local files."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,12 @@ class Registry:
             return PluginError(
                 f"plugin {printable(plugin_id)!r} ({source}) cannot be loaded: {cause}", word="plugin.broken"
             )
+
+
+def make_registry(folders: Iterable[Path] | None = None) -> Registry:
+    """Tools of these folders, then of those in `VIDEODAG_PLUGINS`, then of installed packages."""
+    named = [Path(entry) for entry in os.environ.get(FOLDERS, "").split(os.pathsep) if entry]
+    return Registry([*(folders or ()), *named])
 
 
 def _import_file(plugin_id: str, path: Path) -> ModuleType:

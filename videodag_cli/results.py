@@ -17,14 +17,13 @@ from typing import Any, BinaryIO
 import orjson
 
 from videodag_cli.errors import InputError, printable
+from videodag_cli.lines import RESERVED_TAGS
 
 Line = dict[str, Any]
 MAX_LINE_BYTES = 64 << 20
 MAX_FRAME_INDEX = 2**32 - 1
 MAX_TIME_S = 1e10
 RECORD_SUFFIX = ".run.json"
-RESERVED = ("frame_index", "time_s", "result", "error")
-"""Keys of a line that are not tags."""
 
 
 def read_lines(source: str | Path) -> Iterator[Line]:
@@ -93,12 +92,20 @@ def read_record(source: str | Path) -> dict[str, Any] | None:
 
 def tags(line: Mapping[str, Any]) -> dict[str, Any]:
     """The constant leading fields that `--tag` added."""
-    return {key: value for key, value in line.items() if key not in RESERVED}
+    return {key: value for key, value in line.items() if key not in RESERVED_TAGS}
 
 
 def is_boxes(value: object) -> bool:
     """Whether a value is a list of rows with boxes (detections, tracks, codes, text lines); of an empty list nobody can tell."""
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "xyxy" in value[0]
+
+
+def corners(row: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    """x1, y1, x2, y2 of a row; None where they are not four numbers."""
+    found = row.get("xyxy")
+    if isinstance(found, list) and len(found) == 4 and all(type(v) in (int, float) for v in found):
+        return found[0], found[1], found[2], found[3]
+    return None
 
 
 def leaves(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -31,6 +31,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.expressions import parse_assertion
 from videodag_cli.golden import Tolerances
+from videodag_cli.video.decoders import Decoder
 
 if TYPE_CHECKING:
     from videodag_cli.video import Sampling
@@ -75,7 +76,7 @@ class CaseTable(_Model):
     pipeline: Annotated[str, Field(min_length=1, description="An id, builtin:ID, or a .json file.")]
     sampling: SamplingTable = SamplingTable()
     set_: dict[str, Any] = Field(default={}, alias="set", description="NODE.PARAM = value")
-    decoder: Literal["auto", "opencv", "pyav"] = "auto"
+    decoder: Decoder = "auto"
     expected: str | None = Field(
         default=None, description="Results file to compare with; without one only assertions count."
     )

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-
-class FormatName(StrEnum):
-    csv = "csv"
-    parquet = "parquet"
-    coco = "coco"
-    mot = "mot"
-    vtt = "vtt"
-
-
-class TableName(StrEnum):
-    frames = "frames"
-    detections = "detections"
-    tracks = "tracks"
+from videodag_cli.convert import Format, Table
 
 
 def convert(
     results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results JSONL; - is standard input.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="File to write; - is standard output.")],
     to: Annotated[
-        FormatName | None,
+        Format | None,
         typer.Option(
             "--to", help="Format; default: from the extension .csv, .parquet, .json (coco), .txt (mot) or .vtt."
         ),
     ] = None,
     table: Annotated[
-        TableName | None,
+        Table | None,
         typer.Option(
             "--table", help="Rows of csv and parquet: one per frame (the default), per detection, or per track."
         ),
@@ -51,8 +38,8 @@ def convert(
     done = convert_files(
         results,
         output,
-        to=to.value if to else None,
-        table=table.value if table else None,
+        to=to,
+        table=table,
         nodes=node or (),
         overwrite=overwrite,
     )

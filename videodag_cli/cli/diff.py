@@ -34,12 +34,11 @@ def diff(
         told(changes(read_record(expected), read_record(actual))).replace("golden:", "A:").replace("; now:", "; B:")
     )
     if as_json:
-        import orjson
-
         from videodag_cli.check_forms import differences_json
+        from videodag_cli.cli.streams import print_json
 
         document = {"frames": comparison.frames, "changed": changed or None, **differences_json(comparison)}
-        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        print_json(document)
     else:
         if changed and not comparison.is_equal:
             typer.echo(changed)

@@ -27,6 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_pipelines(pipelines_dir: Folders = None, as_json: AsJson = False) -> None:
     """List pipelines: id, name, outputs, where each comes from and what it hides."""
+    from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import PipelineError, printable
     from videodag_cli.pipeline import catalogue, load, search_places
 
@@ -41,7 +42,7 @@ def list_pipelines(pipelines_dir: Folders = None, as_json: AsJson = False) -> No
         row["hides"] = [str(path) for path in found.hides]
         rows.append(row)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     table = [("ID", "NAME", "OUTPUTS", "FROM")]
     for row in rows:
@@ -63,14 +64,15 @@ def show(
     plugins_dir: Plugins = None,
 ) -> None:
     """Draw a pipeline: the nodes, the types on its edges, every parameter."""
-    from videodag_cli.cli.plugin_options import make_registry
+    from videodag_cli.cli.streams import print_json
     from videodag_cli.pipeline import find, load, search_places
     from videodag_cli.plan import make_plan
+    from videodag_cli.plugins import make_registry
 
     found = find(pipeline, search_places(pipelines_dir or ()))
     loaded = load(found.path)
     if format == "json":
-        _print_json(loaded.pipeline.model_dump(mode="json"))
+        print_json(loaded.pipeline.model_dump(mode="json"))
         return
     plan = make_plan(loaded, make_registry(plugins_dir))
     typer.echo(_mermaid(plan) if format == "mermaid" else _drawing(plan, found))
@@ -96,10 +98,10 @@ def validate(
 ) -> None:
     """Check pipelines; every problem of every one is printed."""
     from videodag_cli.cli.assignments import overrides
-    from videodag_cli.cli.plugin_options import make_registry
     from videodag_cli.errors import PipelineError, RequestError, VideodagError, printable
     from videodag_cli.pipeline import catalogue, find, load, search_places
     from videodag_cli.plan import make_plan
+    from videodag_cli.plugins import make_registry
 
     if (set_ or params is not None) and len(pipelines or ()) != 1:
         raise RequestError(
@@ -131,12 +133,10 @@ def validate(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of pipeline files, for editors."""
-    from videodag_cli.pipeline import Pipeline
+    from videodag_cli.cli.streams import print_json
+    from videodag_cli.schemas import load
 
-    described = Pipeline.model_json_schema()
-    described["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    described["title"] = "videodag pipeline"
-    _print_json(described)
+    print_json(load("pipeline"))
 
 
 def _describe_tools(plan: Plan, registry: Registry) -> list[str]:
@@ -150,12 +150,6 @@ def _describe_tools(plan: Plan, registry: Registry) -> list[str]:
             f"{node}: " + ", ".join(f"{key} {value}" for key, value in facts.items())
             for node, facts in engine.describe().items()
         ]
-
-
-def _print_json(value: Any) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
 def columns(rows: Sequence[tuple[str, ...]]) -> str:

@@ -46,9 +46,8 @@ def ranges(
         typer.echo("start_s,end_s,start_frame,end_frame,frames")
     elif format == "vtt":
         typer.echo("WEBVTT\n")
-    label = _cue_text(where)
     for item in found:
-        typer.echo(_jsonl(item) if format == "jsonl" else _csv(item) if format == "csv" else _cue(item, label))
+        typer.echo(_jsonl(item) if format == "jsonl" else _csv(item) if format == "csv" else _cue(item, where))
 
 
 def _jsonl(found: TimeRange) -> str:
@@ -65,20 +64,7 @@ def _csv(found: TimeRange) -> str:
     return ",".join(str(value) for value in astuple(found))
 
 
-def _cue(found: TimeRange, label: str) -> str:
-    # A player shows no cue without length.
-    end_s = max(found.end_s, found.start_s + 0.001)
-    return f"{_timestamp(found.start_s)} --> {_timestamp(end_s)}\n{label}\n"
+def _cue(found: TimeRange, where: str) -> str:
+    from videodag_cli.convert.vtt import cue, escaped, milliseconds
 
-
-def _timestamp(time_s: float) -> str:
-    minutes, milliseconds = divmod(max(0, round(time_s * 1000)), 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
-
-
-def _cue_text(where: str) -> str:
-    """The expression as a cue's text, where <, > and & are markup."""
-    from videodag_cli.errors import printable
-
-    return printable(" ".join(where.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return cue(milliseconds(found.start_s), milliseconds(found.end_s), escaped(" ".join(where.split())))

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from videodag_cli.errors import OnError
+from videodag_cli.sinks import Format
+from videodag_cli.video.decoders import Decoder
+
 if TYPE_CHECKING:
     from videodag_cli.guard import GuardLimits
     from videodag_cli.plugins import Registry
@@ -99,7 +103,7 @@ def run(
         ),
     ] = None,
     format: Annotated[
-        Literal["jsonl", "list", "summary"],
+        Format,
         typer.Option(help="JSON lines, one JSON document with a list, or a summary.", rich_help_panel=OUTPUT),
     ] = "jsonl",
     tag: Annotated[
@@ -122,7 +126,7 @@ def run(
         typer.Option("--assert", metavar="EXPR", help="Exit 5 unless this expression holds.", rich_help_panel=FAILURES),
     ] = None,
     on_error: Annotated[
-        Literal["record", "stop"],
+        OnError,
         typer.Option(help="Record a failed frame and go on, or stop at the first.", rich_help_panel=FAILURES),
     ] = "record",
     max_errors: Annotated[
@@ -164,7 +168,7 @@ def run(
         ),
     ] = False,
     decoder: Annotated[
-        Literal["auto", "opencv", "pyav"],
+        Decoder,
         typer.Option(help="Library that decodes; auto takes PyAV.", rich_help_panel=MACHINE),
     ] = "auto",
     stream: Annotated[
@@ -232,7 +236,7 @@ def run(
 ) -> None:
     """Run a pipeline over a video and write one JSON line per sampled frame."""
     from videodag_cli.cli import streams
-    from videodag_cli.cli.plugin_options import make_registry
+    from videodag_cli.plugins import make_registry
     from videodag_cli.run import RunOptions, run_video
     from videodag_cli.video import Sampling
 

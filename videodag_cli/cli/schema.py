@@ -10,12 +10,11 @@ import typer
 def schema(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="line, run, summary, suite or pipeline; without one, the list."),
+        typer.Argument(metavar="[NAME]", help="line, run, summary, check, suite or pipeline; without one, the list."),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of frame lines, run records, summaries, suites or pipelines."""
-    import orjson
-
+    """Print the JSON Schema of frame lines, run records, summaries, checks, suites or pipelines."""
+    from videodag_cli.cli.streams import print_json
     from videodag_cli.schemas import NAMES, load
 
     if name is None:
@@ -23,4 +22,4 @@ def schema(
         for known, what in NAMES.items():
             typer.echo(f"{known:{width}}  {what}")
         return
-    typer.echo(orjson.dumps(load(name), option=orjson.OPT_INDENT_2).decode())
+    print_json(load(name))

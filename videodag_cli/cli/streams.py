@@ -81,6 +81,14 @@ def say(text: str) -> None:
         pass
 
 
+def print_json(value: object) -> None:
+    """A document for machines on standard output, indented; paths and the like become text."""
+    import orjson
+    import typer
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+
+
 def say_error(error: VideodagError) -> None:
     """The line (and, for several problems, the list) that every non-zero exit prints."""
     say(f"videodag: error[{error.word}]: {error.message}")

@@ -23,9 +23,9 @@ def summary(
 
     found = Summary.of(read_lines(results)).as_json()
     if as_json:
-        import orjson
+        from videodag_cli.cli.streams import print_json
 
-        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        print_json(found)
         return
     import sys
 

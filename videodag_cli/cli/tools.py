@@ -24,9 +24,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def list_tools(plugins_dir: Folders = None, as_json: AsJson = False) -> None:
     """List every tool of every plugin; a broken plugin is reported and stops nothing."""
     from videodag_cli.cli.pipelines import columns
-    from videodag_cli.cli.plugin_options import make_registry
-    from videodag_cli.cli.streams import say, say_error
+    from videodag_cli.cli.streams import print_json, say, say_error
     from videodag_cli.errors import PluginError
+    from videodag_cli.plugins import make_registry
 
     registry = make_registry(plugins_dir)
     plugins, problems = registry.all()
@@ -38,7 +38,7 @@ def list_tools(plugins_dir: Folders = None, as_json: AsJson = False) -> None:
             except PluginError as error:
                 problems.append(error)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         rows = [("TOOL", "TAKES", "GIVES", "WHAT IT DOES")]
         for tool in found:
@@ -58,8 +58,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Describe a tool: inputs, outputs, and each parameter with its type, default and range."""
-    from videodag_cli.cli.plugin_options import make_registry
+    from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import PluginError, printable
+    from videodag_cli.plugins import make_registry
 
     plugin_id, dot, tool_id = tool.partition(".")
     if not dot:
@@ -68,7 +69,7 @@ def show(
     spec = registry.tool(plugin_id, tool_id)
     facts = described(registry.plugin(plugin_id), spec)
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
     lines = [f"{facts['id']} (version {facts['version']}, {facts['source']})", "", facts["doc"], ""]
     lines.append("takes    " + (", ".join(i["label"] for i in facts["inputs"]) or "nothing"))
@@ -171,9 +172,3 @@ def _range(schema: dict[str, Any]) -> str:
         if given:
             return ", " + " and ".join(given)
     return ""
-
-
-def _print_json(value: Any) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())

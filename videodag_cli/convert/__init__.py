@@ -19,14 +19,14 @@ from videodag_cli.results import with_records
 Format = Literal["csv", "parquet", "coco", "mot", "vtt"]
 Table = Literal["frames", "detections", "tracks"]
 
-FORMATS: dict[str, str] = {
+FORMATS: dict[Format, str] = {
     "csv": "a table as comma-separated values",
     "parquet": "a table as Apache Parquet (extra `parquet`)",
     "coco": "boxes as COCO JSON",
     "mot": "tracks as MOTChallenge text, frames counted from 1",
     "vtt": "texts, cuts, crossings and visits as WebVTT cues",
 }
-TABLES: dict[str, str] = {
+TABLES: dict[Table, str] = {
     "frames": "one row per line, one column per output",
     "detections": "one row per box",
     "tracks": "one row per tracker id",

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 import orjson
 
 from videodag_cli.convert import Converted
-from videodag_cli.convert.source import Row, Source, boxes, corners, number, one_output, whole
+from videodag_cli.convert.source import Row, Source, boxes, number, one_output, whole
 from videodag_cli.errors import printable
+from videodag_cli.results import corners
 
 Class = tuple[int | None, str]
 

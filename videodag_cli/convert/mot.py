@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from videodag_cli.convert import Converted
-from videodag_cli.convert.source import Source, boxes, corners, number, one_output, whole
+from videodag_cli.convert.source import Source, boxes, number, one_output, whole
 from videodag_cli.errors import RequestError
+from videodag_cli.results import corners
 
 
 def write(sources: Sequence[Source], stream: BinaryIO, *, nodes: Sequence[str] = ()) -> Converted:

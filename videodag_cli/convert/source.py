@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from videodag_cli.errors import RequestError, printable
-from videodag_cli.results import Line, is_boxes, leaves, read_lines, read_record
+from videodag_cli.results import Line, corners, is_boxes, leaves, read_lines, read_record
 
 Row = Mapping[str, Any]
 
@@ -71,14 +71,6 @@ def boxes(result: Row, nodes: Sequence[str] = ()) -> Iterator[tuple[str, int, Ro
             for index, row in enumerate(value):
                 if isinstance(row, dict) and corners(row) is not None:
                     yield path, index, row
-
-
-def corners(row: Row) -> tuple[float, float, float, float] | None:
-    """x1, y1, x2, y2 of a row; None where they are not four numbers."""
-    found = row.get("xyxy")
-    if isinstance(found, list) and len(found) == 4 and all(type(v) in (int, float) for v in found):
-        return found[0], found[1], found[2], found[3]
-    return None
 
 
 def number(row: Row, name: str) -> float | None:

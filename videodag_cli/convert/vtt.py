@@ -31,7 +31,7 @@ def write(sources: Sequence[Source], stream: BinaryIO, *, nodes: Sequence[str] =
         stream.write(b"WEBVTT\n")
         count = 0
         for start_ms, end_ms, output, text in kept.execute("select * from cues order by start_ms, end_ms, rowid"):
-            stream.write(f"\n{output}\n{_clock(start_ms)} --> {_clock(end_ms)}\n{text}\n".encode())
+            stream.write(f"\n{output}\n{cue(start_ms, end_ms, text)}".encode())
             count += 1
     return Converted("vtt", count, "cue")
 
@@ -45,14 +45,25 @@ def _spans(source: Source) -> Iterator[Span]:
 
 def _cue(span: Span) -> tuple[int, int, str, str]:
     """Times in whole milliseconds from 0 on."""
-    start_ms = max(0, round(span.start_s * 1000))
+    start_ms = milliseconds(span.start_s)
     momentary = span.kind == EVENT or (span.kind == FLAG and span.frames == 1)
-    end_ms = max(start_ms + (SHORTEST_MS if momentary else 1), round(span.end_s * 1000))
+    end_ms = max(start_ms + (SHORTEST_MS if momentary else 1), milliseconds(span.end_s))
     text = span.label if span.kind == TEXT or span.label == span.output else f"{span.output}: {span.label}"
-    return start_ms, end_ms, _escaped(span.output), _escaped(text)
+    return start_ms, end_ms, escaped(span.output), escaped(text)
 
 
-def _escaped(text: str) -> str:
+def milliseconds(time_s: float) -> int:
+    """What a cue can say of a time: whole milliseconds from 0 on."""
+    return max(0, round(time_s * 1000))
+
+
+def cue(start_ms: int, end_ms: int, text: str) -> str:
+    """A cue of escaped text; a player shows no cue without length."""
+    return f"{_clock(start_ms)} --> {_clock(max(end_ms, start_ms + 1))}\n{text}\n"
+
+
+def escaped(text: str) -> str:
+    """Text on one line in which <, > and & are no markup."""
     return "".join(ENTITIES.get(character, character) for character in printable(text))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.boxes import iou_matrix
 from videodag_cli.golden.tolerance import Tolerance
+from videodag_cli.results import corners
 
 Row = dict[str, Any]
 Pairs = list[tuple[int, int]]
@@ -24,11 +25,7 @@ SAME_ID = 0.001
 
 def has_boxes(rows: Sequence[Any]) -> bool:
     """Whether these are rows with four coordinates each."""
-    return all(isinstance(row, dict) and _is_box(row.get("xyxy")) for row in rows)
-
-
-def _is_box(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(type(number) in (int, float) for number in value)
+    return all(isinstance(row, dict) and corners(row) is not None for row in rows)
 
 
 def row_class(row: Row) -> object:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from videodag_cli.results import Line, leaves, path_part
+from videodag_cli.results import Line, corners, leaves, path_part
 from videodag_cli.spans import Span, Spans
 
 MISSING_FLAG = 2
@@ -43,10 +43,10 @@ class Boxes:
     texts: dict[str, int] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        corners = row.get("xyxy")
-        if not (isinstance(corners, list) and len(corners) == 4 and all(type(v) in (int, float) for v in corners)):
+        box = corners(row)
+        if box is None:
             return
-        self.xyxy.extend(max(-MAX_COORDINATE, min(MAX_COORDINATE, value)) for value in corners)
+        self.xyxy.extend(max(-MAX_COORDINATE, min(MAX_COORDINATE, value)) for value in box)
         confidence, track, text = row.get("confidence"), row.get("tracker_id"), row.get("text")
         self.confidence.append(_float32(confidence) if isinstance(confidence, int | float) else math.nan)
         self.tracker_id.append(track if type(track) is int and 0 <= track < 2**31 else -1)

@@ -1,4 +1,4 @@
-"""JSON Schemas of what is written and read: frame lines, run records, summaries, suites, pipelines.
+"""JSON Schemas of what is written and read: frame lines, run records, summaries, checks, suites, pipelines.
 
 They are files of this package, one per format and version. Those of records, suites and pipelines are made from the models in the code
 (`python -m videodag_cli.schemas` writes them anew): a changed model shows as a changed file.
@@ -18,6 +18,7 @@ NAMES: dict[str, str] = {
     "line": "one line of a results JSONL",
     "run": "the run record beside it",
     "summary": "what `summary --json` and `run --format summary` print",
+    "check": "what `check --json` prints",
     "suite": "a suite of regression checks (as JSON; suites are TOML)",
     "pipeline": "a pipeline file",
 }
@@ -25,7 +26,7 @@ VERSION = 1
 
 
 def load(name: str) -> dict[str, Any]:
-    """The schema `line`, `run`, `summary`, `suite` or `pipeline`. Raises `RequestError` for another name."""
+    """The schema `line`, `run`, `summary`, `check`, `suite` or `pipeline`. Raises `RequestError` for another name."""
     if name not in NAMES:
         raise RequestError(f"no schema {printable(name)!r}; there are: {', '.join(NAMES)}")
     found: dict[str, Any] = orjson.loads((files("videodag_cli.schemas") / file_name(name)).read_bytes())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from videodag_cli.lines import FrameResult
+if TYPE_CHECKING:
+    from videodag_cli.lines import FrameResult
 
-FORMATS = ("jsonl", "list", "summary")
+Format = Literal["jsonl", "list", "summary"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 class Sink(Protocol):

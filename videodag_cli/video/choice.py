@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.errors import InputError, RequestError, printable
 from videodag_cli.video.colour import MATRICES
+from videodag_cli.video.decoders import DECODERS
 from videodag_cli.video.mpeg4 import is_progressive
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ OPENCV_TRANSFERS = frozenset({1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 17})
 OPENCV_PRIMARIES = frozenset({1, 2, 4, 5, 6, 7})
 """Where both readers were measured to give the same bytes (numbers of ITU-T H.273). Above 8 bits they place the chroma of 4:2:0 and 4:2:2
 differently."""
-DECODERS = ("auto", "opencv", "pyav")
 
 
 @dataclass(frozen=True, slots=True)
