@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from videodag_cli.errors import RequestError
 from videodag_cli.golden import Comparison, Tolerances, changes, compare_files, compare_lines, thresholds, told
 from videodag_cli.golden.rows import edit_distance
+from videodag_cli.record import Request, differences
 
 Line = dict[str, Any]
 
@@ -368,13 +369,46 @@ def test_changes_between_records_are_told_in_one_line() -> None:
 
     old, new = record(2, "1.31", 0.45, "aa" * 32), record(3, "1.32", 0.5, "bb" * 32)
     assert told(changes(old, new)) == (
-        "golden: track.objects v2, detect.confidence 0.45, file detect.model aaaaaaaaaaaa, onnxruntime 1.31; "
-        "now: v3, 0.5, bbbbbbbbbbbb, 1.32"
+        "golden: track tool track.objects v2, detect.confidence 0.45, detect.model aaaaaaaaaaaa, onnxruntime 1.31; "
+        "now: track.objects v3, 0.5, bbbbbbbbbbbb, 1.32"
     )
     assert told(changes(old, old)) == ""
     assert told(changes(None, new)) == ""
     assert thresholds(old) == (0.45,)
     assert thresholds(None) == ()
+
+
+def test_whatever_makes_a_run_of_another_request_is_told_of_two_records_too() -> None:
+    def request(**more: Any) -> Request:
+        definition = {"output_nodes": ["a"], "edges": [{"from_node": "a", "to_node": "b"}]}
+        pipeline = {
+            "id": "p",
+            "path": "p.json",
+            "digest": "sha256:1",
+            "definition": {**definition, **more.pop("graph", {})},
+        }
+        tools = {"a": {"tool": "x.p", "version": 1}, "b": {"tool": "x.q", "version": 1}}
+        return Request(**{"pipeline": pipeline, "sampling": {}, "params": {"a": {"n": 1}}, "tools": tools, **more})
+
+    old = request()
+    swapped = {"a": {"tool": "x.q", "version": 1}, "b": {"tool": "x.p", "version": 1}}
+    for new in (
+        request(graph={"output_nodes": ["a", "b"]}),
+        request(graph={"edges": []}),
+        request(tools=swapped),
+        request(params={"a": {"n": None}}),
+        request(files={"a.n": "sha256:2"}),
+        request(plugins={"own": "sha256:3"}),
+        request(sampling={"frame_stride": 2}),
+        request(tags={"camera": "north"}),
+        request(format="list"),
+        request(stream=1),
+        request(decoder="opencv"),
+        request(strict=True),
+    ):
+        as_records = [{"request": given.model_dump(mode="json")} for given in (old, new)]
+        said = [f"{change.what} {change.before} -> {change.after}" for change in changes(*as_records)]
+        assert said == differences(old, new) != []
 
 
 def _levenshtein(a: str, b: str) -> int:

@@ -7,8 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import videodag_cli
+import videodag_cli.video
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "videodag_cli"
@@ -123,13 +127,13 @@ def test_the_decorator_keeps_its_name_when_its_module_is_imported() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_public_names_are_what_can_be_had() -> None:
-    import videodag_cli
-
-    for name in videodag_cli.__all__:
-        assert getattr(videodag_cli, name) is not None
-    with pytest.raises(AttributeError):
-        _ = videodag_cli.nothing
+@pytest.mark.parametrize("package", [videodag_cli, videodag_cli.video], ids=lambda package: package.__name__)
+def test_public_names_are_what_can_be_had(package: Any) -> None:
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    assert set(package.__all__) - {"__version__"} == set(dir(package)) == set(package._HOMES)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = package.nothing
 
 
 def _imports(path: Path) -> set[str]:

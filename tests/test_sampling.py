@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from fractions import Fraction
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from videodag_cli.errors import RequestError
 from videodag_cli.video import PacketIndex, Position, Sampling, parse_position, select
 from videodag_cli.video.index import KEYFRAME
+from videodag_cli.video.ranges import ranges
 
 
 def index_of(pts: list[int], time_base: Fraction = Fraction(1, 1000), keyframes: tuple[int, ...] = (0,)) -> PacketIndex:
@@ -213,3 +215,25 @@ def test_sampling_is_described_in_words() -> None:
     )
     assert Sampling(keyframes=True, end=Position(frame_index=90)).describe() == "keyframes until frame 90"
     assert Sampling(every_s=Fraction(1, 2)).describe() == "one frame every 0.5 s"
+
+
+@given(st.sets(st.integers(0, 60)), st.integers(1, 4))
+def test_ranges_hold_exactly_the_missing_frames_and_no_other_sampled_one(missing: set[int], stride: int) -> None:
+    sampled = np.arange(0, 61, stride)
+    found = np.array(sorted(index for index in missing if index % stride == 0), np.int64)
+    for among, indices in ((None, np.array(sorted(missing), np.int64)), (sampled, found)):
+        listed = ranges(indices, among)
+        held = [
+            i
+            for first, last in listed
+            for i in (range(first, last + 1) if among is None else sampled)
+            if first <= i <= last
+        ]
+        assert held == indices.tolist()
+        assert all(
+            later[0] > earlier[1] + (1 if among is None else stride) for earlier, later in itertools.pairwise(listed)
+        )
+
+
+def test_ranges_are_a_hundred_at_most() -> None:
+    assert ranges(np.arange(0, 1000, 2)) == [(i, i) for i in range(0, 200, 2)]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+from videodag_cli.lazy import lazy_names
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -59,17 +61,7 @@ if TYPE_CHECKING:
     from videodag_cli.video.sampling import Sampling
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{home}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
 
 class _Package(ModuleType):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from videodag_cli.errors import printable
 from videodag_cli.plan import Plan
 
 SCHEMA = "videodag.run/1"
@@ -41,44 +42,63 @@ class Request(_Model):
     decoder: str = "auto"
     strict: bool = False
 
-    def compared(self) -> dict[str, Any]:
-        """What two requests must share to have the same output, flat; the text of names and places is left out."""
-        definition = self.pipeline["definition"]
-        flat: dict[str, Any] = {
-            "edges": sorted(f"{e['from_node']} -> {e['to_node']}" for e in definition.get("edges", ())),
-            "output_nodes": list(definition["output_nodes"]),
-        }
-        for node, tool in self.tools.items():
-            flat[f"{node} tool"] = f"{tool['tool']} v{tool['version']}"
-        for node, params in self.params.items():
-            for name, value in params.items():
-                digest = self.files.get(f"{node}.{name}")
-                flat[f"{node}.{name}"] = value if digest is None else digest
-        for plugin, digest in self.plugins.items():
-            flat[f"plugin {plugin}"] = digest
-        for name, value in self.sampling.items():
-            flat[f"sampling {name}"] = value
-        for tag, text in self.tags.items():
-            flat[f"tag {tag}"] = text
-        for name in ("format", "stream", "decoder", "strict"):
-            flat[name] = getattr(self, name)
-        return flat
+
+def request_facts(request: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What two requests must share to have the same output, by name; the text of names and places is left out.
+
+    The request is plain data, as in a record; what it lacks is left out.
+    """
+    for node, tool in _mapping(request, "tools").items():
+        yield f"{node} tool", f"{tool.get('tool', '?')} v{tool.get('version', '?')}"
+    files = _mapping(request, "files")
+    for node, params in _mapping(request, "params").items():
+        for name, value in params.items():
+            yield f"{node}.{name}", files.get(f"{node}.{name}", value)
+    for plugin, digest in _mapping(request, "plugins").items():
+        yield f"plugin {plugin.rpartition('/')[2]}", digest
+    definition = _mapping(_mapping(request, "pipeline"), "definition")
+    if definition:
+        edges = _edges(definition)
+        yield "edges", sorted(f"{edge.get('from_node')} -> {edge.get('to_node')}" for edge in edges)
+        yield "output_nodes", list(definition.get("output_nodes") or ())
+    for name, value in _mapping(request, "sampling").items():
+        yield f"sampling {name}", value
+    for tag, text in _mapping(request, "tags").items():
+        yield f"tag {tag}", text
+    for name in ("format", "stream", "decoder", "strict"):
+        if name in request:
+            yield name, request[name]
+
+
+def _mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = data.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _edges(definition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [edge for edge in definition.get("edges") or () if isinstance(edge, Mapping)]
+
+
+def changed_facts(
+    before: Iterable[tuple[str, Any]], after: Iterable[tuple[str, Any]]
+) -> Iterator[tuple[str, str, str]]:
+    """Name, old and new value of each fact that is not the same, in short text: `detect.confidence`, `0.45`, `0.5`."""
+    old, new = dict(before), dict(after)
+    for name in dict.fromkeys((*old, *new)):
+        if old.get(name) != new.get(name):
+            yield name, _short(old[name]) if name in old else "none", _short(new[name]) if name in new else "none"
 
 
 def differences(old: Request, new: Request) -> list[str]:
     """What differs between two requests: `detect.confidence 0.45 -> 0.5`."""
-    before, after = old.compared(), new.compared()
-    return [
-        f"{key} {_short(before.get(key))} -> {_short(after.get(key))}"
-        for key in dict.fromkeys([*before, *after])
-        if before.get(key) != after.get(key)
-    ]
+    facts = (request_facts(request.model_dump(mode="json")) for request in (old, new))
+    return [f"{name} {before} -> {after}" for name, before, after in changed_facts(*facts)]
 
 
 def _short(value: Any) -> str:
     if isinstance(value, str):
-        return value if len(value) < 60 else value[:20] + "…"
-    return orjson.dumps(value, default=str).decode()[:80]
+        return printable(value.removeprefix("sha256:")[:12] if value.startswith("sha256:") else value, limit=60)
+    return printable(orjson.dumps(value, default=str).decode(), limit=60)
 
 
 def make_request(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from videodag_cli.errors import printable
+from videodag_cli.record import changed_facts, request_facts
 
 Record = Mapping[str, Any]
-ABSENT = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +24,7 @@ def changes(golden: Record | None, now: Record | None) -> list[Change]:
     """What changed in request, input and packages; the most telling first. Empty where one record is missing."""
     if golden is None or now is None:
         return []
-    before, after = dict(_facts(golden)), dict(_facts(now))
-    order = dict.fromkeys((*before, *after))
-    found = [Change(what, before.get(what, ABSENT), after.get(what, ABSENT)) for what in order]
-    return [change for change in found if change.before != change.after]
+    return [Change(*changed) for changed in changed_facts(_facts(golden), _facts(now))]
 
 
 def told(found: Iterable[Change]) -> str:
@@ -66,52 +60,19 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _facts(record: Record) -> Iterable[tuple[str, str]]:
-    """Named facts, each in a few words."""
+def _facts(record: Record) -> Iterator[tuple[str, Any]]:
+    """The request, then what else may make a difference."""
     request = _mapping(record.get("request"))
-    for node, tool in _mapping(request.get("tools")).items():
-        name = _mapping(tool).get("tool", node)
-        yield str(name), f"v{_mapping(tool).get('version', '?')}"
-    files = _mapping(request.get("files"))
-    for node, params in _mapping(request.get("params")).items():
-        for name, value in _mapping(params).items():
-            if f"{node}.{name}" not in files:
-                yield f"{node}.{name}", _short(value)
-    for name, digest in files.items():
-        yield f"file {name}", _digest(digest)
-    for name, digest in _mapping(request.get("plugins")).items():
-        yield f"plugin {str(name).rpartition('/')[2]}", _digest(digest)
-    pipeline = _mapping(request.get("pipeline"))
-    definition = _mapping(pipeline.get("definition"))
-    if definition:
-        yield "pipeline", str(pipeline.get("id", "?"))
-        yield "nodes", _short(sorted(str(_mapping(node).get("id")) for node in definition.get("nodes") or ()))
-        edges = [f"{_mapping(e).get('from_node')}-{_mapping(e).get('to_node')}" for e in definition.get("edges") or ()]
-        yield "edges", _short(sorted(edges))
-    for name, value in _mapping(request.get("sampling")).items():
-        yield f"sampling {name}", _short(value)
-    for name in ("stream", "decoder", "strict"):
-        if name in request:
-            yield name, _short(request[name])
-    digest = _mapping(record.get("input")).get("sha256")
-    if digest:
-        yield "clip", _digest(digest)
-    decoder = _mapping(_mapping(record.get("input")).get("decoder")).get("name")
-    if decoder:
-        yield "decoder used", str(decoder)
-    for name, version in _mapping(record.get("packages")).items():
-        yield str(name), str(version)
+    yield from request_facts(request)
+    clip = _mapping(record.get("input"))
+    others = {
+        "pipeline": _mapping(request.get("pipeline")).get("id"),
+        "clip": clip.get("sha256"),
+        "decoder used": _mapping(clip.get("decoder")).get("name"),
+    }
+    yield from ((name, value) for name, value in others.items() if value is not None)
+    yield from _mapping(record.get("packages")).items()
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _digest(digest: object) -> str:
-    return str(digest).removeprefix("sha256:")[:12]
-
-
-def _short(value: object) -> str:
-    if isinstance(value, str):
-        return printable(value, limit=60)
-    return printable(orjson.dumps(value, default=str).decode(), limit=60)

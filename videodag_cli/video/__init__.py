@@ -5,7 +5,9 @@ Importing this package loads neither OpenCV nor PyAV; the public names are loade
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from videodag_cli.lazy import lazy_names
 
 _HOMES = {
     "DecoderChoice": "choice",
@@ -52,14 +54,4 @@ if TYPE_CHECKING:
     from videodag_cli.video.sampling import Position, Sampling, parse_position, select
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{home}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
