@@ -8,13 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.commands import ROOT
+from tests.soak.against_ffmpeg import compare, compare_folder
 from tests.soak.faults import disk, faults, files
 from tests.soak.fuzz import DAMAGES, fuzz
 from tests.soak.kills import kill_once, variants
+from tests.soak.made_files import make_files
 from tests.soak.table import Tally
+from videodag_cli.video.convert import Converter
+from videodag_cli.video.index import PacketIndex
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
@@ -31,7 +36,7 @@ def test_kills(tmp_path: Path) -> None:
 
 
 def test_damaged_clips(tmp_path: Path) -> None:
-    tally = fuzz(tmp_path, count=8, seed=1, classes=("h264", "mpeg4"))
+    tally = fuzz(tmp_path, count=6, seed=1, classes=("h264", "mpeg4"))
     assert not tally.problems, str(tally)
     assert sum(sum(tally.counts[row][f"exit {code}"] for code in (0, 3, 4)) for row in tally.counts) == 8
     assert set(tally.counts) <= set(DAMAGES)
@@ -74,3 +79,22 @@ def test_the_command_knows_its_parts() -> None:
     )
     assert done.returncode == 2
     assert "one of kills, fuzz, faults, disk, files" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffmpeg is not installed")
+def test_made_files_are_read_as_ffmpeg_does(tmp_path: Path) -> None:
+    made = list(make_files(tmp_path, count=6))
+    assert len(made) == 6
+    results = list(compare_folder(tmp_path))
+    assert [str(result) for result in results if result.verdict != "agree"] == []
+    assert len(results) == 6
+
+
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffmpeg is not installed")
+def test_a_reader_that_differs_from_ffmpeg_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = make_files(tmp_path, count=1)
+    monkeypatch.setattr(PacketIndex, "time_s", lambda self, rank: rank / 26)
+    assert compare(path).verdict == "DISAGREE"
+    monkeypatch.undo()
+    monkeypatch.setattr(Converter, "image", lambda self, frame: np.zeros((frame.height, frame.width, 3), np.uint8))
+    assert "BGR" in str(compare(path))

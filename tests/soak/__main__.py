@@ -1,16 +1,23 @@
-"""`python -m tests.soak [kills|fuzz|faults|disk|files]... [--count N] [--minutes M] [--seed N]`; exit code 1 if anything was wrong."""
+"""`python -m tests.soak [kills|fuzz|faults|disk|files]... [--count N] [--minutes M] [--seed N]`; exit code 1 if anything was wrong.
+
+`python -m tests.soak files-against-ffmpeg DIR` compares every MP4 and MOV file of a folder with FFmpeg; `make-files DIR [--count N]`
+makes files for it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.soak.against_ffmpeg import compare_folder
 from tests.soak.faults import disk, faults, files
 from tests.soak.fuzz import fuzz
 from tests.soak.kills import kills
+from tests.soak.made_files import make_files
 from tests.soak.table import Tally
 
 SOAKS: dict[str, Callable[..., Tally]] = {
@@ -22,7 +29,26 @@ SOAKS: dict[str, Callable[..., Tally]] = {
 }
 
 
+def files_against_ffmpeg(folder: Path) -> int:
+    """Compare each file of a folder, and say what differs."""
+    verdicts: Counter[str] = Counter()
+    for comparison in compare_folder(folder):
+        verdicts[comparison.verdict] += 1
+        print(comparison, flush=True)
+    print(", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or "no file found")
+    return int(verdicts["DISAGREE"] > 0 or not verdicts)
+
+
 def main() -> int:
+    if len(sys.argv) == 3 and sys.argv[1] == "files-against-ffmpeg":
+        return files_against_ffmpeg(Path(sys.argv[2]))
+    if sys.argv[1:2] == ["make-files"]:
+        parser = argparse.ArgumentParser(prog="python -m tests.soak make-files")
+        parser.add_argument("folder", type=Path)
+        parser.add_argument("--count", type=int, help="only so many of them")
+        chosen = parser.parse_args(sys.argv[2:])
+        print(f"{sum(1 for _ in make_files(chosen.folder, count=chosen.count))} files")
+        return 0
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("soaks", nargs="*", metavar="|".join(SOAKS), help="which; default: all")
     parser.add_argument("--count", type=int, default=300, help="kills, damaged clips, faults (default: 300)")
