@@ -312,3 +312,23 @@ def test_operations_are_read_from_the_files_bytes(tmp_path: Path) -> None:
     assert graph.operations == {"Relu", "Sigmoid", "Reshape", "Concat"}
     assert graph.ends_in("out", "Sigmoid")
     assert graph_of(b"nothing").operations == frozenset()
+
+
+def test_further_outputs_of_tensorflow_and_of_transformers_do_not_matter(tmp_path: Path) -> None:
+    raw = {
+        "raw_detection_boxes": np.zeros((1, 90, 4), np.float32),
+        "raw_detection_scores": np.zeros((1, 90, 4), np.float32),
+    }
+    case = CASES["tensorflow"](3)
+    assert_objects(opened(tmp_path, replace(case, outputs={**case.outputs, **raw}), metadata=names(3)), 3)
+    hidden = {"last_hidden_state": np.zeros((1, 300, 256), np.float32), "encoder": np.zeros((1, 315, 256), np.float32)}
+    case = CASES["rt-detr"](3)
+    assert_objects(opened(tmp_path, replace(case, outputs={**case.outputs, **hidden}), metadata=names(3)), 3)
+
+
+def test_num_dets_of_mmyolo_count_from_0_and_ask_for_the_input(tmp_path: Path) -> None:
+    case = CASES["num-dets"](3)
+    outputs = dict(zip(("num_dets", "boxes", "scores", "labels"), case.outputs.values(), strict=True))
+    case = replace(case, outputs=outputs)
+    assert "param values" in refusal(tmp_path, case, metadata=names(3))
+    assert_objects(opened(tmp_path, case, metadata=names(3), values="unit", channels="rgb"), 3)

@@ -42,6 +42,8 @@ from videodag_cli.onnx.layouts.evidence import (
 from videodag_cli.onnx.picture import InputFormat
 
 SIZE_INPUTS = ("orig_target_sizes", "orig_size", "target_sizes", "im_shape", "image_shape")
+_TENSORFLOW = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
+"""Names in TensorFlow's Object Detection API, which has further outputs beside them, and of TensorRT's plugin."""
 _LETTERBOX, _STRETCHED = InputFormat(), InputFormat(fit="stretch")
 
 
@@ -83,6 +85,8 @@ class _Parts(NamedTuple):
 
 def _parts(evidence: Evidence) -> _Parts | None:
     outputs = evidence.outputs
+    if all(name in outputs for name in _TENSORFLOW[:3]):
+        return _Parts(*_TENSORFLOW[:3], _TENSORFLOW[3] if _TENSORFLOW[3] in outputs else None)
     if not 2 <= len(outputs) <= 6:
         return None
     boxes = [n for n in evidence.of_rank(3) or evidence.of_rank(2) if outputs[n].shape[-1] in (4, 5)]
@@ -138,6 +142,11 @@ def _shaped(
         if batch not in (None, evidence.outputs[parts.boxes].ndim == 3):
             return None
         form_of_boxes: BoxForm = "corners"
+        told = asks
+        if name == "num-dets" and parts.boxes.lower() == "boxes":  # MMYOLO's, whose detectors differ in what they want
+            told = frozenset(("values", "channels"))
+        elif evidence.facts.picture.dtype == "uint8":
+            told = asks - {"values"}
         if not suppressed and not ordered(best(*_rows(evidence, parts)[:2])):
             form_of_boxes = "center"
         return Arrays(
@@ -152,7 +161,7 @@ def _shaped(
             count=parts.how_many,
             y_first=y_first,
             boxes=form_of_boxes,
-            asks=frozenset() if evidence.facts.picture.dtype == "uint8" and asks == {"values"} else asks,
+            asks=told,
             reasons=(f"boxes in {parts.boxes}, classes in {parts.classes}", reason),
         )
 
@@ -224,7 +233,8 @@ def _tensorflow(evidence: Evidence, layout: Layout) -> str | None:
 
 
 def _plugin(evidence: Evidence, layout: Layout) -> str | None:
-    if _named(evidence, "det_boxes"):
+    assert isinstance(layout, Arrays)
+    if _named(evidence, "det_boxes") or (layout.count or "").lower() == "num_dets":
         return None
     if not _named(evidence, "detection_boxes", "nmsed_boxes"):
         return "the boxes are not called as the plugin's"
@@ -256,6 +266,9 @@ def _mmdeploy(evidence: Evidence, layout: Layout) -> str | None:
 
 def _exported_elsewhere(evidence: Evidence) -> bool:
     """The outputs' names are those of an exporter that has a layout of its own."""
+    parts = _parts(evidence)
+    if parts is not None and (parts.how_many or "").lower() in ("num_dets", "num_predictions"):
+        return True
     return _named(evidence, "detection_boxes", "tflite_detection_postprocess", "det_boxes", "nmsed_boxes", "pred_boxes")
 
 

@@ -71,6 +71,8 @@ def _pair(evidence: Evidence) -> _Pair | None:
     outputs = evidence.outputs
     fours = [n for n in evidence.of_rank(4) if outputs[n].shape[2:] == (1, 4)]
     threes = evidence.of_rank(3)
+    called = [n for n in threes if n.lower() in ("logits", "pred_logits", "pred_boxes")]
+    threes = called if len(called) == 2 else threes
     if len(fours) == 1 and len(threes) == 1:
         boxes, scores = fours[0], threes[0]
     elif len(threes) == 2:

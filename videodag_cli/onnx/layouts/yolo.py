@@ -112,6 +112,8 @@ def _yolov5(evidence: Evidence, layout: Layout) -> str | None:
         return f"{count} rows are one for each cell, not three"
     if evidence.grid_of(count, each=3) is None and not (_told(evidence, layout) and count > rows.shape[1]):
         return f"{count} rows are not three for each cell"
+    if evidence.grid_of(count, each=3) is None and seen(rows).size and shares(rows):
+        return "the boxes are shares of the picture, not pixels"
     return _scored(evidence, layout, rows) or _final(evidence, rows)
 
 
