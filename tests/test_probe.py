@@ -250,16 +250,21 @@ def test_large_pictures_are_refused_even_where_the_header_lies(tmp_path: Path) -
     assert refusal(path).word == "input.limit"
 
 
-@pytest.mark.parametrize("name", ["h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg", "prores"])
-def test_a_wrong_size_in_the_container_is_not_believed(name: str, clip_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "height"), [(96, 64), (1, 1), (65535, 65535)])
+@pytest.mark.parametrize("name", ["h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg", "prores", "fragmented"])
+def test_a_wrong_size_in_the_container_is_not_believed(
+    name: str, width: int, height: int, clip_folder: Path, tmp_path: Path
+) -> None:
     source = valid(name, clip_folder)
     path = tmp_path / f"clip{source.suffix}"
-    path.write_bytes(edited(source.read_bytes(), (*TABLE, b"stsd"), 8 + 8 + 24, ">HH", 96, 64))
+    path.write_bytes(edited(source.read_bytes(), (*TABLE, b"stsd"), 8 + 8 + 24, ">HH", width, height))
     found = probe(path)
     with open_reader(found, np.arange(3)) as reader:
         sizes = {frame.image.shape[:2] for frame in reader}
-    assert sizes == {(found.info.height, found.info.width)}
+    assert sizes == {(112, 160)} == {(found.info.height, found.info.width)}
     assert len(reader.undecodable) == 0
+    told = f"the container says {width}x{height}, the pictures are 160x112: they are read as they are"
+    assert [told in found.facts.notes, found.facts.sample_aspect_ratio] == [True, None]
 
 
 def test_layouts_that_cannot_be_right_are_refused(clip: bytes, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from tests.clips import (
     clip_folder,
     encode,
     find,
-    joined,
     paint,
     read_index,
     turned,
@@ -225,16 +224,6 @@ def test_times_far_out_of_decoding_order_are_followed(tmp_path: Path) -> None:
     found = probe(tmp_path / "out.mp4")
     pictures = read(found, range(24))
     assert [read_index(image) for image in pictures.values()] == [*range(12, 24), *range(12)]
-
-
-def test_another_size_midway_is_not_handed_out_as_the_videos(tmp_path: Path) -> None:
-    path = joined(tmp_path / "sizes.mp4", [{}, {"size": (96, 80)}])
-    found = probe(path)
-    with open_reader(found, np.arange(len(found.index))) as reader:
-        frames = list(reader)
-        assert [read_index(frame.image) for frame in frames] == list(range(20))
-        assert reader.undecodable.tolist() == list(range(20, 40))
-        assert reader.problems == ["some pictures are 96x80, the video is 160x112"]
 
 
 def test_colours_follow_the_matrix_and_range_of_the_stream(tmp_path: Path) -> None:

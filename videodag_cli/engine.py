@@ -182,11 +182,15 @@ class Engine:
                 self._group_frames = max(1, min(GROUP_FRAMES, GROUP_NS // max(1, sum(item.spent_ns))))
                 yield self._result(item)
 
+    def _own_size(self, frame: Frame) -> tuple[int, int] | None:
+        size = (frame.width, frame.height)
+        return None if size == (self.video.width, self.video.height) else size
+
     def _result(self, envelope: Envelope) -> FrameResult:
         if envelope.failure is not None:
-            return FrameResult(envelope.index, envelope.time_s, None, envelope.failure)
+            return FrameResult(envelope.index, envelope.time_s, None, envelope.failure, size=envelope.size)
         values = {name: envelope.written[name] for name in self.plan.pipeline.output_nodes}
-        return FrameResult(envelope.index, envelope.time_s, values)
+        return FrameResult(envelope.index, envelope.time_s, values, size=envelope.size)
 
     def _envelopes(
         self, stack: ExitStack, frames: Iterable[Frame], checkpoint_due: Callable[[], bool] | None
@@ -200,7 +204,11 @@ class Engine:
                 return
             items: list[Item] = []
             for frame in group:
-                items.append(Envelope(frame, frame.index, frame.time_s, [None] * count, spent_ns=[0] * count))
+                items.append(
+                    Envelope(
+                        frame, frame.index, frame.time_s, self._own_size(frame), [None] * count, spent_ns=[0] * count
+                    )
+                )
                 if checkpoint_due is not None and checkpoint_due():
                     items.append(Marker(frame.index))
             yield items

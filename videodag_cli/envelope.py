@@ -16,6 +16,8 @@ class Envelope:
     frame: Frame | None
     index: int
     time_s: float
+    size: tuple[int, int] | None
+    """Width and height of the source frame where they are not the video's."""
     values: list[tuple[Any, ...] | None]
     """By step: its outputs in the source frame's coordinates, until their last reader is done."""
     written: dict[str, Any] = field(default_factory=dict)

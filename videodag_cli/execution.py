@@ -229,8 +229,8 @@ class Execution:
             status="incomplete" if code == 4 else "done",
             exit_code=code,
             errors=errors,
-            problems=list(self.reader.problems),
-            remarks=[*self._remarks, *self.engine.remarks()],
+            problems=[*self.reader.problems, *(self.reader.remarks if options.strict else ())],
+            remarks=[*(() if options.strict else self.reader.remarks), *self._remarks, *self.engine.remarks()],
             output=destination.facts() if isinstance(destination, OutputFile) else None,
             assertions=judged,
         )
@@ -277,7 +277,7 @@ class Execution:
             undecodable=len(self.targets) - count,
             not_examined=not_examined,
             after_damage=self.reader.after_damage_count,
-            contradictions=len(self.reader.problems),
+            contradictions=len(self.reader.problems) + len(self.reader.remarks) * self.job.options.strict,
             first_missing_time_s=index.time_s(int(missing[0])) if len(missing) else None,
             missing_ranges=ranges(missing, among=self.targets),
         )

@@ -50,12 +50,16 @@ class FrameResult:
     time_s: float
     values: dict[str, Any] | None
     failure: NodeFailure | None = None
+    size: tuple[int, int] | None = None
+    """Width and height of the frame where they are not the video's."""
 
     def as_json(self, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The line as a mapping, in its fixed order."""
         line: dict[str, Any] = dict(tags or {})
         line["frame_index"] = self.frame_index
         line["time_s"] = self.time_s
+        if self.size is not None:
+            line["size"] = list(self.size)
         line["result"] = self.values
         if self.failure is not None:
             line["error"] = dataclasses.asdict(self.failure)
@@ -66,7 +70,7 @@ class FrameResult:
         return orjson.dumps(self.as_json(tags), option=orjson.OPT_APPEND_NEWLINE)
 
 
-RESERVED_TAGS = frozenset({"frame_index", "time_s", "result", "error"})
+RESERVED_TAGS = frozenset({"frame_index", "time_s", "size", "result", "error"})
 """The keys of a line that are not tags."""
 
 

@@ -30,6 +30,10 @@ from videodag_cli.tool import runtime_type, type_name
 _log = logging.getLogger("videodag")
 
 
+class FrameSizeError(ValueError):
+    """A frame has another size than the video, and the tool keeps what belongs to one size."""
+
+
 @dataclass(slots=True)
 class _Delayed:
     """An item behind a tool that looks ahead, waiting for its value or for those before it."""
@@ -220,6 +224,12 @@ class RunningNode:
 
     def _arguments(self, envelope: Envelope) -> list[Any]:
         """What the tool is called with; None for an optional input that is not there."""
+        if envelope.size is not None and not self.step.spec.takes_any_size:
+            width, height = envelope.size
+            raise FrameSizeError(
+                f"the frame is {width}x{height}, the video {self.video.width}x{self.video.height}, and this tool needs frames of "
+                "one size; cut the video where its size changes"
+            )
         arguments = [None if place is None else self._value(envelope, place) for place in self._taken]
         out = self._out(envelope)
         if out is None:

@@ -86,6 +86,7 @@ class ToolSpec:
     stateless: bool = True
     batch_size: int = 1
     requires: str | None = None
+    any_size: bool | None = None
     local_names: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -95,6 +96,13 @@ class ToolSpec:
     @property
     def doc(self) -> str:
         return inspect.getdoc(self.target) or ""
+
+    @property
+    def takes_any_size(self) -> bool:
+        """Whether frames may have another size than the video; by default where calls are independent and know no size."""
+        if self.any_size is not None:
+            return self.any_size
+        return self.stateless and not self.signature.wants_video
 
     @property
     def has_checkpoint(self) -> bool:
@@ -212,6 +220,7 @@ def tool(
     stateless: bool = False,
     batch_size: int = 1,
     requires: str | None = None,
+    any_size: bool | None = None,
     id: str | None = None,
 ) -> Callable[[T], T]: ...
 def tool(
@@ -222,6 +231,7 @@ def tool(
     stateless: bool = False,
     batch_size: int = 1,
     requires: str | None = None,
+    any_size: bool | None = None,
     id: str | None = None,
 ) -> Any:
     """Mark a function or class as a tool.
@@ -230,6 +240,8 @@ def tool(
     stateless: for a class whose calls do not depend on each other (a function always is).
     batch_size: parameters and result are lists of up to this many; an instance attribute of the same name overrides it.
     requires: the extra whose packages the tool needs when it runs; import them inside the function or in `__init__`.
+    any_size: whether frames may differ in size from the video and from each other. By default they may where calls do not depend on
+        each other and the class asks for no `VideoInfo`; a frame of another size fails at any other node.
     id: the tool's id where it should differ from the name (a class `FreezeTime` is `freeze_time`).
     """
     frame = sys._getframe(1)
@@ -245,6 +257,7 @@ def tool(
             stateless=stateless or not inspect.isclass(found),
             batch_size=batch_size,
             requires=requires,
+            any_size=any_size,
             local_names=local_names,
         )
         setattr(found, SPEC_ATTRIBUTE, spec)

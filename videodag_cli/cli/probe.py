@@ -117,9 +117,9 @@ def _damage(facts: VideoFacts) -> list[str]:
 
     full = facts.full
     assert full is not None
+    lines = [f"  ! {words}" for words in (*full.problems, *full.remarks)]
     if not full.undecodable and not full.problems:
-        return [f"  all {full.decoded} frames were decoded"]
-    lines = [f"  ! {problem}" for problem in full.problems]
+        return [*lines, f"  all {full.decoded} frames were decoded"]
     if full.undecodable:
         runs = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in full.undecodable_ranges[:8])
         more = " ..." if len(full.undecodable_ranges) > 8 else ""

@@ -46,7 +46,7 @@ def write(sources: Sequence[Source], stream: BinaryIO, *, nodes: Sequence[str] =
                 image = {
                     "id": images,
                     "file_name": f"{stem}/{line['frame_index']:06d}.jpg",
-                    **size,
+                    **(dict(zip(("width", "height"), line["size"], strict=True)) if "size" in line else size),
                     "frame_index": line["frame_index"],
                     "time_s": line["time_s"],
                 }

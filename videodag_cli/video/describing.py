@@ -35,7 +35,9 @@ def describe_video(
     header_count: int | None,
 ) -> VideoFacts:
     context = stream.codec_context
-    shape = Fraction(stream.sample_aspect_ratio or 1)
+    # Where the container is wrong about the size, what it says of the shape is wrong too.
+    believed = track is None or track.sizes[:1] in ([], [stored])
+    shape = Fraction((stream if believed else context).sample_aspect_ratio or 1)
     pixel = shape if shape > 0 else Fraction(1)
     display = pixel * stored[0] / stored[1]
     width, height = stored
@@ -167,6 +169,11 @@ def _picture_notes(colour: Colour, track: Track | None, stored: tuple[int, int])
         yield f"the colour matrix is a reserved number ({colour.matrix}): read as BT.601"
     if track is None:
         return
+    told = track.sizes[0] if track.sizes else stored
+    if told != stored and 0 not in told:
+        yield f"the container says {told[0]}x{told[1]}, the pictures are {stored[0]}x{stored[1]}: they are read as they are"
+    if len(set(track.sizes)) > 1:
+        yield f"the size of the pictures changes midway ({', '.join(f'{w}x{h}' for w, h in dict.fromkeys(track.sizes))})"
     if track.encryption_data:
         yield "its fragments hold encryption data, but its samples are declared clear: they are read as such"
     if track.clean_aperture is not None and track.clean_aperture != stored:

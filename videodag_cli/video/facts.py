@@ -30,6 +30,7 @@ class FullFacts(BaseModel):
     first_undecodable_time_s: float | None = None
     after_damage: int = Field(description="Decoded frames that follow a damaged one and may show its traces")
     problems: list[str] = Field(default_factory=list, description="Where decoder and index contradict each other")
+    remarks: list[str] = Field(default_factory=list, description="What is unusual about the pictures, and no damage")
 
 
 class VideoFacts(BaseModel):

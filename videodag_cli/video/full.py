@@ -24,4 +24,5 @@ def decode_everything(probe: Probe) -> FullFacts:
         first_undecodable_time_s=probe.index.time_s(int(missing[0])) if len(missing) else None,
         after_damage=reader.after_damage_count,
         problems=list(reader.problems),
+        remarks=list(reader.remarks),
     )

@@ -15,6 +15,7 @@ from videodag_cli.errors import InputError
 from videodag_cli.video import demux
 from videodag_cli.video.choice import DecoderChoice
 from videodag_cli.video.reader import Reader, open_reader
+from videodag_cli.video.vp9 import stated_sizes
 
 if TYPE_CHECKING:
     import cv2
@@ -52,7 +53,7 @@ class OpencvReader(Reader):
         try:
             handed = 0
             # Nothing is known of how OpenCV takes to headers in the packets that are not the container's.
-            if len(self.targets) and not self.probe.index.headers_differ:
+            if len(self.targets) and not (self.probe.index.headers_differ or self._changes_size()):
                 for frame in self._forward():
                     handed += 1
                     yield frame
@@ -107,6 +108,19 @@ class OpencvReader(Reader):
 
         return abs(capture.get(cv2.CAP_PROP_POS_MSEC) * 1000 - wanted_us) < 2
 
+    def _changes_size(self) -> bool:
+        """Whether a VP9 video has frames of other sizes, which OpenCV scales to the first one without a word."""
+        if self.probe.codec != "vp9":
+            return False
+        with demux.open_container(self.probe.path, max_pixels=self.probe.limits.max_pixels, known=True) as container:
+            stream = demux.video_stream(container, self.probe.stream_index)
+            demux.only(container, stream)
+            return any(
+                size != self.probe.stored_size
+                for packet in demux.packets(container, stream)
+                for size in stated_sizes(memoryview(packet))
+            )
+
     def _continue_with_pyav(self, handed: int) -> Iterator[Frame]:
         if self._capture is not None:
             self._capture.release()
@@ -115,6 +129,8 @@ class OpencvReader(Reader):
         yield from self._rest
         for problem in self._rest.problems:
             self._problem(problem)
+        for remark in self._rest.remarks:
+            self._remark(remark)
         self.decoded_count += self._rest.decoded_count
         self.after_damage_count += self._rest.after_damage_count
         self.decode_s += self._rest.decode_s

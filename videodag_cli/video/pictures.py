@@ -13,6 +13,7 @@ from videodag_cli.video.h264 import H264Pictures
 from videodag_cli.video.hevc import HevcPictures
 from videodag_cli.video.mpeg4 import read_layer
 from videodag_cli.video.picture import FRAME, NOTHING, Picture
+from videodag_cli.video.vp9 import frames_of
 
 PictureReader = Callable[[memoryview], Picture]
 
@@ -178,24 +179,7 @@ def _vp8(packet: memoryview) -> Picture:
 
 
 def _vp9(packet: memoryview) -> Picture:
-    return NOTHING if all(_vp9_hidden(frame) for frame in _vp9_frames(packet)) else FRAME
-
-
-def _vp9_frames(packet: memoryview) -> list[memoryview]:
-    """The frames of a superframe (annex B), or the packet itself."""
-    marker = packet[-1] if len(packet) else 0
-    if marker & 0xE0 == 0xC0:
-        count, width = (marker & 7) + 1, (marker >> 3 & 3) + 1
-        start = len(packet) - 2 - count * width
-        if start >= 0 and packet[start] == marker:
-            frames, at = [], 0
-            for number in range(count):
-                place = start + 1 + number * width
-                size = int.from_bytes(packet[place : place + width], "little")
-                frames.append(packet[at : at + size])
-                at += size
-            return frames
-    return [packet]
+    return NOTHING if all(_vp9_hidden(frame) for frame in frames_of(packet)) else FRAME
 
 
 def _vp9_hidden(frame: memoryview) -> bool:

@@ -131,7 +131,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
         _check_rate(index, limits, shown)
         end = movie.readable_bytes
         strict_mjpeg = codec == "mjpeg" and any(_first_sizes(absolute, stream_index, limits, end=end, strict=True))
-        if codec not in SIZED_BY_HEADERS:
+        if codec not in SIZED_BY_HEADERS or index.headers_differ:
             stored = _picture_size(absolute, stream_index, limits, told=stored, end=end)
             _check_size(*stored, limits, shown)
         _check_work(index, stored, limits, shown)
@@ -232,8 +232,6 @@ def _check_tracks(movie: Movie, limits: Limits, shown: str) -> None:
                 f"{where} claims {track.claimed} frames, the limit is {limits.max_frames}; raise --max-index-frames",
                 word="input.limit",
             )
-        for width, height in track.sizes:
-            _check_size(width, height, limits, shown)
 
 
 def _check_size(width: int, height: int, limits: Limits, shown: str) -> None:
@@ -376,12 +374,6 @@ def _orientation(track: Track | None, shown: str) -> Orientation:
         raise InputError(f"{shown}: its pictures lie in another file, which is not opened", word="input.unsupported")
     if track.encrypted:
         raise _encrypted(shown)
-    if len(set(track.sizes)) > 1:
-        sizes = ", ".join(f"{w}x{h}" for w, h in track.sizes[:4])
-        raise InputError(
-            f"{shown}: the picture size changes midway ({sizes}); cut the video where it changes",
-            word="input.unsupported",
-        )
     orientation = from_matrix(track.matrix)
     if orientation is None:
         raise InputError(
@@ -400,9 +392,11 @@ def _codec_and_size(
     width, height = context.width, context.height
     if width <= 0 or height <= 0:
         raise InputError(f"{shown}: the size of its pictures cannot be found", word="input.unsupported")
-    _check_size(width, height, limits, shown)
     if not stream.time_base:
         raise InputError(f"{shown}: its frames have no times", word="input.unsupported")
     from videodag_cli.video.demux import codec_name
 
-    return codec_name(stream), (width, height)
+    codec = codec_name(stream)
+    if codec in SIZED_BY_HEADERS:
+        _check_size(width, height, limits, shown)
+    return codec, (width, height)

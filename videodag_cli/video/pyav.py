@@ -22,6 +22,7 @@ from videodag_cli.video.decoding import DecodeError, Decoding
 from videodag_cli.video.entry import droppable
 from videodag_cli.video.index import ENTRY, MISSING
 from videodag_cli.video.reader import Reader
+from videodag_cli.video.sizes import PictureSizes
 
 if TYPE_CHECKING:
     from videodag_cli.video.probing import Probe
@@ -74,6 +75,7 @@ class PyavReader(Reader):
         self._may_seek = True
         picture_bytes = max(1, probe.stored_size[0] * probe.stored_size[1] * 2)
         self._most_held = max(MIN_HELD_FRAMES, MAX_HELD_BYTES // picture_bytes)
+        self._sizes = PictureSizes(probe)
         self._converter = Converter(probe.orientation, index.time_base, probe.codec)
         self._decoding: Decoding | None = None
         self._after = after
@@ -274,6 +276,7 @@ class PyavReader(Reader):
     def _take(self, came: list[tuple[int, VideoFrame]]) -> None:
         for position, picture in came:
             self.decoded_count += 1
+            self._sizes.count(picture.width, picture.height)
             if position < 0:
                 continue
             rank = int(self._index.rank[position])
@@ -346,9 +349,11 @@ class PyavReader(Reader):
 
     def _frame(self, rank: int, picture: VideoFrame) -> Frame | None:
         if (picture.width, picture.height) != self.probe.stored_size:
-            width, height = self.probe.stored_size
-            self._problem(f"some pictures are {picture.width}x{picture.height}, the video is {width}x{height}")
-            return None
+            words = self._sizes.words(picture.width, picture.height)
+            if not self._sizes.may_change:
+                self._problem(words)
+                return None
+            self._remark(f"{words}: they have their own size")
         started = perf_counter()
         try:
             image = self._converter.image(picture)

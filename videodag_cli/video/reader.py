@@ -34,6 +34,8 @@ class Reader(ABC):
         self.choice = choice
         self.problems: list[str] = []
         """Where decoder and index contradict each other; at most 20."""
+        self.remarks: list[str] = []
+        """What is unusual about the pictures, and no damage; at most 20."""
         self.decoded_count = 0
         """Pictures that came out of the decoder, wanted or not."""
         self.after_damage_count = 0
@@ -78,6 +80,10 @@ class Reader(ABC):
             return False
         step = int(self.targets[-1] - self.targets[-2]) if len(self.targets) > 1 else 1
         return bool(self.targets[-1] + step >= len(self.probe.index))
+
+    def _remark(self, text: str) -> None:
+        if text not in self.remarks and len(self.remarks) < MAX_PROBLEMS:
+            self.remarks.append(text)
 
     def _problem(self, text: str) -> None:
         if text not in self.problems and len(self.problems) < MAX_PROBLEMS:
