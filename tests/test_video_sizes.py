@@ -56,7 +56,10 @@ def test_pictures_of_every_size_are_read(codec: str, clip: Callable[[str], Path]
     """As PyAV's own loop reads them (which loses the last MPEG-2 picture of each size), whatever is sampled."""
     path = clip(codec)
     with av.open(str(path)) as file:
-        plain = [frame.to_ndarray(format="bgr24", interpolation="BICUBIC") for frame in file.decode(video=0)]
+        plain = [
+            np.asarray(frame.to_ndarray(format="bgr24", interpolation="BICUBIC"), np.uint8)
+            for frame in file.decode(video=0)
+        ]
     found = probe(path)
     assert (found.info.width, found.info.height) == SIZE
     images, remarks = read(found, range(3 * COUNT))
