@@ -332,3 +332,28 @@ def test_num_dets_of_mmyolo_count_from_0_and_ask_for_the_input(tmp_path: Path) -
     case = replace(case, outputs=outputs)
     assert "param values" in refusal(tmp_path, case, metadata=names(3))
     assert_objects(opened(tmp_path, case, metadata=names(3), values="unit", channels="rgb"), 3)
+
+
+@pytest.mark.parametrize(
+    ("last", "layout"), [(("kinds", "scores"), "yolov7-flat"), (("scores", "kinds"), "yolo-nas-flat")]
+)
+def test_the_graph_tells_class_from_score_where_nothing_is_found(
+    last: tuple[str, str], layout: str, tmp_path: Path
+) -> None:
+    """Picture and class number are whole numbers that the graph casts before it joins them with the rest."""
+    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, HEIGHT, WIDTH])]
+    outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", 7])]
+    weights = [
+        numpy_helper.from_array(np.zeros((0, n), t), f"{name}_")
+        for name, n, t in (
+            ("picture", 1, np.int64),
+            ("boxes", 4, np.float32),
+            ("kinds", 1, np.int64),
+            ("scores", 1, np.float32),
+        )
+    ]
+    nodes = [helper.make_node("Cast", [f"{name}_"], [name], to=TensorProto.FLOAT) for name in ("picture", "kinds")]
+    nodes += [helper.make_node("Relu", [f"{name}_"], [name]) for name in ("boxes", "scores")]
+    nodes.append(helper.make_node("Concat", ["picture", "boxes", *last], ["output"], axis=1))
+    path = save(tmp_path / "m.onnx", nodes, inputs, outputs, weights, {})
+    assert Objects(model=path).description.layout == layout

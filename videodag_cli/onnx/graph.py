@@ -23,6 +23,9 @@ class Graph:
     last: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """For each output: the operations that changed its numbers last."""
 
+    whole_parts: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
+    """For each output that is joined from parts: which of them were whole numbers before (a Cast made them)."""
+
     def has(self, *operations: str) -> bool:
         return any(operation in self.operations for operation in operations)
 
@@ -48,7 +51,8 @@ def graph_of(model: bytes) -> Graph:
     except WireError:
         return Graph()
     last = {name.decode("utf-8", "replace"): _changed_by(name, made_by) for name in outputs}
-    return Graph(frozenset(operation for operation, _ in made_by.values()), last)
+    parts = {name.decode("utf-8", "replace"): _cast_parts(name, made_by) for name in outputs}
+    return Graph(frozenset(operation for operation, _ in made_by.values()), last, parts)
 
 
 def _node(node: memoryview) -> tuple[str, list[bytes], list[bytes]]:
@@ -63,6 +67,28 @@ def _node(node: memoryview) -> tuple[str, list[bytes], list[bytes]]:
         elif number == _NODE_OUTPUT:
             outputs.append(bytes(value))
     return operation, inputs, outputs
+
+
+def _cast_parts(output: bytes, made_by: Mapping[bytes, tuple[str, list[bytes]]]) -> tuple[bool, ...]:
+    """For each input of the Concat that an output comes from: whether nothing but a Cast gave it its numbers."""
+    name = output
+    for _ in range(len(made_by)):
+        operation, inputs = made_by.get(name, ("", []))
+        if operation == "Concat":
+            return tuple(_is_cast(part, made_by) for part in inputs)
+        if operation != "Identity":
+            break
+        name = inputs[0]
+    return ()
+
+
+def _is_cast(name: bytes, made_by: Mapping[bytes, tuple[str, list[bytes]]]) -> bool:
+    for _ in range(len(made_by)):
+        operation, inputs = made_by.get(name, ("", []))
+        if operation == "Cast" or operation not in _MOVES or operation == "Concat" or not inputs:
+            return operation == "Cast"
+        name = inputs[0]
+    return False
 
 
 def _changed_by(output: bytes, made_by: Mapping[bytes, tuple[str, list[bytes]]]) -> frozenset[str]:

@@ -60,7 +60,7 @@ LayoutName = Annotated[str, AfterValidator(_layout), Field(json_schema_extra={"e
 SizeText = Annotated[str, BeforeValidator(_size), Field(pattern=r"^[0-9]{1,4}(x[0-9]{1,4})?$")]
 
 
-@tool(version=1, stateless=True, batch_size=4)
+@tool(version=2, stateless=True, batch_size=4)
 class Objects:
     """Objects found by a neural network, best first.
 

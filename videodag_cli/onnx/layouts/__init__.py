@@ -160,7 +160,11 @@ def _none(evidence: Evidence, name: str, rejected: dict[str, str]) -> ParamError
     seen = "; ".join(f"not {kind}: {why}" for kind, why in list(rejected.items())[:_LISTED])
     more = f"; and {len(rejected) - _LISTED} more" if len(rejected) > _LISTED else ""
     why = f"has outputs that no known detector has ({seen}{more})"
-    return _refused(name, why, evidence, "; if you know better, set param layout")
+    logits = any("outside 0..1 where class scores" in reason for reason in rejected.values())
+    advice = "; if it is one of them, set param layout" + (
+        ", and activation if its scores are logits" if logits else ""
+    )
+    return _refused(name, why, evidence, advice)
 
 
 def _label_mismatch(name: str, layout: Layout, known: int) -> ParamError:

@@ -241,6 +241,9 @@ def _flat(evidence: Evidence, layout: Layout) -> str | None:
         return why
     if len(rows) and not ordered(seen(rows[:, 1:5])):
         return "right or bottom edges lie before left or top ones"
+    parts = evidence.graph.whole_parts.get(layout.output, ())
+    if len(parts) == 4 and parts[2] != parts[3]:
+        return None if parts[kind - 3] else "the graph joins class and score the other way round"
     informative = len(rows) and not whole(rows[:, score])
     return None if informative or called else "no row of it tells the score from the class"
 
