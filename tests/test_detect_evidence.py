@@ -357,3 +357,8 @@ def test_the_graph_tells_class_from_score_where_nothing_is_found(
     nodes.append(helper.make_node("Concat", ["picture", "boxes", *last], ["output"], axis=1))
     path = save(tmp_path / "m.onnx", nodes, inputs, outputs, weights, {})
     assert Objects(model=path).description.layout == layout
+
+
+def test_the_guide_names_every_layout() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "models.md").read_text("utf-8")
+    assert [name for name in LAYOUTS if f"`{name}`" not in text] == []
