@@ -170,3 +170,61 @@ class H264Picture:
                 for plane in chroma:
                     bits.raw(plane[8 * row : 8 * row + 8, 8 * column : 8 * column + 8].tobytes())
         return _unit(5 if self.kind == "IDR" else 1, importance, bits.trail().done())
+
+
+_LUMA_SIZES = ("100", "00", "01", "101", "110", "1110", "11110", "111110", "1111110")
+_CHROMA_SIZES = ("00", "01", "10", "110", "1110", "11110", "111110", "1111110", "11111110")
+"""dct_dc_size (ITU-T H.262, tables B.12 and B.13)."""
+
+
+def mpeg2_sequence() -> bytes:
+    """Sequence header and extension."""
+    bits = Bits().u(32, 0x1B3).u(12, SIZE[0]).u(12, SIZE[1]).u(4, 1).u(4, 3).u(18, 0x3FFFF).u(1, 1).u(10, 100).u(3, 0)
+    bits.u(32, 0x1B5).u(4, 1).u(8, 0x48).u(1, 0).u(2, 1).u(4, 0).u(12, 0).u(1, 1).u(8, 0).u(8, 0)
+    return bits.done()
+
+
+@dataclass(frozen=True)
+class Mpeg2Picture:
+    """All its macroblocks are intra, and each block is of one value."""
+
+    kind: str
+    """`I`, `P` or `B`."""
+    order: int
+    """Temporal reference."""
+    field: str = ""
+
+    def data(self, image: Planes) -> bytes:
+        """The picture behind its headers; each block has the mean value of `image`, which is the whole frame."""
+        if self.field:
+            image = tuple(plane[self.field == "bottom" :: 2] for plane in image)
+        bits = Bits().u(32, 0x100).u(10, self.order).u(3, "IPB".index(self.kind) + 1).u(16, 0xFFFF)
+        bits.u(4 * "IPB".index(self.kind), 0x77 & (1 << 4 * "IPB".index(self.kind)) - 1).u(1, 0).align()
+        structure = {"top": 1, "bottom": 2, "": 3}[self.field]
+        bits.u(32, 0x1B5).u(4, 8).u(16, 0xFFFF if self.kind == "I" else 0x1111).u(2, 0).u(2, structure)
+        bits.u(1, not self.field).u(1, not self.field).u(8, 0).u(1, 0).align()
+        luma, blue, red = image
+        for row in range(luma.shape[0] // 16):
+            bits.u(32, 0x101 + row).u(5, 1).u(1, 0)
+            predicted = [128, 128, 128]
+            for column in range(luma.shape[1] // 16):
+                bits.u(1, 1)
+                bits.bits.append("1" if self.kind == "I" else "00011")
+                y, x = 16 * row, 16 * column
+                blocks = [(0, luma[y + dy : y + dy + 8, x + dx : x + dx + 8]) for dy in (0, 8) for dx in (0, 8)]
+                blocks += [
+                    (number, plane[y // 2 : y // 2 + 8, x // 2 : x // 2 + 8]) for number, plane in ((1, blue), (2, red))
+                ]
+                for number, block in blocks:
+                    value = round(float(block.mean()))
+                    _dc(bits, value - predicted[number], _CHROMA_SIZES if number else _LUMA_SIZES)
+                    predicted[number] = value
+            bits.align()
+        return bits.done()
+
+
+def _dc(bits: Bits, difference: int, sizes: tuple[str, ...]) -> None:
+    size = abs(difference).bit_length()
+    bits.bits.append(sizes[size])
+    bits.u(size, difference if difference > 0 else difference + (1 << size) - 1)
+    bits.bits.append("10")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.clips import Image, encode, read_index, x264
-from tests.field_pictures import SIZE, H264Picture, h264_headers, planes
-from tests.plain_mp4 import Sample, sample_entry, write_mp4
+from tests.field_pictures import SIZE, H264Picture, Mpeg2Picture, h264_headers, mpeg2_sequence, planes
+from tests.plain_mp4 import Sample, esds, sample_entry, write_mp4
 from videodag_cli.video import Probe, open_reader, probe
 
 TICKS = 512
@@ -195,6 +195,52 @@ def test_frames_whose_times_follow_decoding_come_in_the_order_of_output(
     assert any("the order of decoding" in note for note in found.facts.notes)
 
 
+def mpeg2(path: Path, pictures: Sequence[tuple[int, Mpeg2Picture]], times: Sequence[int] | None) -> Path:
+    """As `h264`."""
+    half = TICKS // 2
+    steps = [half if picture.field else TICKS for _, picture in pictures]
+    decoded = np.concatenate(([0], np.cumsum(steps)[:-1])).tolist()
+    samples = [
+        Sample(
+            (b"" if number else mpeg2_sequence()) + picture.data(planes(index)),
+            steps[number],
+            0 if times is None else times[number] * half - decoded[number],
+            not number,
+        )
+        for number, (index, picture) in enumerate(pictures)
+    ]
+    return write_mp4(path, samples, sample_entry(b"mp4v", SIZE, esds(mpeg2_sequence(), object_type=0x61)), SIZE)
+
+
+@pytest.mark.parametrize("first", ["top", "bottom"])
+@pytest.mark.parametrize("mixed", [False, True], ids=["fields", "mixed"])
+@pytest.mark.parametrize("timed", [True, False], ids=["timed", "untimed"])
+def test_mpeg2_fields_make_frames(first: str, mixed: bool, timed: bool, tmp_path: Path) -> None:
+    """I0 P2 B1 P4 B3 ..., in fields, or every third picture a frame."""
+    coded: list[tuple[int, Mpeg2Picture]] = []
+    times: list[int] = []
+    second = "bottom" if first == "top" else "top"
+    order = [(0, "I"), *(pair for step in range(2, 9, 2) for pair in ((step, "P"), (step - 1, "B")))]
+    for number, (index, kind) in enumerate(order):
+        if mixed and number % 3 == 0:
+            coded.append((index, Mpeg2Picture(kind, index)))
+            times.append(2 * index + 2)
+        else:
+            coded += [
+                (index, Mpeg2Picture(kind, index, first)),
+                (index, Mpeg2Picture(kind.replace("I", "P"), index, second)),
+            ]
+            times += [2 * index + 2, 2 * index + 3]
+    path = mpeg2(tmp_path / "a.mp4", coded, times if timed else None)
+    assert ffmpegs_order(path) == list(range(9))
+    found = probe(path)
+    assert found.facts.interlaced
+    assert found.facts.paired_frame_count == (6 if mixed else 9)
+    assert shown(found) == list(range(9))
+    offset = 1 if timed else 0
+    assert [found.index.time_s(i) for i in range(9)] == [round((i + offset) / 25, 6) for i in range(9)]
+
+
 REORDERING = {
     "h264 pyramid": lambda p: x264(p, "keyint=12:bframes=3:b-pyramid=normal:b-adapt=0"),
     "h264 open groups": lambda p: x264(p, "keyint=10:min-keyint=10:open-gop=1:bframes=3:b-adapt=0:scenecut=0"),
@@ -242,3 +288,16 @@ def test_times_in_no_order_are_a_contradiction(name: str, tmp_path: Path) -> Non
     said = "the times of 2 frames contradict the order of output"
     assert f"damaged: {said}" in found.facts.notes
     assert shown(found, problems=[said]) == list(range(40))
+
+
+def test_hevc_fields_are_pictures_of_their_own(tmp_path: Path) -> None:
+    """As FFmpeg outputs them: each of half the height of a frame, at its own time."""
+    params = "log-level=none:pools=1:frame-threads=1:interlace=tff:keyint=8:bframes=2"
+    path = encode(
+        tmp_path / "a.mp4", codec="libx265", indices=range(20), size=(160, 64), options={"x265-params": params}
+    )
+    with av.open(str(path)) as file:
+        assert all(frame.interlaced_frame for frame in file.decode(video=0))
+    found = probe(path)
+    assert (len(found.index), found.info.height, found.facts.paired_frame_count) == (20, 64, 0)
+    assert shown(found) == ffmpegs_order(path) == list(range(20))

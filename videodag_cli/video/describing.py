@@ -48,7 +48,10 @@ def describe_video(
     gaps = np.diff(np.append(keys, len(index))) if len(keys) else np.array([len(index)])
     end = index.exact_time_s(len(index) - 1) - index.exact_time_s(0) + index.last_ticks * index.time_base
     never_interlaced = codec in ("vp9", "av1")
-    interlaced = False if never_interlaced or context.field_order == 1 else True if context.field_order else None
+    if index.paired_count:
+        interlaced: bool | None = True
+    else:
+        interlaced = False if never_interlaced or context.field_order == 1 else True if context.field_order else None
     facts = VideoFacts(
         container=printable(movie.brand.strip() or "mov", limit=20),
         size_bytes=size,
