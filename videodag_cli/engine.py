@@ -23,10 +23,10 @@ from pydantic import BaseModel
 from videodag_cli.board import Board
 from videodag_cli.data import Frame, VideoInfo
 from videodag_cli.envelope import Envelope, Item, Marker
+from videodag_cli.errors import StopSignal
 from videodag_cli.lines import FrameResult, NodeFailure
 from videodag_cli.node import RunningNode
 from videodag_cli.plan import Plan
-from videodag_cli.signals import StopSignal
 from videodag_cli.timings import Timings
 
 T = TypeVar("T")

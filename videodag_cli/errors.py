@@ -11,6 +11,7 @@
     ├── DifferenceError           5  check.*          `check` or `--assert` found a difference
     ├── OutputError               6  output.*         the output cannot be written
     └── StoppedError              7  stopped.*        ended early by a rule the user set
+    StopSignal              128 + n  stopped.signal   a signal; not among the errors that anybody may catch
 
 Each instance carries a stable word (`input.missing`), printed in brackets on the command line and used in records and HTTP problems.
 """
@@ -18,6 +19,7 @@ Each instance carries a stable word (`input.missing`), printed in brackets on th
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Collection
 from typing import ClassVar, Literal
 
@@ -151,6 +153,23 @@ def exit_code_of(word: str) -> str:
     kinds: list[type[VideodagError]] = [VideodagError, *VideodagError.__subclasses__(), *RequestError.__subclasses__()]
     family = word.partition(".")[0]
     return str(next((k.exit_code for k in kinds if k.default_word.partition(".")[0] == family), RequestError.exit_code))
+
+
+class StopSignal(BaseException):
+    """A signal asked this process to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.number
+
+    @property
+    def line(self) -> str:
+        """What is printed when a signal ended a command."""
+        return f"videodag: error[stopped.signal]: {self}: stopped; run the same command again to finish"
 
 
 OnError = Literal["record", "stop"]

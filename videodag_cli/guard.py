@@ -25,13 +25,13 @@ from typing import Any
 import orjson
 
 from videodag_cli.board import Activity, Board
-from videodag_cli.errors import StoppedError
+from videodag_cli.errors import StoppedError, StopSignal
 from videodag_cli.files import writing
 from videodag_cli.lines import NodeFailure
 from videodag_cli.output import StraightOutput
 from videodag_cli.part import Progress
 from videodag_cli.record import MAX_ERRORS_KEPT, FrameError
-from videodag_cli.signals import StopSignal, leave
+from videodag_cli.signals import leave
 
 ENVIRONMENT = "VIDEODAG_CHILD"
 POLL_S = 0.05

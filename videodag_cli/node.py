@@ -21,10 +21,9 @@ from typing import Any
 from videodag_cli.board import Board
 from videodag_cli.data import Affine, Frame, Geometric, VideoInfo
 from videodag_cli.envelope import Envelope, Item, Marker
-from videodag_cli.errors import MissingExtraError, ParamError, PluginError, VideodagError, printable
+from videodag_cli.errors import MissingExtraError, ParamError, PluginError, StopSignal, VideodagError, printable
 from videodag_cli.lines import NodeFailure, output_key, plain
 from videodag_cli.plan import Plan, Source, Step
-from videodag_cli.signals import StopSignal
 from videodag_cli.tool import runtime_type, type_name
 
 _log = logging.getLogger("videodag")

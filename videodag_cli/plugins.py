@@ -20,8 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from videodag_cli.errors import MissingExtraError, PluginError, printable
-from videodag_cli.signals import StopSignal
+from videodag_cli.errors import MissingExtraError, PluginError, StopSignal, printable
 from videodag_cli.tool import ToolSpec, spec_of, unknown_name
 
 GROUP = "videodag.plugins"

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from videodag_cli.errors import StopSignal
+
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_S = 1.0
 """A write that still blocks this long after the signal is given up."""
@@ -30,23 +32,6 @@ CRASHED = "videodag: error[stopped.crash]: the process died; run the same comman
 _FAREWELL = b"\0"
 leave = os._exit
 """Ends the process at once; `os._exit` itself may be kept from tools."""
-
-
-class StopSignal(BaseException):
-    """A signal asked this process to stop."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-    @property
-    def exit_code(self) -> int:
-        return 128 + self.number
-
-    @property
-    def line(self) -> str:
-        """What is printed when a signal ended a command."""
-        return f"videodag: error[stopped.signal]: {self}: stopped; run the same command again to finish"
 
 
 class _State:

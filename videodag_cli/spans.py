@@ -140,8 +140,10 @@ def _who(row: Mapping[str, Any]) -> list[Any]:
 
 
 def _in_words(row: Mapping[str, Any]) -> str:
-    """`person 7 in`: class and id first, then the other plain fields."""
-    rest = [value for name, value in row.items() if name not in ("class_name", "tracker_id")]
+    """`person 7 in`: class and id first, then the other plain fields, but for times, which the span has."""
+    rest = [
+        value for name, value in row.items() if name not in ("class_name", "tracker_id") and not name.endswith("_s")
+    ]
     return _words(_who(row) + rest)
 
 

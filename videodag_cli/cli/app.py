@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from videodag_cli import __version__
-from videodag_cli.errors import OutputError, RequestError, VideodagError, lacks_memory, no_memory, printable
+from videodag_cli.errors import OutputError, RequestError, StopSignal, VideodagError, lacks_memory, no_memory, printable
 
 COMPLETION = "_VIDEODAG_COMPLETE"
 """Set by the shell when it asks for completions."""
@@ -122,7 +122,7 @@ def main() -> None:
                 guard = sys.modules.get("videodag_cli.guard")
                 if guard is not None:
                     guard.mark_finished()
-        except signals.StopSignal as signal:  # before anything began
+        except StopSignal as signal:  # before anything began
             streams.say(signal.line)
             code = signal.exit_code
         signals.leave(code)
@@ -135,7 +135,7 @@ def _stoppable() -> int:
 
     try:
         return _flushed(_run_app())
-    except signals.StopSignal as signal:
+    except StopSignal as signal:
         if signals.line_is_due():
             streams.say(signal.line)
         return signal.exit_code
@@ -163,7 +163,7 @@ def _flushed(code: int) -> int:
 def _run_app(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code, having printed the one line a failure prints."""
     from videodag_cli.cli.streams import say, say_error
-    from videodag_cli.signals import StopSignal, line_is_due, said
+    from videodag_cli.signals import line_is_due, said
 
     try:
         result = app(args=args, prog_name="videodag", standalone_mode=False)
