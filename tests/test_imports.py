@@ -20,10 +20,10 @@ CLIP = ROOT / "sample_videos" / "synthetic.mp4"
 HEAVY = {"cv2", "av", "numpy", "onnxruntime", "scipy", "scenedetect", "zxingcpp", "pydantic"}
 
 LAYERS = [
-    "loading", "errors", "guide", "times", "signals", "data", "boxes", "geometry", "tool", "regions", "tracking", "onnx", "lines",
-    "plugins", "pipeline", "plan", "board", "envelope", "timings", "node", "engine", "video", "strict", "record", "files", "part",
-    "output", "results", "summary", "sinks", "expressions", "guard", "job", "execution", "run", "golden", "suite", "check", "convert",
-    "report", "pytest_plugin", "cli",
+    "lazy", "loading", "errors", "guide", "times", "signals", "data", "boxes", "geometry", "tool", "regions", "tracking", "onnx",
+    "lines", "plugins", "pipeline", "plan", "envelope", "timings", "node", "engine", "video", "strict", "record", "files", "part",
+    "output", "results", "summary", "sinks", "expressions", "job", "execution", "run", "board", "guard", "golden", "suite", "check",
+    "convert", "report", "pytest_plugin", "cli",
 ]  # fmt: skip
 
 

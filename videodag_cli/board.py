@@ -13,6 +13,7 @@ import struct
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 SLOTS = 256
@@ -36,7 +37,7 @@ class Activity:
 
 
 class Board:
-    """The shared memory, from either side."""
+    """The shared memory, from either side; on the run's it is the engine's `CallLog`."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -63,7 +64,7 @@ class Board:
 
     # --- the run's side ---
 
-    def name_nodes(self, nodes: list[tuple[str, str]]) -> None:
+    def name_nodes(self, nodes: Sequence[tuple[str, str]]) -> None:
         """Say which node and tool the numbers in the slots mean."""
         text = json.dumps(nodes).encode()
         while len(text) > _HEADER - 64:

@@ -20,9 +20,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from videodag_cli.board import Board
 from videodag_cli.data import Frame, VideoInfo
-from videodag_cli.envelope import Envelope, Item, Marker
+from videodag_cli.envelope import CallLog, Envelope, Item, Marker
 from videodag_cli.errors import StopSignal
 from videodag_cli.lines import FrameResult, NodeFailure
 from videodag_cli.node import RunningNode
@@ -69,7 +68,7 @@ class Engine:
     workers: how many frames the stateless nodes work on at once; results do not depend on it.
     batch_size: at most this many frames are given at once to tools that take batches; results do not depend on it.
     serial: one call at a time, on the caller's thread.
-    board: is told about every call, so that another process can see what hangs.
+    calls: is told about every call.
     lost: calls that are not made but fail, by frame index and node.
     """
 
@@ -81,7 +80,7 @@ class Engine:
         workers: int = 1,
         batch_size: int | None = None,
         serial: bool = False,
-        board: Board | None = None,
+        calls: CallLog | None = None,
         lost: Mapping[tuple[int, str], NodeFailure] | None = None,
     ) -> None:
         self.plan = plan
@@ -89,7 +88,7 @@ class Engine:
         self.workers = max(1, workers)
         self.batch_size = 1 if serial else batch_size
         self._serial = serial
-        self._board = board
+        self._calls = calls
         self._lost = lost or {}
         self.timings: dict[str, Timings] = {step.id: Timings() for step in plan.steps}
         self._group_frames = 1
@@ -98,13 +97,13 @@ class Engine:
 
     def __enter__(self) -> Engine:
         with ExitStack() as stack:
-            if self._board is not None:
-                self._board.name_nodes([(step.id, step.tool_name) for step in self.plan.steps])
+            if self._calls is not None:
+                self._calls.name_nodes([(step.id, step.tool_name) for step in self.plan.steps])
             readers = _last_readers(self.plan)
             for position, step in enumerate(self.plan.steps):
                 lost = {index: failure for (index, name), failure in self._lost.items() if name == step.id}
                 node = RunningNode(
-                    self.plan, position, step, self.video, drops=readers[position], board=self._board, lost=lost
+                    self.plan, position, step, self.video, drops=readers[position], calls=self._calls, lost=lost
                 )
                 stack.callback(node.close)
                 node.start()

@@ -1,9 +1,10 @@
-"""What travels through the stages of an engine: a frame with everything that belongs to it, or a marker."""
+"""What travels through the stages of an engine, a frame with everything that belongs to it or a marker, and who is told of calls."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from videodag_cli.data import Frame
 from videodag_cli.lines import NodeFailure
@@ -35,3 +36,16 @@ class Marker:
 
 
 Item = Envelope | Marker
+
+
+class CallLog(Protocol):
+    """Is told about every call of a tool, so that somebody else can see what hangs."""
+
+    def name_nodes(self, nodes: Sequence[tuple[str, str]]) -> None:
+        """Which node and tool the numbers of `enter` mean."""
+
+    def enter(self, node: int, frame_index: int) -> None:
+        """A call begins on this thread; the frame is -1 for a batch."""
+
+    def leave(self) -> None:
+        """It is over."""

@@ -17,8 +17,7 @@ import orjson
 
 from videodag_cli.engine import Engine
 from videodag_cli.errors import InputError, StoppedError, lacks_memory, no_memory, printable, told
-from videodag_cli.guard import ChildContext, child_context
-from videodag_cli.job import Job, default_workers, exit_code_of
+from videodag_cli.job import Continuation, Job, default_workers, exit_code_of
 from videodag_cli.lines import FrameResult
 from videodag_cli.memory import give_back
 from videodag_cli.output import OutputFile, StraightOutput
@@ -66,8 +65,16 @@ class RunStart:
 class Execution:
     """A video opened for a job: probe, targets, reader and engine, ready to run once."""
 
-    def __init__(self, job: Job, destination: OutputFile | StraightOutput | None, *, hashes: bool) -> None:
+    def __init__(
+        self,
+        job: Job,
+        destination: OutputFile | StraightOutput | None,
+        *,
+        hashes: bool,
+        continuation: Continuation | None = None,
+    ) -> None:
         self.job = job
+        self._continuation = continuation or Continuation()
         self.destination = destination
         self._hashes = hashes
         self._remarks: list[str] = []
@@ -117,15 +124,14 @@ class Execution:
             self._digest = pool.submit(digest_file, job.path)
 
     def _make_engine(self) -> Engine:
-        child = child_context() or ChildContext()
         return Engine(
             self.job.plan,
             self._info,
             workers=self.workers,
             batch_size=self.job.options.batch_size,
-            serial=child.serial,
-            board=child.board,
-            lost={(item.frame_index, item.failure.node): item.failure for item in child.lost},
+            serial=self._continuation.serial,
+            calls=self._continuation.calls,
+            lost=self._continuation.lost,
         )
 
     @property
@@ -139,7 +145,7 @@ class Execution:
         if isinstance(self.destination, OutputFile) and self.sink.resumable:
             progress = self.destination.progress()
         elif isinstance(self.destination, StraightOutput):
-            progress = (child_context() or ChildContext()).progress
+            progress = self._continuation.progress
         if self.engine.is_stateless:
             progress = replace(progress, state_frame=progress.last_frame, states=None)
         elif progress.states is None or not self._restored(progress.states, stack):

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import orjson
 from videodag_cli.board import Activity, Board
 from videodag_cli.errors import StoppedError, StopSignal
 from videodag_cli.files import writing
+from videodag_cli.job import Continuation
 from videodag_cli.lines import NodeFailure
 from videodag_cli.output import StraightOutput
 from videodag_cli.part import Progress
@@ -67,31 +68,21 @@ class Lost:
     failure: NodeFailure
 
 
-@dataclass(frozen=True)
-class ChildContext:
-    """What a child knows from its parent."""
+class _Here:
+    """This process, if a guard started it."""
 
     board: Board | None = None
-    lost: tuple[Lost, ...] = ()
-    serial: bool = False
-    """Run one call at a time, so that a death has one culprit."""
-    progress: Progress = field(default_factory=Progress)
-    """What earlier children wrote to standard output."""
+    continuation: Continuation | None = None
 
 
-_context: ChildContext | None = None
-
-
-def child_context() -> ChildContext | None:
-    """This process's context if a guard started it, else None. From then on the process ends when its parent does."""
-    global _context
-    if _context is None and ENVIRONMENT in os.environ:
+def continuation() -> Continuation | None:
+    """What the guard that started this process told it; None where there is none. From then on the process ends when its parent does."""
+    if ENVIRONMENT in os.environ:
         board_fd, told_fd, alive_fd, parent = map(int, os.environ.pop(ENVIRONMENT).split(","))
         _end_with_parent(alive_fd, parent)
         with open(told_fd, "rb") as file:
             file.seek(0)
             told = orjson.loads(file.read())
-        lost = tuple(Lost(item["frame_index"], NodeFailure(**item["failure"])) for item in told["lost"])
         progress = Progress(
             kept_bytes=told["bytes"],
             lines=len(told["written"]),
@@ -100,14 +91,17 @@ def child_context() -> ChildContext | None:
             written=frozenset(told["written"]),
             errors=tuple(FrameError(**error) for error in told["errors"]),
         )
-        _context = ChildContext(Board(board_fd), lost, told["serial"], progress)
-    return _context
+        failures = [(item["frame_index"], NodeFailure(**item["failure"])) for item in told["lost"]]
+        lost = {(frame_index, failure.node): failure for frame_index, failure in failures}
+        _Here.board = Board(board_fd)
+        _Here.continuation = Continuation(_Here.board, lost, told["serial"], progress)
+    return _Here.continuation
 
 
 def mark_finished() -> None:
     """Tell the parent, if there is one, that this process ends by itself and not because something killed it."""
-    if _context is not None and _context.board is not None:
-        _context.board.finish()
+    if _Here.board is not None:
+        _Here.board.finish()
 
 
 def _end_with_parent(alive_fd: int, parent: int) -> None:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from videodag_cli.envelope import CallLog
 from videodag_cli.errors import InputError, OnError, RequestError, printable
-from videodag_cli.lines import RESERVED_TAGS
+from videodag_cli.lines import RESERVED_TAGS, NodeFailure
+from videodag_cli.part import Progress
 from videodag_cli.pipeline import LoadedPipeline, find, load, search_places
 from videodag_cli.plan import Overrides, Plan, make_plan
 from videodag_cli.plugins import Registry
@@ -61,6 +63,19 @@ class RunOptions:
         for tag in self.tags:
             if tag in RESERVED_TAGS:
                 raise RequestError(f"tag {tag!r} is a field of every line; choose another name")
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What somebody who started this process again, because the last one died or hung, knows of the run."""
+
+    calls: CallLog | None = None
+    lost: Mapping[tuple[int, str], NodeFailure] = field(default_factory=dict)
+    """Frame index and node of calls that are not made again but fail."""
+    serial: bool = False
+    """Run one call at a time, so that a death has one culprit."""
+    progress: Progress = field(default_factory=Progress)
+    """What was written to standard output before."""
 
 
 def default_workers() -> int:

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from videodag_cli.board import Board
 from videodag_cli.data import Affine, Frame, Geometric, VideoInfo
-from videodag_cli.envelope import Envelope, Item, Marker
+from videodag_cli.envelope import CallLog, Envelope, Item, Marker
 from videodag_cli.errors import MissingExtraError, ParamError, PluginError, StopSignal, VideodagError, printable
 from videodag_cli.lines import NodeFailure, output_key, plain
 from videodag_cli.plan import Plan, Source, Step
@@ -54,10 +53,10 @@ class RunningNode:
         video: VideoInfo,
         *,
         drops: list[int],
-        board: Board | None,
+        calls: CallLog | None,
         lost: Mapping[int, NodeFailure],
     ) -> None:
-        self._board = board
+        self._calls = calls
         self._lost = lost
         self.position = position
         self.step = step
@@ -192,14 +191,14 @@ class RunningNode:
         return True
 
     def _call(self, arguments: Sequence[Any], index: int) -> Any:
-        """Call the tool; the board, if there is one, knows while it runs."""
-        if self._board is None:
+        """Call the tool; the log of calls, if there is one, knows while it runs."""
+        if self._calls is None:
             return self._callable()(*arguments)
-        self._board.enter(self.position, index)
+        self._calls.enter(self.position, index)
         try:
             return self._callable()(*arguments)
         finally:
-            self._board.leave()
+            self._calls.leave()
 
     def _seed_random(self, envelope: Envelope) -> None:
         cv2 = sys.modules.get("cv2")

@@ -19,7 +19,7 @@ from videodag_cli.engine import Engine
 from videodag_cli.errors import OutputError, printable
 from videodag_cli.execution import Execution, ProgressSink, RunStart, feed_lines, outcomes
 from videodag_cli.files import is_special, write_atomically
-from videodag_cli.job import Job, RunOptions, default_workers, exit_code_of, plan_for
+from videodag_cli.job import Continuation, Job, RunOptions, default_workers, exit_code_of, plan_for
 from videodag_cli.lines import FrameResult
 from videodag_cli.output import OutputFile, StraightOutput, record_path
 from videodag_cli.pipeline import LoadedPipeline
@@ -47,11 +47,13 @@ def run_video(
     assertions: Sequence[Assertion] = (),
     on_progress: ProgressSink | None = None,
     on_start: Callable[[RunStart], None] | None = None,
+    continuation: Continuation | None = None,
 ) -> RunRecord:
     """Run a pipeline over a video; write the lines to `output` and return the record.
 
     output: a file, kept by the output rule; a `StraightOutput`; None writes nothing.
     record: also write the record there.
+    continuation: for who watches the process and starts it again, see `guard`.
     Raises `RequestError` (and its kin), `InputError`, `OutputError` and `StoppedError`; frames that failed or could not be decoded
     raise nothing, the record's `exit_code` is then 4.
     """
@@ -71,7 +73,12 @@ def run_video(
             elif destination is not None:
                 stack.callback(destination.close)
             execution = stack.enter_context(
-                Execution(job, destination, hashes=bool(record) or isinstance(destination, OutputFile))
+                Execution(
+                    job,
+                    destination,
+                    hashes=bool(record) or isinstance(destination, OutputFile),
+                    continuation=continuation,
+                )
             )
             if on_start is not None:
                 on_start(execution.start)

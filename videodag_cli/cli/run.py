@@ -242,12 +242,15 @@ def run(
 
     claimed = streams.claim_stdout()
     output = "-" if streams.means_stdout(output) else output
-    watched = _watched(timeout, node_timeout, max_memory, isolate, max_errors)
-    if watched is not None and not dry_run:
-        from videodag_cli.guard import supervise
+    limits = _guard_limits(timeout, node_timeout, max_memory, isolate, max_errors)
+    continuation = None
+    if limits.needed:
+        from videodag_cli import guard
 
-        relayed = streams.require_stdout(claimed) if output == "-" else None
-        raise typer.Exit(supervise(sys.argv[1:], watched, relayed))
+        continuation = guard.continuation()
+        if continuation is None and not dry_run:
+            relayed = streams.require_stdout(claimed) if output == "-" else None
+            raise typer.Exit(guard.supervise(sys.argv[1:], limits, relayed))
     streams.keep_process()
     options = RunOptions(
         workers=_positive("--workers", workers),
@@ -291,6 +294,7 @@ def run(
             assertions=assertions,
             on_progress=sink,
             on_start=remarks.started,
+            continuation=continuation,
         )
     remarks.finished(result, output, profile=profile)
     _raise_for(result, video)
@@ -394,20 +398,19 @@ def _seconds(option: str, text: str, *, positive: bool = False) -> float:
     return float(seconds)
 
 
-def _watched(
+def _guard_limits(
     timeout: str | None, node_timeout: str | None, max_memory: str | None, isolate: bool, max_errors: int | None
-) -> GuardLimits | None:
-    """The limits a parent process has to keep; None where there are none, or where this process is the child."""
-    from videodag_cli.guard import DEFAULT_CRASHES, GuardLimits, child_context
+) -> GuardLimits:
+    """The limits a parent process has to keep."""
+    from videodag_cli.guard import DEFAULT_CRASHES, GuardLimits
 
-    limits = GuardLimits(
+    return GuardLimits(
         timeout_s=None if timeout is None else _seconds("--timeout", timeout, positive=True),
         node_timeout_s=None if node_timeout is None else _seconds("--node-timeout", node_timeout, positive=True),
         max_memory_bytes=None if max_memory is None else _size(max_memory),
         isolate=isolate,
         max_crashes=DEFAULT_CRASHES if max_errors is None else max_errors,
     )
-    return limits if limits.needed and child_context() is None else None
 
 
 def _size(text: str) -> int:
