@@ -102,7 +102,7 @@ def make_plan(
     overrides: parameters that replace the file's; paths in them are relative to `folder` (the working directory).
     Raises `PipelineError` that lists every problem.
     """
-    planner = _Planner(loaded, registry, overrides or {}, folder or Path.cwd())
+    planner = _Planner(loaded, registry, overrides or {}, folder or _working_folder())
     plan = planner.plan()
     if planner.problems:
         count = len(planner.problems)
@@ -113,6 +113,14 @@ def make_plan(
         )
     assert plan is not None
     return plan
+
+
+def _working_folder() -> Path:
+    """Absolute, so that a param's file is named in full; where the working directory was deleted, what relative paths still mean."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path()
 
 
 class _Planner:

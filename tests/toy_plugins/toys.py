@@ -246,6 +246,16 @@ def prints(frame: Frame) -> Index:
 
 
 @tool
+def tells(frame: Frame) -> Index:
+    """Print to both streams."""
+    import sys
+
+    print("chatter")
+    print("chatter", file=sys.stderr)
+    return Index(frame.index)
+
+
+@tool
 def returns(frame: Frame, *, what: str = "nan") -> Anything:
     """Awkward results."""
     cycle: list[object] = []

@@ -110,6 +110,7 @@ def main() -> None:
     )  # frames are worked on side by side; and it crashes where memory is short
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded, by whatever tool
     streams.fill_closed()
+    streams.prepare()
     watched = "VIDEODAG_CHILD" in os.environ
     runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and not watched
     with signals.stop_signals():  # never left: the process ends inside, whatever tools left running
@@ -182,9 +183,11 @@ def _run_app(args: list[str] | None = None) -> int:
         if isinstance(error, OutputError) and error.word == "output.closed":
             return 141
         _debug()
-        say_error(error)
+        say_error(_with_folder_gone(error))
         return error.exit_code
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # the parser of the command line, or Rich, gave up writing
+            return 141
         if COMPLETION in os.environ or any(word.endswith("-completion") for word in sys.argv[1:2]):
             return error.code if isinstance(error.code, int) else 1
         return _other_error(error)
@@ -210,6 +213,10 @@ def _other_error(error: BaseException) -> int:
         stopped = no_memory()
         say_error(stopped)
         return stopped.exit_code
+    if isinstance(error, FileNotFoundError) and error.filename is None and not _has_folder():
+        lost = RequestError(f"{_FOLDER_GONE}; change to one that does")
+        say_error(lost)
+        return lost.exit_code
     if isinstance(error, OSError) and error.filename is None and error.errno is not None:
         failed = output_error(error, "standard output")
         say_error(failed)
@@ -220,6 +227,34 @@ def _other_error(error: BaseException) -> int:
         )
     )
     return 1
+
+
+_FOLDER_GONE = "the working directory does not exist any more"
+_NEED_FOLDER = {
+    "input.missing",
+    "output.folder",
+    "param.file",
+    "param.invalid",
+    "pipeline.unknown",
+    "plugin.unknown",
+    "suite.invalid",
+}
+"""Words of what is not found by a relative path."""
+
+
+def _with_folder_gone(error: VideodagError) -> VideodagError:
+    if error.word in _NEED_FOLDER and not _has_folder():
+        return VideodagError(f"{error.message}; {_FOLDER_GONE}", word=error.word)
+    return error
+
+
+def _has_folder() -> bool:
+    """Whether the working directory, which a relative path needs, is there."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _debug() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from videodag_cli.errors import OutputError, VideodagError
 from videodag_cli.signals import leave
@@ -13,6 +15,53 @@ if TYPE_CHECKING:
     from videodag_cli.output import StraightOutput
 
 _closed: set[int] = set()
+_PLAINER = "videodag.plainer"
+_PLAIN = {"─": "-", "│": "|", "├": "|", "└": "`", "→": "->", "·": "-", "…": "...", "×": "x"}
+"""What stands for the signs of drawings where a terminal cannot show them."""
+
+
+class _Forgiving(io.FileIO):
+    """What people may read: that nobody does, or that it cannot be kept, is no reason to fail."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BlockingIOError:
+            raise
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _for_people(fd: int, *, encoding: str) -> TextIO:
+    """A text stream that loses no text when threads print at once, as Python's buffered ones do."""
+    raw = io.BufferedWriter(_Forgiving(fd, "w", closefd=False))
+    return io.TextIOWrapper(raw, encoding, _PLAINER, line_buffering=True, write_through=True)
+
+
+def prepare() -> None:
+    """Standard output is UTF-8 whatever the locale says; a terminal of another encoding is given what it can show.
+
+    Standard error may go away.
+    """
+    codecs.register_error(_PLAINER, _plainer)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors=_PLAINER)
+    if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr.fileno() == 2:
+        sys.stderr = _for_people(2, encoding=sys.stderr.encoding)
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_plain, error.object[error.start : error.end])), error.end
+
+
+def _plain(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file's name, as os.fsdecode keeps it
+        code -= 0xDC00
+    escaped = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return _PLAIN.get(character, escaped)
 
 
 def fill_closed() -> None:
@@ -38,9 +87,8 @@ def claim_stdout() -> StraightOutput | None:
     from videodag_cli.output import StraightOutput
 
     sys.stdout.flush()
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:  # Python's buffered text streams lose text when threads print at once
-        reconfigure(line_buffering=True, write_through=True)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.fileno() == 1:
+        sys.stdout = _for_people(1, encoding=sys.stderr.encoding)
     data = None if 1 in _closed else os.dup(1)
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
