@@ -182,6 +182,23 @@ def nanodet_pairs(path: Path) -> Path:
     return constant_model(path, outputs, metadata=METADATA)
 
 
+def pico_outputs(names: tuple[str, str]) -> dict[str, Array]:
+    """Pairs of outputs at strides 8, 16, 32 and 64, with the box in the second cell of the second row at 16."""
+    codes, _ = nanodet_codes(stretched(), 1.5, 1.5, 16, 8)
+    outputs: dict[str, Array] = {}
+    for level, cells in enumerate((64, 16, 4, 1)):
+        scores, distances = np.zeros((1, cells, 3)), np.full((1, cells, 32), -3.0)
+        if cells == 16:
+            scores[0, 5], distances[0, 5] = one_hot(), codes
+        outputs[names[0].format(2 * level)] = f32(scores)
+        outputs[names[1].format(2 * level + 1)] = f32(distances)
+    return outputs
+
+
+def picodet(path: Path) -> Path:
+    return constant_model(path, pico_outputs(("transpose_{}.tmp_0", "transpose_{}.tmp_0")), metadata=METADATA)
+
+
 def logit(p: Array) -> Array:
     return np.asarray(np.log(p / (1 - p)))
 
@@ -278,6 +295,7 @@ LAYOUTS: dict[Callable[[Path], Path], str] = {
     nanodet: "nanodet",
     nanodet_plus: "nanodet-plus",
     nanodet_pairs: "nanodet-pairs",
+    picodet: "picodet",
     rt_detr_logits: "rt-detr",
     detr: "detr",
     rt_detr_joined: "rt-detr-table",
@@ -308,6 +326,14 @@ def test_layout_is_recognised_and_its_box_lands_in_the_picture(build: Callable[[
     assert found.confidence is not None
     assert found.confidence[0] == pytest.approx(SCORE, abs=1e-3)
     assert found.class_name == (NAMES[CLASS],)
+
+
+def test_pairs_at_four_strides_without_paddles_names_are_refused_with_the_layouts_they_may_be(tmp_path: Path) -> None:
+    model = constant_model(tmp_path / "m.onnx", pico_outputs(("cls_{}", "reg_{}")), metadata=METADATA)
+    with pytest.raises(ParamError, match=r"more than one way.*nanodet-pairs \(.*picodet \(.*set param layout"):
+        Objects(model=model)
+    found = Objects(model=model, layout="picodet")([picture()])[0]
+    np.testing.assert_allclose(found.xyxy[0], BOX, atol=0.1)
 
 
 def test_nms_of_one_class_leaves_other_classes_alone(tmp_path: Path) -> None:

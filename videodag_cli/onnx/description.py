@@ -42,8 +42,8 @@ class ModelDescription(BaseModel):
     file: str
     sha256: str
     layout: str
-    layout_from: Literal["param", "evidence"]
-    """Whether the user named the layout or the file's evidence decided."""
+    layout_from: Literal["param", "evidence", "shipped"]
+    """Whether the user named the layout, the file's evidence decided, or it is known because the model ships."""
     reasons: tuple[str, ...]
     """What was seen that speaks for the layout, and against each other one that the shapes allow."""
     width: int
@@ -106,7 +106,8 @@ class ModelDescription(BaseModel):
 
     @property
     def _why(self) -> tuple[str, ...]:
-        return ("set by param layout",) if self.layout_from == "param" else self.reasons
+        known = {"param": "set by param layout", "shipped": "known: the model comes with the package"}
+        return (known[self.layout_from],) if self.layout_from in known else self.reasons
 
     @property
     def _suppression(self) -> str:

@@ -208,8 +208,10 @@ class Objects:
     @property
     def description(self) -> ModelDescription:
         """What the model was taken for, with its input, labels and reasons."""
-        update = {"labels_from": "shipped"} if self._is_shipped else {"labels_file": self._labels_file}
-        return self._detector.description.model_copy(update=update)
+        description = self._detector.description
+        if self._is_shipped:
+            return description.model_copy(update={"layout_from": "shipped", "labels_from": "shipped"})
+        return description.model_copy(update={"labels_file": self._labels_file})
 
     @staticmethod
     def remarks(instances: Sequence[Objects]) -> list[str]:

@@ -1,13 +1,15 @@
-"""NanoDet: sigmoid class scores, and for each side of a box a distribution over distances (generalised focal loss).
+"""NanoDet and PicoDet: sigmoid class scores, and for each side of a box a distribution over distances (generalised focal loss).
 
 Source: NanoDet by RangiLyu; Li et al., "Generalized Focal Loss", 2020. The distance of a side is the expected bin times the stride,
 from the place `(column + 0.5) * stride` in NanoDet, and `column * stride` in NanoDet-Plus (`get_single_level_center_priors` of its head),
-whose default strides are 8, 16, 32 and in its published configurations 8, 16, 32, 64.
+whose default strides are 8, 16, 32 and in its published configurations 8, 16, 32, 64. PicoDet (Yu et al., "PP-PicoDet", 2021) has the pairs
+of outputs of NanoDet at four strides, 8 bins, and the picture of PaddleDetection: stretched, RGB, normalised as ImageNet.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from videodag_cli.onnx.layouts.evidence import ONE_PER_CELL, Evidence, Kind, Sha
 from videodag_cli.onnx.picture import InputFormat
 
 _FORM = InputFormat(fit="corner", channels="bgr", values="coco_bgr", border=0)
+_PICODET = InputFormat(fit="stretch", channels="rgb", values="imagenet")
+_PADDLE = re.compile(r"\.tmp_\d|^fetch_name_|^save_infer_model")
+"""How PaddlePaddle names the outputs of what it exports."""
 _BINS = (8, 11, 16)
 
 
@@ -79,8 +84,19 @@ def _pairs(evidence: Evidence) -> Layout | None:
     return None
 
 
+def _pico(evidence: Evidence) -> Layout | None:
+    layout = _pairs(evidence)
+    return None if layout is None else replace(layout, name="picodet", form=_PICODET)
+
+
 def _any_pairs(evidence: Evidence, layout: Layout) -> str | None:
+    """NanoDet-Plus is also split into pairs at four strides, with its own place in the cell: names alone tell it from PicoDet."""
     assert isinstance(layout, NanoDet)
+    pico, paddle = layout.name == "picodet", any(_PADDLE.search(name) for name, _ in layout.pairs)
+    if pico and (len(layout.strides) != 4 or layout.bins != 8):
+        return f"{len(layout.strides)} strides and {layout.bins} distances for each side, where PicoDet has 4 and 8"
+    if not pico and paddle:
+        return "the outputs have the names that PaddlePaddle gives"
     if any(not within_unit(evidence.rows(scores)) for scores, _ in layout.pairs):
         return "numbers outside 0..1 where class scores should be"
     return _labelled(evidence, layout)
@@ -134,6 +150,7 @@ def _labelled(evidence: Evidence, layout: Layout) -> str | None:
 
 KINDS = (
     Kind("nanodet-pairs", "NanoDet with two outputs for each stride", _pairs, _any_pairs),
+    Kind("picodet", "PicoDet: four strides, the picture stretched and normalised as ImageNet", _pico, _any_pairs),
     Kind("nanodet", "NanoDet: predictions stand in the middle of their cells", _joined("nanodet", 0.5), _any_joined),
     Kind(
         "nanodet-plus",
