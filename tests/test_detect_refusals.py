@@ -58,6 +58,11 @@ CASES: dict[str, tuple[Mapping[str, NDArray[Any]], dict[str, Any], str]] = {
     "pose without names": ({"output0": pose_values()}, {}, "numbers outside 0..1 where class scores should be"),
     "oriented boxes": ({"output0": zeros(1, 6, 84)}, {"metadata": {"task": "obb"}}, "is made for oriented boxes"),
     "classification": ({"output0": zeros(1, 1000)}, {}, "looks like classification; found outputs output0 1x1000"),
+    "text recognition": (
+        {"output0": np.full((1, 80, 200), 1 / 200, np.float32)},
+        {},
+        "looks like text recognition: every row is shares of one",
+    ),
     "heat map": ({"heat": zeros(1, 21, 64, 64)}, {}, "looks like semantic segmentation or a heat map"),
     "nothing known": ({"a": zeros(1, 3, 7, 2, 2)}, {}, "has outputs that no known detector has"),
     "grey pictures": ({"output0": zeros(1, 7, 84)}, {"shape": (1, 1, 64, 64)}, "does not take a colour picture"),

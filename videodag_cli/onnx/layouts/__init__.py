@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
+
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.onnx.description import Activation
 from videodag_cli.onnx.layouts import arrays, nanodet, pairs, ssd, tables, yolo
@@ -187,7 +189,15 @@ def _task_by_shape(evidence: Evidence) -> str | None:
         return "semantic segmentation or a heat map"
     if len(ranks) == 1 and ranks[0] == 2 and next(iter(outputs.values())).shape[1] not in (6, 7):
         return _TASKS["classify"]
+    if len(ranks) == 1 and ranks[0] == 3 and _are_shares(evidence, next(iter(outputs))):
+        return "text recognition: every row is shares of one, and holds no box"
     return None
+
+
+def _are_shares(evidence: Evidence, output: str) -> bool:
+    """Whether every row is what a softmax gives; a row with a box in it never is."""
+    rows = evidence.rows(output)
+    return bool(len(rows) and (rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) < 1e-3).all())
 
 
 def _shapes(evidence: Evidence) -> str:
