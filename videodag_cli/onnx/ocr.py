@@ -6,7 +6,8 @@ with would depend on its neighbours.
 
 RapidOCR lays tall crops on their side, so what it reads is upright or upside down. Its classifier tells which, but not surely enough: it
 left 25 of 200 turned lines upside down, and takes an upright 000099 for turned with 0.9997. So the reader decides: what it is not all but
-certain of is read the other way round too, and that reading counts where the reader is surer of it by more than `_SURER`.
+certain of is read the other way round too, and that reading counts where the reader is surer of it by more than `_SURER`,
+unless both are made of characters that read as well upside down (000068 and 890000): such a line is taken as it stands.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ _TALL = 1.5
 """RapidOCR takes what is so many times as high as wide for a line on its side."""
 _SURER = 0.01
 """Digits such as 000096 read as well upside down: the confidences then differ by less than 0.001, those of other text by more."""
+
+
+_BOTH_WAYS = frozenset("01689HINOSXZosxz.:- ")
+"""What is itself or another character of this set upside down."""
 
 
 class Line(NamedTuple):
@@ -119,7 +124,8 @@ class Reader:
                 if confidence >= 1 - _SURER and _is_text(text):
                     break
                 other, surer = self._text(np.rot90(crop, quarters))
-                if _is_text(other) and (surer > confidence + _SURER or not _is_text(text)):
+                undecided = _reads_both_ways(text) and _reads_both_ways(other)
+                if _is_text(other) and ((surer > confidence + _SURER and not undecided) or not _is_text(text)):
                     text, confidence, turned = other, surer, corner
         return Line(text, confidence, np.roll(corners, -turned, axis=0))
 
@@ -150,6 +156,11 @@ def _is_tall(box: Any) -> bool:
     width = int(max(np.linalg.norm(box[0] - box[1]), np.linalg.norm(box[2] - box[3])))
     height = int(max(np.linalg.norm(box[0] - box[3]), np.linalg.norm(box[1] - box[2])))
     return height >= _TALL * width
+
+
+def _reads_both_ways(text: str) -> bool:
+    """Whether turned by 180 degrees it would be text as well, so that no confidence tells which way it stands."""
+    return all(character in _BOTH_WAYS for character in text)
 
 
 def _is_text(text: str) -> bool:
