@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,18 @@ def checked(done: Done) -> Done:
     return done
 
 
+@contextmanager
+def hangup_as_usual() -> Iterator[None]:
+    """Inside, children do not inherit that SIGHUP is ignored, as it is under `nohup`; this process goes on ignoring it."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)  # handlers, other than ignoring, end with exec
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def call(
     arguments: Sequence[str],
     *,
@@ -73,22 +87,24 @@ def call(
     """Run it to its end; with `shell`, a script in which `"$@"` is the command."""
     if shell is not None:
         arguments = ["/bin/sh", "-c", shell, "sh", *arguments]
-    done = subprocess.run(
-        arguments,
-        capture_output=True,
-        check=False,
-        cwd=cwd,
-        env={"PYTHONPATH": str(ROOT), **(os.environ if env is None else env)},
-        timeout=timeout_s,
-        stdin=subprocess.DEVNULL,
-    )
+    with hangup_as_usual():
+        done = subprocess.run(
+            arguments,
+            capture_output=True,
+            check=False,
+            cwd=cwd,
+            env={"PYTHONPATH": str(ROOT), **(os.environ if env is None else env)},
+            timeout=timeout_s,
+            stdin=subprocess.DEVNULL,
+        )
     return checked(Done(done.returncode, done.stdout, done.stderr.decode(errors="replace")))
 
 
 def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
     """Start it, with both outputs in pipes unless told otherwise."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
-    return subprocess.Popen(arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)
+    with hangup_as_usual():
+        return subprocess.Popen(arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)
 
 
 def finish(process: subprocess.Popen[bytes], *, timeout_s: float = 30) -> Done:

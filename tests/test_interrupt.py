@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -147,10 +148,25 @@ def test_a_killed_run_ends_in_the_undisturbed_file(clip: Path, tmp_path: Path, t
     assert [line["result"] for line in lines] == [{tool: seen[i], "counter": i + 1} for i in range(FRAMES)]
 
 
-def test_under_nohup_a_hangup_is_no_signal(clip: Path, tmp_path: Path) -> None:
-    run = Run(clip, tmp_path, "sighup")
-    done = call(run.into_file(), shell='trap "" HUP; exec "$@"')
+@pytest.mark.parametrize("watched", [[], ["--isolate"]])
+def test_under_nohup_a_hangup_is_no_signal(clip: Path, reference: bytes, tmp_path: Path, watched: list[str]) -> None:
+    """Neither in the process that runs the tools nor in the one that was started."""
+    run = Run(clip, tmp_path, "sighup", *watched)
+    done = call(run.into_file(), shell='trap "" HUP; "$@" & p=$!; (sleep 1; kill -HUP $p) 2>/dev/null; wait $p')
     assert done.code == 0
+    assert run.output.read_bytes() == reference
+
+
+def test_these_tests_hold_when_they_are_started_under_nohup() -> None:
+    """What ignores SIGHUP hands that on to its children, unless they are started with care."""
+    script = (
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+        "from tests.commands import call, finish, start;"
+        "ask = [sys.executable, '-c', 'import signal; print(signal.getsignal(signal.SIGHUP) is signal.SIG_DFL)'];"
+        "print(call(ask).out, finish(start(ask)).out, signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
+    )
+    done = call([sys.executable, "-c", script], cwd=ROOT)
+    assert done.out == b"b'True\\n' b'True\\n' True\n"
 
 
 def test_a_signal_while_nobody_reads_ends_the_run(clip: Path, tmp_path: Path) -> None:
