@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,36 @@ def test_public_names_are_what_can_be_had(package: Any) -> None:
     assert set(package.__all__) - {"__version__"} == set(dir(package)) == set(package._HOMES)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = package.nothing
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(path: Path, known: set[str]) -> set[str]:
+    """Modules of this package that a file imports anywhere: at its top, in functions, for typing."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [name if (name := f"{node.module}.{alias.name}") in known else node.module for alias in node.names]
+        found |= {name for name in names if name in known}
+    return found
+
+
+def test_no_module_waits_for_one_that_waits_for_it() -> None:
+    known = modules()
+    graph = {name: imported(path, set(known)) - {name} for name, path in known.items()}
+    assert len(graph) > 100
+    assert graph["videodag_cli.video.opening"] >= {"videodag_cli.video.pyav", "videodag_cli.video.opencv"}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def _imports(path: Path) -> set[str]:

@@ -138,7 +138,7 @@ def test_what_only_the_packets_tell_is_read_with_pyav_when_opencv_was_asked_for(
 
 def test_auto_says_why_it_does_not_take_opencv(clip_folder: Path) -> None:
     found = probe(valid("mpeg2", clip_folder))
-    choice = choose_decoder(found, np.arange(3))
+    choice = choose_decoder(found)
     assert choice.name == "pyav"
     assert "codec mpeg2" in choice.reason
     assert found.facts.decoder_reason == choice.reason

@@ -125,7 +125,7 @@ def describe_run(
         destination.close()
     found = probe(job.path, stream=options.stream, limits=options.limits)
     targets = select(found.index, sampling)
-    choice = choose_decoder(found, targets, decoder=options.decoder)
+    choice = choose_decoder(found, decoder=options.decoder)
     with Engine(plan, replace(found.info, sampled_count=len(targets))) as engine:
         models = engine.models()
     return {

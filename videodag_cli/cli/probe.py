@@ -46,7 +46,7 @@ def probe(
     found = look_at(clip, stream=stream, limits=limits)
     facts = found.facts
     if full:
-        facts.full = decode_everything(found)
+        facts = facts.model_copy(update={"full": decode_everything(found)})
     typer.echo(facts.model_dump_json(indent=2) if as_json else "\n".join(_screen(found.shown, facts)))
     if facts.full is not None and (facts.full.undecodable or facts.full.problems):
         count = facts.full.undecodable

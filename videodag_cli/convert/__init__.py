@@ -7,10 +7,10 @@ categories) is found by reading the sources twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from videodag_cli.convert.converted import Converted
 from videodag_cli.convert.source import Source, opened
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.files import whole_file
@@ -32,18 +32,6 @@ TABLES: dict[Table, str] = {
     "tracks": "one row per tracker id",
 }
 EXTENSIONS = {".csv": "csv", ".parquet": "parquet", ".json": "coco", ".txt": "mot", ".vtt": "vtt"}
-
-
-@dataclass(frozen=True)
-class Converted:
-    """What a conversion wrote."""
-
-    format: str
-    count: int
-    """Rows, annotations or cues."""
-    unit: str
-    remarks: tuple[str, ...] = ()
-    """What the reader of the output should know: failed frames that are missing, facts that no record gave."""
 
 
 Writer = Callable[[Sequence[Source], BinaryIO], Converted]

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from videodag_cli.convert import Converted
+from videodag_cli.convert.converted import Converted
 from videodag_cli.convert.source import Row, Source, boxes, number, one_output, whole
 from videodag_cli.errors import printable
 from videodag_cli.results import corners

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from videodag_cli.convert import Converted
+from videodag_cli.convert.converted import Converted
 from videodag_cli.convert.source import Source, boxes, number, one_output, whole
 from videodag_cli.errors import RequestError
 from videodag_cli.results import corners

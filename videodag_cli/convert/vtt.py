@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import BinaryIO
 
-from videodag_cli.convert import Converted
+from videodag_cli.convert.converted import Converted
 from videodag_cli.convert.source import Source, chosen
 from videodag_cli.errors import printable
 from videodag_cli.spans import EVENT, FLAG, TEXT, Span, Spans

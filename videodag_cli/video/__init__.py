@@ -14,13 +14,13 @@ _HOMES = {
     "Limits": "limits",
     "PacketIndex": "index",
     "Position": "sampling",
-    "Probe": "probing",
+    "Probe": "source",
     "Reader": "reader",
     "Sampling": "sampling",
     "VideoFacts": "facts",
     "choose_decoder": "choice",
     "decode_everything": "full",
-    "open_reader": "reader",
+    "open_reader": "opening",
     "parse_position": "sampling",
     "probe": "probing",
     "select": "sampling",
@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from videodag_cli.video.full import decode_everything
     from videodag_cli.video.index import PacketIndex
     from videodag_cli.video.limits import Limits
-    from videodag_cli.video.probing import Probe, probe
-    from videodag_cli.video.reader import Reader, open_reader
+    from videodag_cli.video.opening import open_reader
+    from videodag_cli.video.probing import probe
+    from videodag_cli.video.reader import Reader
     from videodag_cli.video.sampling import Position, Sampling, parse_position, select
+    from videodag_cli.video.source import Probe
 
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-    from videodag_cli.video.probing import Probe
+    from videodag_cli.video.source import Probe
 
 
 STRICT = {"err_detect": "explode"}

@@ -10,10 +10,11 @@ import numpy as np
 
 from videodag_cli.errors import printable
 from videodag_cli.video.boxes import Movie, Track
+from videodag_cli.video.choice import DecoderChoice
 from videodag_cli.video.colour import HDR_TRANSFERS, MATRICES, UNSPECIFIED, WIDE_PRIMARIES, Colour
-from videodag_cli.video.facts import StreamFacts, VideoFacts
+from videodag_cli.video.facts import MeasuredFacts, StreamFacts, VideoFacts
 from videodag_cli.video.index import PacketIndex
-from videodag_cli.video.orientation import Orientation
+from videodag_cli.video.source import SourceStream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -22,18 +23,24 @@ if TYPE_CHECKING:
 
 
 def describe_video(
+    source: SourceStream,
+    *,
     container: InputContainer,
     stream: VideoStream,
     movie: Movie,
     track: Track | None,
-    index: PacketIndex,
-    orientation: Orientation,
-    codec: str,
-    colour: Colour,
-    stored: tuple[int, int],
-    size: int,
-    header_count: int | None,
+    size_bytes: int,
+    header_frame_count: int | None,
+    choice: DecoderChoice,
 ) -> VideoFacts:
+    """The facts of an open file; `choice` is the reader that is taken unless told otherwise."""
+    index, orientation, codec, colour, stored = (
+        source.index,
+        source.orientation,
+        source.codec,
+        source.colour,
+        source.stored_size,
+    )
     context = stream.codec_context
     # Where the container is wrong about the size, what it says of the shape is wrong too.
     believed = track is None or track.sizes[:1] in ([], [stored])
@@ -52,9 +59,9 @@ def describe_video(
         interlaced: bool | None = True
     else:
         interlaced = False if never_interlaced or context.field_order == 1 else True if context.field_order else None
-    facts = VideoFacts(
+    measured = MeasuredFacts(
         container=printable(movie.brand.strip() or "mov", limit=20),
-        size_bytes=size,
+        size_bytes=size_bytes,
         stream=stream.index,
         codec=codec,
         profile=context.profile,
@@ -70,7 +77,7 @@ def describe_video(
         frame_rate=str(index.frame_rate) if index.frame_rate is not None else None,
         variable_frame_rate=bool(len(steps) and int(steps.max()) - int(steps.min()) > 1),
         frame_count=len(index),
-        header_frame_count=header_count,
+        header_frame_count=header_frame_count,
         packet_count=index.packet_count,
         discarded_packet_count=int(((index.rank < 0) & ~index.pictureless).sum()),
         pictureless_packet_count=int(index.pictureless.sum()),
@@ -86,12 +93,11 @@ def describe_video(
         index_at_end=movie.index_at_end,
         cut=movie.cut,
         streams=[_stream_facts(s) for s in container.streams],
-        notes=[],
-        decoder="pyav",
-        decoder_reason="",
     )
-    facts.notes = [*_notes(facts, index, track), *_picture_notes(colour, track, stored)]
-    return facts
+    notes = [*_notes(measured, index, track), *_picture_notes(colour, track, stored)]
+    if source.contradiction:
+        notes.append(f"damaged: {source.contradiction}")
+    return VideoFacts(**dict(measured), notes=notes, decoder=choice.name, decoder_reason=choice.reason)
 
 
 def _real_edits(track: Track) -> bool:
@@ -110,7 +116,7 @@ def _stream_facts(stream: Stream) -> StreamFacts:
     )
 
 
-def _notes(facts: VideoFacts, index: PacketIndex, track: Track | None) -> list[str]:
+def _notes(facts: MeasuredFacts, index: PacketIndex, track: Track | None) -> list[str]:
     """A word on each trap of this file."""
     notes: list[str] = []
     add = notes.append

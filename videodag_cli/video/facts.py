@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class StreamFacts(BaseModel):
     """One stream of the container."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     index: int = Field(description="Number of the stream in the container, 0-based; what --stream takes")
     kind: str = Field(description="video, audio, picture (cover art), data, subtitle or unknown")
@@ -20,7 +20,7 @@ class StreamFacts(BaseModel):
 class FullFacts(BaseModel):
     """What decoding every frame showed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     decoded: int = Field(description="Frames that were decoded right")
     undecodable: int = Field(description="Frames that could not be decoded right")
@@ -33,10 +33,10 @@ class FullFacts(BaseModel):
     remarks: list[str] = Field(default_factory=list, description="What is unusual about the pictures, and no damage")
 
 
-class VideoFacts(BaseModel):
-    """Facts about one video stream and its container. Rates and ratios are exact fractions as text."""
+class MeasuredFacts(BaseModel):
+    """What the container and its packet index say. Rates and ratios are exact fractions as text."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     container: str = Field(description="Major brand of the file, such as isom or qt")
     size_bytes: int
@@ -74,6 +74,11 @@ class VideoFacts(BaseModel):
     index_at_end: bool
     cut: str | None = Field(description="How the file ends early")
     streams: list[StreamFacts]
+
+
+class VideoFacts(MeasuredFacts):
+    """Facts about one video stream and its container, with what follows from them."""
+
     notes: list[str] = Field(description="A word on each trap")
     decoder: str = Field(description="The reader that --decoder auto takes")
     decoder_reason: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from videodag_cli.video.facts import FullFacts
-from videodag_cli.video.probing import Probe
+from videodag_cli.video.opening import open_reader
 from videodag_cli.video.ranges import ranges
-from videodag_cli.video.reader import open_reader
+from videodag_cli.video.source import Probe
 
 
 def decode_everything(probe: Probe) -> FullFacts:

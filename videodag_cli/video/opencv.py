@@ -14,13 +14,13 @@ from videodag_cli.data import Frame
 from videodag_cli.errors import InputError
 from videodag_cli.video import demux
 from videodag_cli.video.choice import DecoderChoice
-from videodag_cli.video.reader import Reader, open_reader
+from videodag_cli.video.pyav import PyavReader
+from videodag_cli.video.reader import Reader
+from videodag_cli.video.source import Probe
 from videodag_cli.video.vp9 import stated_sizes
 
 if TYPE_CHECKING:
     import cv2
-
-    from videodag_cli.video.probing import Probe
 
 
 class OpencvReader(Reader):
@@ -125,7 +125,7 @@ class OpencvReader(Reader):
         if self._capture is not None:
             self._capture.release()
             self._capture = None
-        self._rest = open_reader(self.probe, self.targets[handed:], decoder="pyav", threads=self._threads)
+        self._rest = PyavReader(self.probe, self.targets[handed:], self.choice, threads=self._threads)
         yield from self._rest
         for problem in self._rest.problems:
             self._problem(problem)

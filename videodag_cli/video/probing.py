@@ -8,20 +8,18 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
-
-import numpy as np
 
 from videodag_cli.data import VideoInfo
 from videodag_cli.errors import InputError, printable
 from videodag_cli.video.boxes import Movie, Track, read_movie
+from videodag_cli.video.choice import choose_decoder
 from videodag_cli.video.colour import Colour, weights_of
 from videodag_cli.video.describing import describe_video, kind_of
-from videodag_cli.video.facts import VideoFacts
 from videodag_cli.video.index import MISSING, PacketIndex
 from videodag_cli.video.limits import Limits
 from videodag_cli.video.orientation import Orientation, from_matrix
+from videodag_cli.video.source import Probe, SourceStream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -33,40 +31,6 @@ FIRST_PACKETS = 20
 """Packets that are looked at for a first picture."""
 SIZED_BY_HEADERS = frozenset({"h264", "hevc"})
 """Codecs whose size FFmpeg reads from their own headers; for others it believes the container."""
-
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """One video stream of a file that was found safe to decode."""
-
-    path: str
-    """Absolute; may hold surrogates for bytes that are not UTF-8."""
-    shown: str
-    """The name as it was given, escaped for messages."""
-    stream_index: int
-    codec: str
-    extradata: bytes
-    """The codec's global headers."""
-    colour: Colour
-    stored_size: tuple[int, int]
-    """Width and height of the decoded picture, before it is made upright."""
-    orientation: Orientation
-    progressive: bool
-    """The headers prove that no picture is interlaced."""
-    readable_bytes: int | None
-    """Where the file has to be taken as ended; None for all of it."""
-    contradiction: str | None
-    """What the file claims and does not hold; None where it holds what it claims."""
-    description_count: int
-    """Sample descriptions of the track."""
-    strict_mjpeg: bool
-    """The first picture is Motion JPEG without a fault, so that a fault in a later one is damage."""
-    first_video: bool
-    """No other video stream, nor a picture, comes before this one."""
-    index: PacketIndex
-    facts: VideoFacts
-    info: VideoInfo
-    limits: Limits
 
 
 def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Limits | None = None) -> Probe:
@@ -135,30 +99,38 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
             stored = _picture_size(absolute, stream_index, limits, told=stored, end=end)
             _check_size(*stored, limits, shown)
         _check_work(index, stored, limits, shown)
-        facts = describe_video(
-            container, chosen, movie, track, index, orientation, codec, colour, stored, size, header_count
+        width, height = stored[::-1] if orientation.swaps_sides else stored
+        before = (s for s in container.streams if s.index <= stream_index and kind_of(s) in ("video", "picture"))
+        source = SourceStream(
+            path=absolute,
+            shown=shown,
+            stream_index=stream_index,
+            codec=codec,
+            extradata=extradata,
+            colour=colour,
+            stored_size=stored,
+            orientation=orientation,
+            progressive=progressive,
+            strict_mjpeg=strict_mjpeg,
+            readable_bytes=movie.readable_bytes,
+            contradiction=contradiction,
+            description_count=len(track.codecs) if track else 1,
+            first_video=all(s.index == stream_index for s in before),
+            index=index,
+            limits=limits,
         )
-        if contradiction:
-            facts.notes.append(f"damaged: {contradiction}")
-    width, height = stored[::-1] if orientation.swaps_sides else stored
-    found = Probe(
-        path=absolute,
-        shown=shown,
-        stream_index=stream_index,
-        codec=codec,
-        extradata=extradata,
-        colour=colour,
-        stored_size=stored,
-        orientation=orientation,
-        progressive=progressive,
-        strict_mjpeg=strict_mjpeg,
-        readable_bytes=movie.readable_bytes,
-        contradiction=contradiction,
-        description_count=len(track.codecs) if track else 1,
-        first_video=all(
-            s.index == stream_index for s in facts.streams[: stream_index + 1] if s.kind in ("video", "picture")
-        ),
-        index=index,
+        facts = describe_video(
+            source,
+            container=container,
+            stream=chosen,
+            movie=movie,
+            track=track,
+            size_bytes=size,
+            header_frame_count=header_count,
+            choice=choose_decoder(source),
+        )
+    return Probe(
+        **vars(source),
         facts=facts,
         info=VideoInfo(
             width=width,
@@ -167,13 +139,7 @@ def probe(path: str | os.PathLike[str], *, stream: int | None = None, limits: Li
             frame_count=len(index),
             duration_s=facts.duration_s,
         ),
-        limits=limits,
     )
-    from videodag_cli.video.choice import choose_decoder
-
-    choice = choose_decoder(found, np.arange(len(index)))
-    facts.decoder, facts.decoder_reason = choice.name, choice.reason
-    return found
 
 
 def open_regular(given: str, *, shown: str) -> BinaryIO:

@@ -25,7 +25,7 @@ from videodag_cli.video.reader import Reader
 from videodag_cli.video.sizes import PictureSizes
 
 if TYPE_CHECKING:
-    from videodag_cli.video.probing import Probe
+    from videodag_cli.video.source import Probe
 
 DEFAULT_THREADS = 8
 """Not the number of CPUs: some damage shows in no error, and then what is seen depends on the number of threads. More than two CPUs

@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.data import Frame
-from videodag_cli.video.choice import DecoderChoice, choose_decoder
-
-if TYPE_CHECKING:
-    from videodag_cli.video.probing import Probe
+from videodag_cli.video.choice import DecoderChoice
+from videodag_cli.video.source import Probe
 
 MAX_PROBLEMS = 20
 
@@ -88,27 +86,3 @@ class Reader(ABC):
     def _problem(self, text: str) -> None:
         if text not in self.problems and len(self.problems) < MAX_PROBLEMS:
             self.problems.append(text)
-
-
-def open_reader(
-    probe: Probe,
-    targets: NDArray[np.int64],
-    *,
-    decoder: str = "auto",
-    threads: int | None = None,
-    after: int = -1,
-) -> Reader:
-    """A reader for `targets` (ascending frame indices), which may start anywhere.
-
-    threads: of the decoder; None for its default.
-    after: targets up to this one were read before and are not handed out again; they say how a decoder came to the others.
-    Raises InputError when the decoder asked for cannot be trusted with the file.
-    """
-    choice = choose_decoder(probe, targets, decoder=decoder)
-    if choice.name == "opencv":
-        from videodag_cli.video.opencv import OpencvReader
-
-        return OpencvReader(probe, targets[targets > after], choice, threads=threads)
-    from videodag_cli.video.pyav import PyavReader
-
-    return PyavReader(probe, targets, choice, threads=threads, after=after)

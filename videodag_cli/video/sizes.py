@@ -8,7 +8,7 @@ from videodag_cli.errors import InputError
 from videodag_cli.video.entry import INTRA_ONLY
 
 if TYPE_CHECKING:
-    from videodag_cli.video.probing import Probe
+    from videodag_cli.video.source import Probe
 
 
 class PictureSizes:
