@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -78,10 +79,14 @@ def refusal(tmp_path: Path, case: Case, **options: Any) -> str:
     return caught.value.message
 
 
+ASKED: dict[str, dict[str, Any]] = {"rf-detr": {"background": "last"}}
+"""What has to be said where labels are fewer than columns."""
+
+
 @pytest.mark.parametrize("layout", CASES)
 def test_models_of_one_two_and_three_classes_are_read_as_what_they_are(layout: str, tmp_path: Path) -> None:
     for classes in (1, 2, 3):
-        tool = opened(tmp_path, CASES[layout](classes), metadata=names(classes))
+        tool = opened(tmp_path, CASES[layout](classes), metadata=names(classes), **ASKED.get(layout, {}))
         assert tool.description.layout == layout
         assert_objects(tool, classes)
 
@@ -107,7 +112,7 @@ def test_without_labels_a_model_is_read_right_or_refused(layout: str, tmp_path: 
 
 @pytest.mark.parametrize("layout", CASES)
 def test_every_layout_can_be_forced(layout: str, tmp_path: Path) -> None:
-    tool = opened(tmp_path, CASES[layout](2), metadata=names(2), layout=layout)
+    tool = opened(tmp_path, CASES[layout](2), metadata=names(2), layout=layout, **ASKED.get(layout, {}))
     assert (tool.description.layout, tool.description.layout_from) == (layout, "param")
     assert_objects(tool, 2)
 
@@ -169,9 +174,19 @@ def test_metadata_decides_what_numbers_leave_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize("classes", [1, 3])
 def test_rf_detr_with_labels_of_its_own_is_read_by_sigmoid(classes: int, tmp_path: Path) -> None:
     """Its scores are each for themselves: 0.60 stays 0.60. Source: `PostProcess` in rfdetr/models/lwdetr.py."""
-    tool = opened(tmp_path, CASES["rf-detr"](classes), metadata=names(classes))
+    tool = opened(tmp_path, CASES["rf-detr"](classes), metadata=names(classes), background="last")
     assert (tool.description.activation, tool.description.values) == ("sigmoid", "imagenet")
     assert found(tool).confidence[3] == pytest.approx(0.6, abs=1e-3)  # type: ignore[index]
+
+
+def test_rf_detr_asks_which_of_its_columns_is_no_class(tmp_path: Path) -> None:
+    """Categories numbered from 1 leave the first column unused, those from 0 the last; the width is the same."""
+    case = Case({"dets": np.full((1, 300, 4), 0.5, np.float32), "labels": np.full((1, 300, 4), -8, np.float32)})
+    case.outputs["labels"][0, 7, 1] = 2
+    assert "set param background" in refusal(tmp_path, case, metadata=names(3))
+    labels = list(ast.literal_eval(names(3)["names"]).values())
+    for which, label in (("last", labels[1]), ("first", labels[0])):
+        assert found(opened(tmp_path, case, metadata=names(3), background=which)).class_name == (label,)
 
 
 def test_rf_detr_for_coco_has_91_category_numbers(tmp_path: Path) -> None:

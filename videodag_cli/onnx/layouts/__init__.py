@@ -135,6 +135,12 @@ def _set(layout: Layout, reading: Reading, evidence: Evidence, name: str) -> Lay
             count = layout.class_count + (before != "none") - (value != "none")
             layout = replace(layout, class_count=count, first_class=int(value == "first"))
         layout = replace(layout, **{param: value})
+    if "background" in layout.asks and reading.background is None:
+        raise ParamError(
+            f"model {printable(name)} was taken for {layout.name} and has one column more than its {evidence.label_count} classes, and "
+            "files of this kind do not tell which one is none of them: set param background to last (categories were "
+            "numbered from 0 in training) or first (they were numbered from 1)"
+        )
     known, found = evidence.label_count, layout.class_count
     asked = reading.background is not None and known is not None and found is not None
     if asked and known not in (found, (found or 0) + layout.first_class):

@@ -19,7 +19,7 @@ Outputs = Mapping[str, NDArray[Any]]
 """A run's outputs by name."""
 
 
-Ask = Literal["values", "channels"]
+Ask = Literal["values", "channels", "background"]
 Background = Literal["first", "last", "none"]
 """Which column of scores means that there is nothing."""
 BoxForm = Literal["corners", "center"]

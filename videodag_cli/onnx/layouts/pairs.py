@@ -218,8 +218,13 @@ def _rt_detr(evidence: Evidence, layout: Layout) -> str | None:
 
 
 def _rf_read(evidence: Evidence, pair: _Pair) -> dict[str, Any]:
+    """One column more than classes is the last or the first: that depends on the numbers of its training's categories."""
     extra = evidence.label_count is not None and evidence.label_count == pair.columns - 1
-    return {"activation": "sigmoid", "background": "last" if extra else "none"}
+    return {
+        "activation": "sigmoid",
+        "background": "last" if extra else "none",
+        "asks": frozenset(("background",)) if extra else frozenset(),
+    }
 
 
 def _rf_detr(evidence: Evidence, layout: Layout) -> str | None:
