@@ -59,7 +59,8 @@ class Decoding:
         if strict or (probe.codec == "mjpeg" and probe.strict_mjpeg):
             self._context.options = {**self._context.options, **STRICT}
         self._context.thread_count = threads
-        self._context.thread_type = "AUTO"
+        # With frame threads, a picture of H.264 that lacks slices is called corrupt only by luck.
+        self._context.thread_type = "SLICE" if probe.codec == "h264" and probe.index.sliced else "AUTO"
         self._context.copy_opaque = not self._by_time
         self._packets = demux.packets(self._container, self._stream)
         self._peeked: Packet[VideoStream] | None = None

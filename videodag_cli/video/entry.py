@@ -6,9 +6,16 @@ Sources: H.264 (ITU-T H.264, 7.3 and D.2.8), HEVC (ITU-T H.265, 7.4.2.2), MPEG-4
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from collections.abc import Callable
 
-from videodag_cli.video.headers import H264Sets, Headers, HevcSets, follower, nal_units, obus
+import numpy as np
+from numpy.typing import NDArray
+
+from videodag_cli.video.headers import H264Sets, Headers, HevcSets, ParameterSets, follower, nal_units, obus
+from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY, SEVERAL
+from videodag_cli.video.slices import Seen, Slices, lacking
 
 PictureTest = Callable[[memoryview], bool]
 
@@ -18,36 +25,68 @@ _HEAD_BYTES = 8192
 
 
 class Entries:
-    """Finds the packets at which decoding can start, from all packets in their order."""
+    """Finds the packets at which decoding can start, and those whose picture cannot be right, from all packets in their order."""
 
     def __init__(self, codec: str, extradata: bytes) -> None:
-        self.headers = follower(codec, extradata)
+        self._headers = follower(codec, extradata)
+        self._slices = Slices(self._headers) if isinstance(self._headers, ParameterSets) else None
         self._intra_only = codec in INTRA_ONLY
-        self._test = None if self.headers is None else _picture_test(codec, self.headers)
+        self._test = None if self._headers is None else _picture_test(codec, self._headers)
+        self._counts: Counter[int] = Counter()
+        self._by_position = array("H")
 
-    def begins(self, packet: memoryview, *, keyframe: bool, extradata: bytes | None) -> bool:
-        """Whether the packet is one; extradata: of a sample description that begins with it."""
-        if self.headers is None:
-            return False
-        has_headers = self.headers.follow(packet, extradata=extradata)
+    def look(self, packet: memoryview, *, keyframe: bool, extradata: bytes | None) -> int:
+        """ENTRY, SEVERAL, BROKEN and DISPOSABLE, as far as they are true of the packet.
+
+        extradata: of a sample description that begins with it.
+        """
+        if self._headers is None:
+            self._count(Seen())
+            return 0
+        has_headers = self._headers.follow(packet, extradata=extradata)
+        seen = Seen() if self._slices is None else self._slices.look(packet)
+        self._count(seen)
         if self._intra_only:
-            return has_headers
-        return keyframe and has_headers and self._test is not None and self._test(packet)
+            return ENTRY if has_headers else 0
+        begins = keyframe and has_headers and self._test is not None and self._test(packet)
+        found = DISPOSABLE if seen.disposable else 0
+        if seen.several:
+            found |= SEVERAL
+        if begins:
+            return found | ENTRY
+        return found | (BROKEN if seen.gap and not seen.several else 0)
+
+    def _count(self, seen: Seen) -> None:
+        self._by_position.append(min(seen.slices, 65535))
+        if seen.slices and not seen.several:
+            self._counts[seen.slices] += 1
+
+    def broken(self, flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """By position: the packet has fewer slices than those of all other pictures, or more than one picture in slices."""
+        slices = np.array(self._by_position, np.uint16)
+        several = (flags & SEVERAL) != 0 if self.are_sliced else np.zeros(len(flags), bool)
+        return np.asarray(several | ((slices > 0) & (slices < lacking(self._counts))))
+
+    @property
+    def are_sliced(self) -> bool:
+        """There are pictures of several slices."""
+        return any(number > 1 for number in self._counts)
 
     def pass_by(self, *, extradata: bytes | None) -> None:
         """A packet whose bytes are not in the file."""
-        if self.headers is not None:
-            self.headers.pass_by(extradata=extradata)
+        self._count(Seen())
+        if self._headers is not None:
+            self._headers.pass_by(extradata=extradata)
 
     @property
     def headers_differ(self) -> bool:
         """Some packets are to be decoded with other headers than the container's; True where they are not understood."""
-        return self.headers is None or self.headers.differ
+        return self._headers is None or self._headers.differ
 
     @property
     def headers_change(self) -> bool:
         """The headers are not the same for all packets; True where they are not understood."""
-        return self.headers is None or self.headers.change
+        return self._headers is None or self._headers.change
 
 
 def _picture_test(codec: str, headers: Headers) -> PictureTest | None:

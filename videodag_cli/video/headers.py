@@ -174,7 +174,7 @@ class ParameterSets(Headers):
     def _header(self, unit: memoryview) -> Header:
         content = bytes(unit).rstrip(b"\0")
         try:
-            return self._named(content, Bits(content[:64].replace(b"\0\0\3", b"\0\0")))
+            return self._named(content, Bits(without_escapes(content[:64])))
         except EOFError:
             return self._mystery()
 
@@ -183,9 +183,18 @@ class ParameterSets(Headers):
         self._mysteries += 1
         return Header(("not understood", self._mysteries), b"")
 
+    def sps_of(self, pps: int) -> bytes:
+        """The sequence parameter set behind a picture parameter set of H.264; LookupError if either is missing."""
+        return self._in_force[self._in_force[8, pps].parent].content
+
     def _is_description(self, packet: memoryview) -> bool:
         """FFmpeg takes a packet that has this form as global headers."""
         return len(packet) >= 9 and packet[0] == 1 and packet[2] == 0 and packet[4] & 0xFC == 0xFC
+
+    @property
+    def one_layer(self) -> bool:
+        """The sample description says that there is one temporal layer."""
+        return False
 
     @staticmethod
     @abstractmethod
@@ -236,6 +245,14 @@ class H264Sets(ParameterSets):
 
 
 class HevcSets(ParameterSets):
+    def __init__(self, extradata: bytes) -> None:
+        super().__init__(extradata)
+        self._one_layer = extradata[21] >> 3 & 7 == 1
+
+    @property
+    def one_layer(self) -> bool:
+        return self._one_layer
+
     @staticmethod
     def _unwrap(extradata: bytes) -> tuple[int, list[memoryview]]:
         if len(extradata) < 23 or extradata[0] != 1:
@@ -294,16 +311,21 @@ def _sized(data: bytes, at: int) -> tuple[memoryview, int]:
     return memoryview(data)[at + 2 : end], end
 
 
+def without_escapes(unit: bytes) -> bytes:
+    """Without the bytes that keep start codes out of a unit."""
+    return unit.replace(b"\0\0\3", b"\0\0")
+
+
 def nal_units(packet: memoryview, length_bytes: int) -> Iterator[memoryview]:
-    """The units of a packet, each after its length, up to one that is empty: no decoder reads on there."""
+    """The units of a packet, each after its length, up to one that is empty or cut: no decoder reads on there."""
     at, end = 0, len(packet)
     for _ in range(MAX_UNITS):
         if at + length_bytes >= end:
             return
         size = int.from_bytes(packet[at : at + length_bytes], "big")
-        if size == 0:
-            return
         at += length_bytes
+        if size == 0 or at + size > end:
+            return
         yield packet[at : at + size]
         at += size
 

@@ -16,8 +16,17 @@ ENTRY = 2
 """The packet's own bytes prove that decoding can start here."""
 MISSING = 4
 """The packet's bytes are not, or not all, in the file."""
+<<<<<<< HEAD
 PICTURELESS = 8
 """No picture comes out for the packet, and that is in order."""
+=======
+SEVERAL = 8
+"""The packet holds slices of several pictures: which of them is shown is up to the decoder."""
+BROKEN = 16
+"""The picture cannot be right: slices of it, or pictures that it refers to, are not in the stream."""
+DISPOSABLE = 32
+"""H.264 and HEVC: no other picture refers to this one."""
+>>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)
 
 INT64_MAX = 2**63 - 1
 
@@ -56,7 +65,11 @@ class PacketIndex:
     rank: NDArray[np.int32]
     """By position: rank of the packet's frame, -1 where it is not presented."""
     flags: NDArray[np.uint8]
+<<<<<<< HEAD
     """By position: KEYFRAME, ENTRY, MISSING and PICTURELESS."""
+=======
+    """By position: KEYFRAME, ENTRY, MISSING, SEVERAL, BROKEN and DISPOSABLE."""
+>>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)
     position: NDArray[np.int32]
     """By rank: the packet that completes the frame."""
     packet_pts: NDArray[np.int64]
@@ -73,10 +86,15 @@ class PacketIndex:
     """Some packets are decoded with other headers than those of the container."""
     headers_change: bool = False
     """The headers are not the same for all packets: a decoder holds those of the packets that it came by."""
+<<<<<<< HEAD
     untimed_count: int = 0
     """Frames that got another frame's time, because the container's times follow the order of decoding."""
     misplaced_count: int = 0
     """Frames that got another frame's time, because the container's times follow no order at all."""
+=======
+    sliced: bool = False
+    """There are H.264 or HEVC pictures of several slices."""
+>>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)
 
     @classmethod
     def build(
@@ -92,6 +110,7 @@ class PacketIndex:
         padded: bool = False,
         headers_differ: bool = False,
         headers_change: bool = False,
+        sliced: bool = False,
     ) -> PacketIndex:
         """Rank the presented frames by time; all arrays are by position."""
         count = len(pts)
@@ -121,6 +140,7 @@ class PacketIndex:
             flags[position] |= flags[begins] & (KEYFRAME | MISSING)
         for array in (own, rank, flags, position, pts, begins):
             array.flags.writeable = False
+<<<<<<< HEAD
         return cls(
             time_base,
             own,
@@ -137,6 +157,9 @@ class PacketIndex:
             untimed,
             misplaced,
         )
+=======
+        return cls(time_base, pts, rank, flags, position, last_ticks, padded, headers_differ, headers_change, sliced)
+>>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)
 
     def __len__(self) -> int:
         """Presented frames."""

@@ -20,7 +20,7 @@ from videodag_cli.video.choice import DecoderChoice
 from videodag_cli.video.convert import Converter
 from videodag_cli.video.decoding import DecodeError, Decoding
 from videodag_cli.video.entry import droppable
-from videodag_cli.video.index import ENTRY, MISSING
+from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY, MISSING, SEVERAL
 from videodag_cli.video.reader import Reader
 from videodag_cli.video.sizes import PictureSizes
 
@@ -36,6 +36,7 @@ REORDER_FRAMES = 18
 """Decoders hold at most 16 pictures: one that has not come out after this many later ones never will."""
 RUN_UP_GROUPS = 2
 """A continued run decodes this many groups of pictures again."""
+AFTER_DAMAGE = "a picture on which sampled frames depend cannot be decoded; they may show its traces"
 MAX_HELD_BYTES = 256 * 1024 * 1024
 MIN_HELD_FRAMES = 24
 
@@ -200,8 +201,7 @@ class PyavReader(Reader):
         """What is not in the file need not be read to know that it is missing."""
         if self._index.flags[position] & MISSING:
             self._ready[rank] = None
-            if position not in self._bad_positions:
-                insort(self._bad_positions, position)
+            self._remember(position)
 
     def _seek(self, entry: int) -> Decoding:
         """Go to an entry with a decoder that holds the headers in force there, and no others."""
@@ -217,14 +217,16 @@ class PyavReader(Reader):
 
     def _entry(self, rank: int, *, run_up: int = 0) -> int:
         """Position of the last packet from which decoding gives this frame, or of one that many entries before it."""
-        if self._may_seek:
-            position = int(self._index.position[rank])
-            nearest = int(np.searchsorted(self._entries, position, side="right")) - 1
-            while nearest >= 0:
-                # What follows an entry in the file and comes before it in time may refer to what is before the entry.
-                if self._index.pts[self._entries[nearest]] <= self._index.pts[position]:
-                    return int(self._entries[nearest - run_up]) if nearest >= run_up else 0
-                nearest -= 1
+        return self._start(rank, run_up=run_up) if self._may_seek else 0
+
+    def _start(self, rank: int, *, run_up: int = 0) -> int:
+        position = int(self._index.position[rank])
+        nearest = int(np.searchsorted(self._entries, position, side="right")) - 1
+        while nearest >= 0:
+            # What follows an entry in the file and comes before it in time may refer to what is before the entry.
+            if self._index.pts[self._entries[nearest]] <= self._index.pts[position]:
+                return int(self._entries[nearest - run_up]) if nearest >= run_up else 0
+            nearest -= 1
         return 0
 
     def _first_foundation(self) -> int:
@@ -234,11 +236,10 @@ class PyavReader(Reader):
     def _feed(self, decoding: Decoding) -> None:
         position = decoding.at
         rank = int(self._index.rank[position])
+        wanted = rank >= 0 and bool(self._wanted[rank])
         started = perf_counter()
         try:
-            came = decoding.feed(
-                wanted=rank >= 0 and bool(self._wanted[rank]), may_drop=self._may_drop and not self._careful
-            )
+            came = decoding.feed(wanted=wanted, may_drop=self._may_drop and not self._careful)
         except DecodeError:
             # Some decoders complain of a packet later than they got it: its picture may still come out.
             self._alarm(position)
@@ -253,6 +254,12 @@ class PyavReader(Reader):
         if came is None:
             decoding.at = self._index.packet_count
             return
+        flags = int(self._index.flags[position])
+        if flags & BROKEN and (wanted or not flags & DISPOSABLE):
+            self._bad(position)
+        elif flags & SEVERAL and not self._careful:
+            self._careful = True
+            raise _Restart
         self._take(came)
 
     def _drain(self) -> Iterator[Frame]:
@@ -284,12 +291,15 @@ class PyavReader(Reader):
             self._top_rank = max(self._top_rank, rank)
             if picture.is_corrupt or position < self._founded_from or position != self._index.begins[rank]:
                 self._bad(position)
-            elif self._wanted[rank] and rank not in self._ready:
-                head = rank == self.targets[self._settled] if self._settled < len(self.targets) else False
-                if head or len(self._ready) < self._most_held:
+            elif self._wanted[rank] and rank not in self._ready and rank >= self._next_rank():
+                if rank == self._next_rank() or len(self._ready) < self._most_held:
                     self._ready[rank] = picture
                 else:
                     self._dropped.add(rank)
+
+    def _next_rank(self) -> int:
+        """The first target that is not settled; after the last one there is no such rank."""
+        return int(self.targets[self._settled]) if self._settled < len(self.targets) else len(self._wanted)
 
     def _bad(self, position: int) -> None:
         """The packet cannot be decoded right."""
@@ -303,6 +313,9 @@ class PyavReader(Reader):
         if not self._careful:
             self._careful = True
             raise _Restart
+        self._remember(position)
+
+    def _remember(self, position: int) -> None:
         if position not in self._bad_positions:
             insort(self._bad_positions, position)
 
@@ -328,7 +341,10 @@ class PyavReader(Reader):
                 if frame is None:
                     self._undecodable.append(rank)
                 else:
-                    self.after_damage_count += self._follows_damage(position)
+                    if self._follows_damage(rank, position):
+                        self.after_damage_count += 1
+                        if not self._undecodable:
+                            self._problem(AFTER_DAMAGE)
                     yield frame
             elif rank in self._dropped:
                 raise _Restart
@@ -339,13 +355,15 @@ class PyavReader(Reader):
             else:
                 return
 
-    def _follows_damage(self, position: int) -> bool:
-        """Whether decoding did not start anew between a damaged packet and this one."""
+    def _follows_damage(self, rank: int, position: int) -> bool:
+        """Whether decoding did not start anew between a damaged packet, that others refer to, and this one."""
+        start = self._start(rank)
         before = bisect_left(self._bad_positions, position)
-        if before == 0:
-            return False
-        nearest = int(np.searchsorted(self._entries, position, side="right")) - 1
-        return self._bad_positions[before - 1] >= (int(self._entries[nearest]) if nearest >= 0 else 0)
+        while before and self._bad_positions[before - 1] >= start:
+            before -= 1
+            if not self._index.flags[self._bad_positions[before]] & DISPOSABLE:
+                return True
+        return False
 
     def _frame(self, rank: int, picture: VideoFrame) -> Frame | None:
         if (picture.width, picture.height) != self.probe.stored_size:
