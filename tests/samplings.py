@@ -48,7 +48,9 @@ def some(found: Probe, chance: random.Random, count: int) -> list[Outcome]:
             "one": [start],
             "any": sorted(chance.sample(range(frames), min(frames, 1 + step))),
         }[kind]
-        made.append(sampled(found, f"{kind} {list(targets)[:3]}..{end}/{step}, threads {threads}", targets, threads=threads))
+        made.append(
+            sampled(found, f"{kind} {list(targets)[:3]}..{end}/{step}, threads {threads}", targets, threads=threads)
+        )
     return made
 
 

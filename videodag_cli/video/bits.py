@@ -20,7 +20,6 @@ class Bits:
         return (self._value >> self._left) & ((1 << count) - 1)
 
     def exp_golomb(self) -> int:
-<<<<<<< HEAD
         """A number in Exp-Golomb code (ITU-T H.264, 9.1)."""
         rest = self._value & ((1 << self._left) - 1)
         length = rest.bit_length()
@@ -39,15 +38,3 @@ class Bits:
 def unescaped(unit: bytes) -> bytes:
     """The content of an H.264 or HEVC unit without the bytes that keep start codes out of it."""
     return unit.replace(b"\x00\x00\x03", b"\x00\x00")
-=======
-        """A number of variable length: ue(v) in H.264 and HEVC."""
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.read(zeros)
-
-    def signed(self) -> int:
-        """se(v)."""
-        value = self.exp_golomb()
-        return (value + 1) // 2 if value & 1 else -(value // 2)
->>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)

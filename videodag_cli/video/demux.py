@@ -15,11 +15,7 @@ import numpy as np
 
 from videodag_cli.errors import InputError
 from videodag_cli.video.entry import Entries
-<<<<<<< HEAD
-from videodag_cli.video.index import ENTRY, KEYFRAME, MISSING, PacketIndex, Pictures
-=======
-from videodag_cli.video.index import BROKEN, KEYFRAME, MISSING, PacketIndex
->>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)
+from videodag_cli.video.index import BROKEN, KEYFRAME, MISSING, PacketIndex, Pictures
 from videodag_cli.video.limits import Limits
 from videodag_cli.video.picture import FRAME, NOTHING
 from videodag_cli.video.pictures import picture_reader
@@ -195,9 +191,8 @@ def build_index(
             sequences = max(sequence, default=-1) + 1
         if flag & MISSING:
             entries.pass_by(extradata=described)
-<<<<<<< HEAD
-        elif entries.begins(memoryview(packet), keyframe=packet.is_keyframe, extradata=described):
-            flag |= ENTRY
+        else:
+            flag |= entries.look(memoryview(packet), keyframe=packet.is_keyframe, extradata=described)
         picture = NOTHING if packet.size == 0 else FRAME if read is None else read(memoryview(packet))
         if flag & MISSING and not picture.shown:
             picture = FRAME
@@ -208,11 +203,6 @@ def build_index(
         sequence.append(picture.sequence if picture.sequence < 0 else sequences + picture.sequence)
         order.append(picture.order)
         if time is not None and not packet.is_discard and picture.shown and time >= last[0]:
-=======
-        else:
-            flag |= entries.look(memoryview(packet), keyframe=packet.is_keyframe, extradata=described)
-        if time is not None and not packet.is_discard and time >= last[0]:
->>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)
             last = (time, packet.duration or 0)
         pts.append(0 if time is None else time)
         flags.append(flag)

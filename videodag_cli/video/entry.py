@@ -6,8 +6,6 @@ Sources: H.264 (ITU-T H.264, 7.3 and D.2.8), HEVC (ITU-T H.265, 7.4.2.2), MPEG-4
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.video.headers import H264Sets, Headers, HevcSets, ParameterSets, follower, nal_units, obus
 from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY, SEVERAL
-from videodag_cli.video.slices import Seen, Slices, lacking
+from videodag_cli.video.slices import Seen, SliceCounts, Slices
 
 PictureTest = Callable[[memoryview], bool]
 
@@ -32,8 +30,7 @@ class Entries:
         self._slices = Slices(self._headers) if isinstance(self._headers, ParameterSets) else None
         self._intra_only = codec in INTRA_ONLY
         self._test = None if self._headers is None else _picture_test(codec, self._headers)
-        self._counts: Counter[int] = Counter()
-        self._by_position = array("H")
+        self._counts = SliceCounts()
 
     def look(self, packet: memoryview, *, keyframe: bool, extradata: bytes | None) -> int:
         """ENTRY, SEVERAL, BROKEN and DISPOSABLE, as far as they are true of the packet.
@@ -41,11 +38,11 @@ class Entries:
         extradata: of a sample description that begins with it.
         """
         if self._headers is None:
-            self._count(Seen())
+            self._counts.add(Seen(), keyframe=keyframe)
             return 0
         has_headers = self._headers.follow(packet, extradata=extradata)
         seen = Seen() if self._slices is None else self._slices.look(packet)
-        self._count(seen)
+        self._counts.add(seen, keyframe=keyframe)
         if self._intra_only:
             return ENTRY if has_headers else 0
         begins = keyframe and has_headers and self._test is not None and self._test(packet)
@@ -56,25 +53,19 @@ class Entries:
             return found | ENTRY
         return found | (BROKEN if seen.gap and not seen.several else 0)
 
-    def _count(self, seen: Seen) -> None:
-        self._by_position.append(min(seen.slices, 65535))
-        if seen.slices and not seen.several:
-            self._counts[seen.slices] += 1
-
     def broken(self, flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """By position: the packet has fewer slices than those of all other pictures, or more than one picture in slices."""
-        slices = np.array(self._by_position, np.uint16)
-        several = (flags & SEVERAL) != 0 if self.are_sliced else np.zeros(len(flags), bool)
-        return np.asarray(several | ((slices > 0) & (slices < lacking(self._counts))))
+        """By position: slices of the picture are missing, or mixed with those of another one."""
+        mixed = (flags & SEVERAL) != 0 if self.are_sliced else np.zeros(len(flags), bool)
+        return np.asarray(mixed | self._counts.lacking())
 
     @property
     def are_sliced(self) -> bool:
         """There are pictures of several slices."""
-        return any(number > 1 for number in self._counts)
+        return self._counts.are_several
 
     def pass_by(self, *, extradata: bytes | None) -> None:
         """A packet whose bytes are not in the file."""
-        self._count(Seen())
+        self._counts.add(Seen(), keyframe=False)
         if self._headers is not None:
             self._headers.pass_by(extradata=extradata)
 

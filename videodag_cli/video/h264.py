@@ -8,7 +8,7 @@ from typing import NamedTuple
 from videodag_cli.video.bits import Bits, unescaped
 from videodag_cli.video.picture import FRAME, NOTHING, Picture
 
-_SLICES = (1, 2, 5)
+SLICES = (1, 2, 5)
 _PICTURELESS = frozenset({6, 7, 8, 9, 10, 11, 12, 13, 15})
 """Units that a packet without a picture may hold: messages, parameter sets, delimiters, ends and filler."""
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
@@ -17,7 +17,7 @@ _LONG_HEAD_BYTES = 2048
 FRAME_PICTURE, TOP, BOTTOM = 0, 1, 2
 
 
-class _Sps(NamedTuple):
+class Sps(NamedTuple):
     separate_planes: bool
     chroma: bool
     number_bits: int
@@ -31,7 +31,7 @@ class _Sps(NamedTuple):
     frames_only: bool
 
 
-class _Pps(NamedTuple):
+class Pps(NamedTuple):
     sps: int
     order_present: bool
     references: tuple[int, int]
@@ -41,7 +41,7 @@ class _Pps(NamedTuple):
 
 
 class _Slice(NamedTuple):
-    sps: _Sps
+    sps: Sps
     reference: bool
     idr: bool
     number: int
@@ -60,9 +60,9 @@ class H264Pictures:
     def __init__(self, extradata: bytes, *, thorough: bool = False) -> None:
         self._thorough = thorough
         self._length_bytes = (extradata[4] & 3) + 1
-        self._sps: dict[int, _Sps] = {}
-        self._pps: dict[int, _Pps] = {}
-        self._in_force: _Sps | None = None
+        self._sps: dict[int, Sps] = {}
+        self._pps: dict[int, Pps] = {}
+        self._in_force: Sps | None = None
         self._sequence = 0
         self._lost = False
         self._previous_order = (0, 0)
@@ -82,7 +82,7 @@ class H264Pictures:
             kind = unit[0] & 31
             if kind in (7, 8):
                 self._take_set(bytes(unit))
-            elif kind in _SLICES:
+            elif kind in SLICES:
                 head = self._slice(unit)
                 if head is None:
                     return self._unknown()
@@ -125,10 +125,10 @@ class H264Pictures:
         try:
             bits = Bits(unescaped(unit[1:]))
             if unit[0] & 31 == 7:
-                number, sps = _read_sps(bits)
+                number, sps = read_sps(bits)
                 self._sps[number] = sps
             else:
-                number, pps = _read_pps(bits)
+                number, pps = read_pps(bits)
                 self._pps[number] = pps
         except (EOFError, IndexError):
             self._lost = True
@@ -244,7 +244,8 @@ def _headers(extradata: bytes) -> Iterator[bytes]:
             at += 2 + size
 
 
-def _read_sps(bits: Bits) -> tuple[int, _Sps]:
+def read_sps(bits: Bits) -> tuple[int, Sps]:
+    """Number and content of a sequence parameter set, behind the byte that tells what the unit is."""
     profile = bits.read(8)
     bits.read(16)
     number = bits.exp_golomb()
@@ -274,7 +275,7 @@ def _read_sps(bits: Bits) -> tuple[int, _Sps]:
     bits.exp_golomb()
     bits.exp_golomb()
     frames_only = bool(bits.read(1))
-    return number, _Sps(
+    return number, Sps(
         separate,
         chroma != 0 and not separate,
         number_bits,
@@ -297,7 +298,8 @@ def _skip_scaling_list(bits: Bits, size: int) -> None:
         last = following or last
 
 
-def _read_pps(bits: Bits) -> tuple[int, _Pps]:
+def read_pps(bits: Bits) -> tuple[int, Pps]:
+    """Likewise, of a picture parameter set; EOFError for one with slice groups too."""
     number, sps = bits.exp_golomb(), bits.exp_golomb()
     bits.read(1)
     order_present = bool(bits.read(1))
@@ -308,7 +310,7 @@ def _read_pps(bits: Bits) -> tuple[int, _Pps]:
     for _ in range(3):
         bits.signed_exp_golomb()
     bits.read(2)
-    return number, _Pps(sps, order_present, references, weighted, weighted_b, bool(bits.read(1)))
+    return number, Pps(sps, order_present, references, weighted, weighted_b, bool(bits.read(1)))
 
 
 def _cycled(head: _Slice, count: int) -> int:
@@ -330,7 +332,7 @@ def _cycled(head: _Slice, count: int) -> int:
     return top if head.structure == TOP else expected + sps.top_to_bottom + head.deltas[0]
 
 
-def _resets(bits: Bits, kind: int, sps: _Sps, pps: _Pps, structure: int) -> bool:
+def _resets(bits: Bits, kind: int, sps: Sps, pps: Pps, structure: int) -> bool:
     """Whether reference marking holds operation 5, read from behind the picture order count of a slice header."""
     if pps.redundant:
         bits.exp_golomb()

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from videodag_cli.video.bits import Bits
+from videodag_cli.video.bits import Bits, unescaped
 
 MAX_UNITS = 4096
 """Units of a packet that are looked at; no picture has as many slices."""
@@ -174,7 +174,7 @@ class ParameterSets(Headers):
     def _header(self, unit: memoryview) -> Header:
         content = bytes(unit).rstrip(b"\0")
         try:
-            return self._named(content, Bits(without_escapes(content[:64])))
+            return self._named(content, Bits(unescaped(content[:64])))
         except EOFError:
             return self._mystery()
 
@@ -183,9 +183,10 @@ class ParameterSets(Headers):
         self._mysteries += 1
         return Header(("not understood", self._mysteries), b"")
 
-    def sps_of(self, pps: int) -> bytes:
-        """The sequence parameter set behind a picture parameter set of H.264; LookupError if either is missing."""
-        return self._in_force[self._in_force[8, pps].parent].content
+    def sets_of(self, pps: int) -> tuple[bytes, bytes]:
+        """The sequence and the picture parameter set behind a number in H.264; LookupError if either is missing."""
+        picture = self._in_force[8, pps]
+        return self._in_force[picture.parent].content, picture.content
 
     def _is_description(self, packet: memoryview) -> bool:
         """FFmpeg takes a packet that has this form as global headers."""
@@ -309,11 +310,6 @@ def _sized(data: bytes, at: int) -> tuple[memoryview, int]:
     if end > len(data) or end == at + 2:
         raise ValueError("cut")
     return memoryview(data)[at + 2 : end], end
-
-
-def without_escapes(unit: bytes) -> bytes:
-    """Without the bytes that keep start codes out of a unit."""
-    return unit.replace(b"\0\0\3", b"\0\0")
 
 
 def nal_units(packet: memoryview, length_bytes: int) -> Iterator[memoryview]:

@@ -16,17 +16,14 @@ ENTRY = 2
 """The packet's own bytes prove that decoding can start here."""
 MISSING = 4
 """The packet's bytes are not, or not all, in the file."""
-<<<<<<< HEAD
 PICTURELESS = 8
 """No picture comes out for the packet, and that is in order."""
-=======
-SEVERAL = 8
+SEVERAL = 16
 """The packet holds slices of several pictures: which of them is shown is up to the decoder."""
-BROKEN = 16
+BROKEN = 32
 """The picture cannot be right: slices of it, or pictures that it refers to, are not in the stream."""
-DISPOSABLE = 32
+DISPOSABLE = 64
 """H.264 and HEVC: no other picture refers to this one."""
->>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)
 
 INT64_MAX = 2**63 - 1
 
@@ -65,11 +62,7 @@ class PacketIndex:
     rank: NDArray[np.int32]
     """By position: rank of the packet's frame, -1 where it is not presented."""
     flags: NDArray[np.uint8]
-<<<<<<< HEAD
-    """By position: KEYFRAME, ENTRY, MISSING and PICTURELESS."""
-=======
-    """By position: KEYFRAME, ENTRY, MISSING, SEVERAL, BROKEN and DISPOSABLE."""
->>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)
+    """By position: KEYFRAME, ENTRY, MISSING, PICTURELESS, SEVERAL, BROKEN and DISPOSABLE."""
     position: NDArray[np.int32]
     """By rank: the packet that completes the frame."""
     packet_pts: NDArray[np.int64]
@@ -86,15 +79,12 @@ class PacketIndex:
     """Some packets are decoded with other headers than those of the container."""
     headers_change: bool = False
     """The headers are not the same for all packets: a decoder holds those of the packets that it came by."""
-<<<<<<< HEAD
+    sliced: bool = False
+    """There are H.264 or HEVC pictures of several slices."""
     untimed_count: int = 0
     """Frames that got another frame's time, because the container's times follow the order of decoding."""
     misplaced_count: int = 0
     """Frames that got another frame's time, because the container's times follow no order at all."""
-=======
-    sliced: bool = False
-    """There are H.264 or HEVC pictures of several slices."""
->>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)
 
     @classmethod
     def build(
@@ -140,7 +130,6 @@ class PacketIndex:
             flags[position] |= flags[begins] & (KEYFRAME | MISSING)
         for array in (own, rank, flags, position, pts, begins):
             array.flags.writeable = False
-<<<<<<< HEAD
         return cls(
             time_base,
             own,
@@ -154,12 +143,10 @@ class PacketIndex:
             padded,
             headers_differ,
             headers_change,
+            sliced,
             untimed,
             misplaced,
         )
-=======
-        return cls(time_base, pts, rank, flags, position, last_ticks, padded, headers_differ, headers_change, sliced)
->>>>>>> f8dd198 (Slices tell of pictures that are missing or share a packet; any two samplings agree)
 
     def __len__(self) -> int:
         """Presented frames."""

@@ -5,20 +5,25 @@ Sources: H.264 (ITU-T H.264, 7.3.2.1.1, 7.3.3 and 7.4.3), HEVC (ITU-T H.265, 7.3
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple
 
-from videodag_cli.video.bits import Bits
-from videodag_cli.video.headers import HevcSets, ParameterSets, nal_units, without_escapes
+import numpy as np
+from numpy.typing import NDArray
 
-ODD_SHARE = 20
-"""One in so many pictures may have fewer slices than all the others: then it lacks some."""
-ODD_COUNT = 3
+from videodag_cli.video.bits import Bits, unescaped
+from videodag_cli.video.h264 import SLICES, Sps, read_pps, read_sps
+from videodag_cli.video.headers import HevcSets, ParameterSets, nal_units
+
+FEW = 20
+"""Pictures lack slices where so many times as many others have more."""
+ENOUGH = 3
+"""So many others are evidence against a single one."""
 _HEAD_BYTES = 24
 _UNREFERENCED = frozenset(range(0, 16, 2))
 """Kinds of HEVC units: pictures to which none of their temporal layer refers."""
-_CHROMA_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 
 
 class Seen(NamedTuple):
@@ -31,6 +36,7 @@ class Seen(NamedTuple):
     """A picture before this one, to which others refer, is not in the stream."""
     disposable: bool = False
     """No other picture refers to this one."""
+    field: bool = False
 
 
 class Slices:
@@ -65,7 +71,7 @@ class Slices:
         fields: list[int] = []
         for unit in units:
             kind = unit[0] & 31
-            if kind not in (1, 2, 5):
+            if kind not in SLICES:
                 continue
             slices += 1
             disposable = disposable and not unit[0] & 0x60
@@ -73,100 +79,84 @@ class Slices:
             if slices > 1 and not begins:
                 continue
             try:
-                number, field, format = self._number(unit)
+                number, field, sps, redundant = self._number(unit)
             except (EOFError, LookupError):
                 self._reference = None
                 continue
-            several = several or (bool(fields) and (field == 0 or field in fields))
-            fields.append(field)
+            if begins and not redundant:
+                several = several or (bool(fields) and (field == 0 or field in fields))
+                fields.append(field)
             if kind == 5:
                 self._reference = 0
-            elif self._reference is not None and not format.gaps:
+            elif self._reference is not None and not sps.gaps_allowed:
                 # 1 also follows a picture that set the count back.
-                gap = gap or number not in (self._reference, (self._reference + 1) % format.numbers, 1)
+                gap = gap or number not in (self._reference, (self._reference + 1) % (1 << sps.number_bits), 1)
             if unit[0] & 0x60:
                 self._reference = number
-        if not slices:
+        if not units:
             self._reference = None
-        return Seen(slices, several=several, gap=gap, disposable=disposable and slices > 0)
+        return Seen(slices, several=several, gap=gap, disposable=disposable and slices > 0, field=any(fields))
 
-    def _number(self, unit: memoryview) -> tuple[int, int, _Format]:
-        """frame_num of a slice; 0 for a frame, 1 and 2 for a top and a bottom field; the format."""
-        bits = Bits(without_escapes(bytes(unit[1:_HEAD_BYTES])))
+    def _number(self, unit: memoryview) -> tuple[int, int, Sps, bool]:
+        """Of a slice: frame_num; 0 for a frame, 1 and 2 for a top and a bottom field; its sequence parameter set; whether
+        slices may be there twice."""
+        bits = Bits(unescaped(bytes(unit[1:_HEAD_BYTES])))
         bits.exp_golomb()
         bits.exp_golomb()
-        format = _format(self._sets.sps_of(bits.exp_golomb()))
-        number = bits.read(format.number_bits)
+        sps, redundant = _sets(*self._sets.sets_of(bits.exp_golomb()))
+        number = bits.read(sps.number_bits)
         field = 0
-        if format.fields and bits.read(1):
+        if not sps.frames_only and bits.read(1):
             field = 1 + bits.read(1)
-        return number, field, format
-
-
-class _Format(NamedTuple):
-    """What the slice headers of H.264 take from their sequence parameter set."""
-
-    number_bits: int
-    gaps: bool
-    """Pictures may be missing without harm."""
-    fields: bool
-
-    @property
-    def numbers(self) -> int:
-        return 1 << self.number_bits
+        return number, field, sps, redundant
 
 
 @lru_cache(maxsize=64)
-def _format(sps: bytes) -> _Format:
-    bits = Bits(without_escapes(sps[1:]))
-    profile = bits.read(8)
-    bits.read(16)
-    bits.exp_golomb()
-    if profile in _CHROMA_PROFILES:
-        chroma = bits.exp_golomb()
-        if chroma == 3 and bits.read(1):
-            raise LookupError("three pictures in one")
-        bits.exp_golomb()
-        bits.exp_golomb()
-        bits.read(1)
-        if bits.read(1):
-            for number in range(12 if chroma == 3 else 8):
-                if bits.read(1):
-                    _skip_scaling_list(bits, 16 if number < 6 else 64)
-    number_bits = bits.exp_golomb() + 4
-    if number_bits > 16:
-        raise LookupError("not a parameter set")
-    order = bits.exp_golomb()
-    if order == 0:
-        bits.exp_golomb()
-    elif order == 1:
-        bits.read(1)
-        bits.signed()
-        bits.signed()
-        for _ in range(bits.exp_golomb()):
-            bits.signed()
-    bits.exp_golomb()
-    gaps = bool(bits.read(1))
-    bits.exp_golomb()
-    bits.exp_golomb()
-    return _Format(number_bits, gaps, fields=not bits.read(1))
+def _sets(sps_unit: bytes, pps_unit: bytes) -> tuple[Sps, bool]:
+    _, sps = read_sps(Bits(unescaped(sps_unit[1:])))
+    if sps.separate_planes:
+        raise LookupError("three pictures in one")
+    try:
+        redundant = read_pps(Bits(unescaped(pps_unit[1:])))[1].redundant
+    except EOFError:
+        redundant = True
+    return sps, redundant
 
 
-def _skip_scaling_list(bits: Bits, size: int) -> None:
-    last = following = 8
-    for _ in range(size):
-        if following:
-            following = (last + bits.signed()) % 256
-        last = following or last
+class SliceCounts:
+    """How many slices pictures have, kept apart by what kind of picture it is, to find those that lack some."""
 
+    def __init__(self) -> None:
+        self._counts: dict[bool, Counter[int]] = {}
+        self._by_position = array("H")
+        self._keys = bytearray()
+        self._fields = False
 
-def lacking(slices: Counter[int]) -> int:
-    """Pictures with fewer slices than this lack some; slices: how many pictures have so many."""
-    if not slices:
-        return 0
-    usual, count = slices.most_common(1)[0]
-    fewer = sum(pictures for number, pictures in slices.items() if number < usual)
-    total = sum(slices.values())
-    if total - count != fewer:
-        return 0  # the encoder cuts pictures as it likes
-    return usual if fewer <= max(ODD_COUNT, total // ODD_SHARE) and count > fewer else 0
+    def add(self, seen: Seen, *, keyframe: bool) -> None:
+        """The next packet."""
+        self._by_position.append(min(seen.slices, 65535))
+        self._keys.append(keyframe)
+        self._fields = self._fields or seen.field
+        if seen.slices and not seen.several:
+            self._counts.setdefault(keyframe, Counter())[seen.slices] += 1
+
+    @property
+    def are_several(self) -> bool:
+        """There are pictures of several slices."""
+        return any(number > 1 for counts in self._counts.values() for number in counts)
+
+    def lacking(self) -> NDArray[np.bool_]:
+        """By position: the picture has fewer slices than nearly all others of its kind, none of which has more.
+
+        A decoder does not find that out in HEVC. Where encoders cut pictures as they like, nothing can be said.
+        """
+        slices = np.array(self._by_position, np.uint16)
+        keys = np.frombuffer(bytes(self._keys), np.bool_)
+        found = np.zeros(len(slices), bool)
+        if not self._fields:
+            for keyframe, counts in self._counts.items():
+                usual, count = counts.most_common(1)[0]
+                fewer = sum(pictures for number, pictures in counts.items() if number < usual)
+                if max(counts) == usual and (fewer * FEW <= count or (fewer == 1 and count >= ENOUGH)):
+                    found |= (keys == keyframe) & (slices > 0) & (slices < usual)
+        return found
