@@ -93,10 +93,14 @@ CHANGES: dict[str, tuple[int, Change]] = {
     "packets lost": (1, lost_packets),
 }
 """Slices of each picture, and what is changed in one packet."""
-PLACES = {"keyframe": 30, "behind a keyframe": 31, "within a group": 20, "last of a group": 29}
+PLACES = {"keyframe": (2, 0), "behind a keyframe": (2, 1), "within a group": (1, 5), "last of a group": (2, -1)}
+"""The packet: counted from which keyframe, and how far from there."""
 NAMES = [(codec, change, place) for codec in _ENCODERS for change in CHANGES for place in PLACES]
 
 
 def odd(codec: str, change: str, place: str, folder: Path) -> Path:
     slices, make = CHANGES[change]
-    return write(folder / "odd.mp4", make(whole(codec, slices), PLACES[place]))
+    stream = whole(codec, slices)
+    keyframe, further = PLACES[place]
+    number = [number for number, sample in enumerate(stream.samples) if sample.keyframe][keyframe] + further
+    return write(folder / "odd.mp4", make(stream, number))

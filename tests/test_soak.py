@@ -17,6 +17,7 @@ from tests.soak.faults import disk, faults, files
 from tests.soak.fuzz import DAMAGES, fuzz
 from tests.soak.kills import kill_once, variants
 from tests.soak.made_files import make_files
+from tests.soak.samplings import samplings
 from tests.soak.table import Tally
 from videodag_cli.video.convert import Converter
 from videodag_cli.video.index import PacketIndex
@@ -40,6 +41,12 @@ def test_damaged_clips(tmp_path: Path) -> None:
     assert not tally.problems, str(tally)
     assert sum(sum(tally.counts[row][f"exit {code}"] for code in (0, 3, 4)) for row in tally.counts) == 6
     assert set(tally.counts) <= set(DAMAGES)
+
+
+def test_samplings(tmp_path: Path) -> None:
+    tally = samplings(tmp_path, count=6, seed=3)
+    assert not tally.problems, str(tally)
+    assert sum(sum(counter.values()) for counter in tally.counts.values()) == 6
 
 
 @needs_strace
@@ -78,7 +85,7 @@ def test_the_command_knows_its_parts() -> None:
         [sys.executable, "-m", "tests.soak", "floods"], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.returncode == 2
-    assert "one of kills, fuzz, faults, disk, files" in done.stderr
+    assert "one of kills, fuzz, samplings, faults, disk, files" in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffmpeg is not installed")

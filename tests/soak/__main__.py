@@ -1,4 +1,4 @@
-"""`python -m tests.soak [kills|fuzz|faults|disk|files]... [--count N] [--minutes M] [--seed N]`; exit code 1 if anything was wrong.
+"""`python -m tests.soak [kills|fuzz|samplings|faults|disk|files]... [--count N] [--minutes M] [--seed N]`; exit code 1 if anything was wrong.
 
 `python -m tests.soak files-against-ffmpeg DIR` compares every MP4 and MOV file of a folder with FFmpeg; `make-files DIR [--count N]`
 makes files for it.
@@ -18,11 +18,13 @@ from tests.soak.faults import disk, faults, files
 from tests.soak.fuzz import fuzz
 from tests.soak.kills import kills
 from tests.soak.made_files import make_files
+from tests.soak.samplings import samplings
 from tests.soak.table import Tally
 
 SOAKS: dict[str, Callable[..., Tally]] = {
     "kills": kills,
     "fuzz": fuzz,
+    "samplings": samplings,
     "faults": faults,
     "disk": disk,
     "files": files,

@@ -213,11 +213,10 @@ def build_index(
             )
     if not padded and (suspicious or len(pts) < len(stream.index_entries)):
         padded = _ends_early(stream, file_bytes=file_bytes, shown=shown)
-    found = np.frombuffer(bytes(flags), np.uint8)
     return PacketIndex.build(
         stream.time_base,
         np.array(pts, np.int64),
-        found | np.where(entries.broken(found), BROKEN, 0).astype(np.uint8),
+        np.frombuffer(bytes(flags), np.uint8) | np.where(entries.lacking(), BROKEN, 0).astype(np.uint8),
         np.frombuffer(bytes(presented), np.bool_),
         pictures=Pictures(
             np.frombuffer(bytes(filled), np.bool_),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.video.headers import H264Sets, Headers, HevcSets, ParameterSets, follower, nal_units, obus
-from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY, SEVERAL
+from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY
 from videodag_cli.video.slices import Seen, SliceCounts, Slices
 
 PictureTest = Callable[[memoryview], bool]
@@ -33,7 +33,7 @@ class Entries:
         self._counts = SliceCounts()
 
     def look(self, packet: memoryview, *, keyframe: bool, extradata: bytes | None) -> int:
-        """ENTRY, SEVERAL, BROKEN and DISPOSABLE, as far as they are true of the packet.
+        """ENTRY, BROKEN and DISPOSABLE, as far as they are true of the packet.
 
         extradata: of a sample description that begins with it.
         """
@@ -46,17 +46,16 @@ class Entries:
         if self._intra_only:
             return ENTRY if has_headers else 0
         begins = keyframe and has_headers and self._test is not None and self._test(packet)
-        found = DISPOSABLE if seen.disposable else 0
-        if seen.several:
-            found |= SEVERAL
-        if begins:
-            return found | ENTRY
-        return found | (BROKEN if seen.gap and not seen.several else 0)
+        found = ENTRY if begins else 0
+        if seen.several or (seen.gap and not begins):
+            found |= BROKEN
+        elif seen.disposable:
+            found |= DISPOSABLE
+        return found
 
-    def broken(self, flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """By position: slices of the picture are missing, or mixed with those of another one."""
-        mixed = (flags & SEVERAL) != 0 if self.are_sliced else np.zeros(len(flags), bool)
-        return np.asarray(mixed | self._counts.lacking())
+    def lacking(self) -> NDArray[np.bool_]:
+        """By position: slices of the picture are missing."""
+        return self._counts.lacking()
 
     @property
     def are_sliced(self) -> bool:

@@ -18,11 +18,10 @@ MISSING = 4
 """The packet's bytes are not, or not all, in the file."""
 PICTURELESS = 8
 """No picture comes out for the packet, and that is in order."""
-SEVERAL = 16
-"""The packet holds slices of several pictures: which of them is shown is up to the decoder."""
-BROKEN = 32
-"""The picture cannot be right: slices of it, or pictures that it refers to, are not in the stream."""
-DISPOSABLE = 64
+BROKEN = 16
+"""The picture cannot be right: slices of it, or pictures before it, are not in the stream, or slices of another one are mixed with
+its own."""
+DISPOSABLE = 32
 """H.264 and HEVC: no other picture refers to this one."""
 
 INT64_MAX = 2**63 - 1
@@ -62,7 +61,7 @@ class PacketIndex:
     rank: NDArray[np.int32]
     """By position: rank of the packet's frame, -1 where it is not presented."""
     flags: NDArray[np.uint8]
-    """By position: KEYFRAME, ENTRY, MISSING, PICTURELESS, SEVERAL, BROKEN and DISPOSABLE."""
+    """By position: KEYFRAME, ENTRY, MISSING, PICTURELESS, BROKEN and DISPOSABLE."""
     position: NDArray[np.int32]
     """By rank: the packet that completes the frame."""
     packet_pts: NDArray[np.int64]

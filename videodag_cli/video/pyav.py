@@ -20,7 +20,7 @@ from videodag_cli.video.choice import DecoderChoice
 from videodag_cli.video.convert import Converter
 from videodag_cli.video.decoding import DecodeError, Decoding
 from videodag_cli.video.entry import droppable
-from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY, MISSING, SEVERAL
+from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY, MISSING
 from videodag_cli.video.reader import Reader
 from videodag_cli.video.sizes import PictureSizes
 
@@ -81,6 +81,16 @@ class PyavReader(Reader):
         self._decoding: Decoding | None = None
         self._after = after
         self._settled = self._begin_at()
+        """Targets before this one are handed out or counted."""
+        self._fed = self._settled
+        """Targets before this one were given to the decoder."""
+        self._ready: dict[int, VideoFrame | None] = {}
+        """By rank: pictures that came out; None for those that cannot be right."""
+        self._dropped: set[int] = set()
+        """Ranks of pictures that came out while too many were held."""
+        self._came_out: deque[int] = deque(maxlen=4 * REORDER_FRAMES)
+        """Positions of the last pictures."""
+        self._top_rank = -1
         self._careful = False
         self._lenient = False
         self._bad_positions: list[int] = []
@@ -142,9 +152,9 @@ class PyavReader(Reader):
             self.close()
             decoding = self._open()
         self._decoding = decoding
-        self._ready: dict[int, VideoFrame | None] = {}
-        self._dropped: set[int] = set()
-        self._came_out: deque[int] = deque(maxlen=4 * REORDER_FRAMES)
+        self._ready.clear()
+        self._dropped.clear()
+        self._came_out.clear()
         self._top_rank = -1
         self._fed = self._settled
         if self._careful:
@@ -257,9 +267,6 @@ class PyavReader(Reader):
         flags = int(self._index.flags[position])
         if flags & BROKEN and (wanted or not flags & DISPOSABLE):
             self._bad(position)
-        elif flags & SEVERAL and not self._careful:
-            self._careful = True
-            raise _Restart
         self._take(came)
 
     def _drain(self) -> Iterator[Frame]:
