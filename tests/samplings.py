@@ -54,14 +54,20 @@ def some(found: Probe, chance: random.Random, count: int) -> list[Outcome]:
     return made
 
 
-def disagreements(outcomes: Sequence[Outcome]) -> list[str]:
-    """What contradicts between any two; nothing where all is well."""
+def disagreements(outcomes: Sequence[Outcome], *, losses: bool = True) -> list[str]:
+    """What contradicts between any two; nothing where all is well.
+
+    losses: a frame that only one of them could decode counts too. It may be so where a damaged picture, to which no other refers,
+    spoils the decoder for what follows: a sampling that leaves it out decodes the rest.
+    """
     found = []
     for number, one in enumerate(outcomes):
         for other in outcomes[:number]:
             if not (one.good or other.good):
                 continue
             common = set(one.targets) & set(other.targets)
+            if not losses:
+                common &= set(one.pictures) & set(other.pictures)
             differing = sorted(i for i in common if one.pictures.get(i) != other.pictures.get(i))
             if differing:
                 words = ["good" if run.good else "not good" for run in (one, other)]

@@ -1,4 +1,5 @@
-"""`python -m tests.soak [kills|fuzz|samplings|faults|disk|files]... [--count N] [--minutes M] [--seed N]`; exit code 1 if anything was wrong.
+"""`python -m tests.soak [kills|fuzz|samplings|faults|disk|files]... [--count N] [--minutes M] [--seed N]`; exit code 1 if
+anything was wrong.
 
 `python -m tests.soak files-against-ffmpeg DIR` compares every MP4 and MOV file of a folder with FFmpeg; `make-files DIR [--count N]`
 makes files for it.

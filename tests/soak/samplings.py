@@ -47,7 +47,7 @@ def samplings(folder: Path, *, count: int, seed: int = 0, deadline_s: float = fl
             if len(found.index) < 2:
                 raise InputError("one frame has no samplings")
             outcomes = some(found, chance, SAMPLINGS)
-            problems = disagreements(outcomes) + broken_off(found, chance, CONTINUED)
+            problems = disagreements(outcomes, losses=bool(number % 2)) + broken_off(found, chance, CONTINUED)
         except InputError:
             tally.add(row, "refused")
             continue

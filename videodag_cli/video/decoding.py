@@ -58,9 +58,9 @@ class Decoding:
         self._context.options = {"max_pixels": str(probe.limits.max_pixels)}
         if strict or (probe.codec == "mjpeg" and probe.strict_mjpeg):
             self._context.options = {**self._context.options, **STRICT}
-        self._context.thread_count = threads
-        # With frame threads, a picture of H.264 that lacks slices is called corrupt only by luck.
-        self._context.thread_type = "SLICE" if probe.codec == "h264" and probe.index.sliced else "AUTO"
+        # With more threads, a picture of H.264 that lacks slices is called corrupt only by luck.
+        self._context.thread_count = 1 if probe.codec == "h264" and probe.index.slices_vary else threads
+        self._context.thread_type = "AUTO"
         self._context.copy_opaque = not self._by_time
         self._packets = demux.packets(self._container, self._stream)
         self._peeked: Packet[VideoStream] | None = None

@@ -229,7 +229,7 @@ def build_index(
         padded=padded,
         headers_differ=entries.headers_differ,
         headers_change=entries.headers_change,
-        sliced=entries.are_sliced,
+        slices_vary=entries.slices_vary(),
     )
 
 

@@ -57,10 +57,9 @@ class Entries:
         """By position: slices of the picture are missing."""
         return self._counts.lacking()
 
-    @property
-    def are_sliced(self) -> bool:
-        """There are pictures of several slices."""
-        return self._counts.are_several
+    def slices_vary(self) -> bool:
+        """Nothing tells whether pictures lack slices."""
+        return self._counts.vary()
 
     def pass_by(self, *, extradata: bytes | None) -> None:
         """A packet whose bytes are not in the file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from videodag_cli.video.bits import Bits, unescaped
@@ -13,7 +13,7 @@ _PICTURELESS = frozenset({6, 7, 8, 9, 10, 11, 12, 13, 15})
 """Units that a packet without a picture may hold: messages, parameter sets, delimiters, ends and filler."""
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _HEAD_BYTES = 64
-_LONG_HEAD_BYTES = 2048
+LONG_HEAD_BYTES = 2048
 FRAME_PICTURE, TOP, BOTTOM = 0, 1, 2
 
 
@@ -40,7 +40,7 @@ class Pps(NamedTuple):
     redundant: bool
 
 
-class _Slice(NamedTuple):
+class Slice(NamedTuple):
     sps: Sps
     reference: bool
     idr: bool
@@ -49,6 +49,11 @@ class _Slice(NamedTuple):
     lsb: int
     deltas: tuple[int, int]
     resets: bool
+    """It starts the count of frames anew; only known when it was read thoroughly."""
+    begins: bool
+    """It holds the first macroblock."""
+    redundant: bool
+    """Slices may be there twice."""
 
 
 class H264Pictures:
@@ -69,7 +74,7 @@ class H264Pictures:
         self._number = 0
         self._number_offset = 0
         self._was_reset = False
-        self._open: _Slice | None = None
+        self._open: Slice | None = None
         """The field whose other one has not come yet."""
         for unit in _headers(extradata):
             self._take_set(unit)
@@ -105,7 +110,7 @@ class H264Pictures:
                 return
             yield packet[start:at]
 
-    def _has_both(self, units: Iterator[memoryview | None], first: _Slice) -> bool:
+    def _has_both(self, units: Iterator[memoryview | None], first: Slice) -> bool:
         """Whether the rest of the packet holds the other field too."""
         for unit in units:
             if unit is None:
@@ -133,39 +138,17 @@ class H264Pictures:
         except (EOFError, IndexError):
             self._lost = True
 
-    def _slice(self, unit: memoryview) -> _Slice | None:
+    def _slice(self, unit: memoryview) -> Slice | None:
         try:
-            return self._read_slice(unit, _LONG_HEAD_BYTES if self._thorough else _HEAD_BYTES)
+            return read_slice(unit, self._sets, thorough=self._thorough)
         except (EOFError, KeyError):
             return None
 
-    def _read_slice(self, unit: memoryview, length: int) -> _Slice:
-        idr, reference = unit[0] & 31 == 5, unit[0] & 0x60 != 0
-        bits = Bits(unescaped(bytes(unit[1:length])))
-        bits.exp_golomb()  # first_mb_in_slice
-        kind = bits.exp_golomb() % 5
-        pps = self._pps[bits.exp_golomb()]
-        sps = self._sps[pps.sps]
-        if sps.separate_planes:
-            bits.read(2)
-        number = bits.read(sps.number_bits)
-        structure = FRAME_PICTURE
-        if not sps.frames_only and bits.read(1):
-            structure = BOTTOM if bits.read(1) else TOP
-        if idr:
-            bits.exp_golomb()
-        lsb, first, second = 0, 0, 0
-        both = pps.order_present and structure == FRAME_PICTURE
-        if sps.order_type == 0:
-            lsb = bits.read(sps.order_bits)
-            first = bits.signed_exp_golomb() if both else 0
-        elif sps.order_type == 1 and not sps.no_deltas:
-            first = bits.signed_exp_golomb()
-            second = bits.signed_exp_golomb() if both else 0
-        resets = self._thorough and reference and not idr and _resets(bits, kind, sps, pps, structure)
-        return _Slice(sps, reference, idr, number, structure, lsb, (first, second), resets)
+    def _sets(self, number: int) -> tuple[Sps, Pps]:
+        pps = self._pps[number]
+        return self._sps[pps.sps], pps
 
-    def _picture(self, head: _Slice) -> Picture:
+    def _picture(self, head: Slice) -> Picture:
         first, self._open = self._open, None
         second = (
             first is not None
@@ -186,11 +169,11 @@ class H264Pictures:
         order = self._order(head)
         return Picture(True, second, -1 if self._lost else self._sequence, order)
 
-    def _continues(self, head: _Slice) -> bool:
+    def _continues(self, head: Slice) -> bool:
         numbers = 1 << head.sps.number_bits
         return (head.number - self._number) % numbers in (0, 1)
 
-    def _order(self, head: _Slice) -> int:
+    def _order(self, head: Slice) -> int:
         """Picture order count, and what the next picture has to know."""
         sps = head.sps
         if sps.order_type == 0:
@@ -212,7 +195,7 @@ class H264Pictures:
             self._number = head.number
         return order
 
-    def _order_by_lsb(self, head: _Slice) -> int:
+    def _order_by_lsb(self, head: Slice) -> int:
         span = 1 << head.sps.order_bits
         high, low = (0, 0) if head.idr else self._previous_order
         if head.lsb < low and low - head.lsb >= span // 2:
@@ -227,6 +210,36 @@ class H264Pictures:
         elif head.reference:
             self._previous_order = (high, head.lsb)
         return lowest
+
+
+def read_slice(unit: memoryview, sets: Callable[[int], tuple[Sps, Pps]], *, thorough: bool = False) -> Slice:
+    """The header of a slice, whose parameter sets are found by the number of the picture's; EOFError where it is cut.
+
+    thorough: read as far as reference marking.
+    """
+    idr, reference = unit[0] & 31 == 5, unit[0] & 0x60 != 0
+    bits = Bits(unescaped(bytes(unit[1 : LONG_HEAD_BYTES if thorough else _HEAD_BYTES])))
+    first_block = bits.exp_golomb()
+    kind = bits.exp_golomb() % 5
+    sps, pps = sets(bits.exp_golomb())
+    if sps.separate_planes:
+        bits.read(2)
+    number = bits.read(sps.number_bits)
+    structure = FRAME_PICTURE
+    if not sps.frames_only and bits.read(1):
+        structure = BOTTOM if bits.read(1) else TOP
+    if idr:
+        bits.exp_golomb()
+    lsb, first, second = 0, 0, 0
+    both = pps.order_present and structure == FRAME_PICTURE
+    if sps.order_type == 0:
+        lsb = bits.read(sps.order_bits)
+        first = bits.signed_exp_golomb() if both else 0
+    elif sps.order_type == 1 and not sps.no_deltas:
+        first = bits.signed_exp_golomb()
+        second = bits.signed_exp_golomb() if both else 0
+    resets = thorough and reference and not idr and _resets(bits, kind, sps, pps, structure)
+    return Slice(sps, reference, idr, number, structure, lsb, (first, second), resets, first_block == 0, pps.redundant)
 
 
 def _headers(extradata: bytes) -> Iterator[bytes]:
@@ -313,7 +326,7 @@ def read_pps(bits: Bits) -> tuple[int, Pps]:
     return number, Pps(sps, order_present, references, weighted, weighted_b, bool(bits.read(1)))
 
 
-def _cycled(head: _Slice, count: int) -> int:
+def _cycled(head: Slice, count: int) -> int:
     """Picture order count of type 1 (8.2.1.2)."""
     sps = head.sps
     length = len(sps.cycle)

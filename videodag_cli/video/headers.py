@@ -183,10 +183,9 @@ class ParameterSets(Headers):
         self._mysteries += 1
         return Header(("not understood", self._mysteries), b"")
 
-    def sets_of(self, pps: int) -> tuple[bytes, bytes]:
-        """The sequence and the picture parameter set behind a number in H.264; LookupError if either is missing."""
-        picture = self._in_force[8, pps]
-        return self._in_force[picture.parent].content, picture.content
+    def in_force(self, name: object) -> Header:
+        """The header of that name; LookupError if there is none."""
+        return self._in_force[name]
 
     def _is_description(self, packet: memoryview) -> bool:
         """FFmpeg takes a packet that has this form as global headers."""

@@ -78,8 +78,8 @@ class PacketIndex:
     """Some packets are decoded with other headers than those of the container."""
     headers_change: bool = False
     """The headers are not the same for all packets: a decoder holds those of the packets that it came by."""
-    sliced: bool = False
-    """There are H.264 or HEVC pictures of several slices."""
+    slices_vary: bool = False
+    """Nothing in the packets tells whether H.264 or HEVC pictures lack slices."""
     untimed_count: int = 0
     """Frames that got another frame's time, because the container's times follow the order of decoding."""
     misplaced_count: int = 0
@@ -99,7 +99,7 @@ class PacketIndex:
         padded: bool = False,
         headers_differ: bool = False,
         headers_change: bool = False,
-        sliced: bool = False,
+        slices_vary: bool = False,
     ) -> PacketIndex:
         """Rank the presented frames by time; all arrays are by position."""
         count = len(pts)
@@ -142,7 +142,7 @@ class PacketIndex:
             padded,
             headers_differ,
             headers_change,
-            sliced,
+            slices_vary,
             untimed,
             misplaced,
         )

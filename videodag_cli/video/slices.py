@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.video.bits import Bits, unescaped
-from videodag_cli.video.h264 import SLICES, Sps, read_pps, read_sps
+from videodag_cli.video.h264 import FRAME_PICTURE, LONG_HEAD_BYTES, SLICES, Pps, Sps, read_pps, read_slice, read_sps
 from videodag_cli.video.headers import HevcSets, ParameterSets, nal_units
 
 FEW = 20
 """Pictures lack slices where so many times as many others have more."""
 ENOUGH = 3
 """So many others are evidence against a single one."""
-_HEAD_BYTES = 24
 _UNREFERENCED = frozenset(range(0, 16, 2))
 """Kinds of HEVC units: pictures to which none of their temporal layer refers."""
 
@@ -44,13 +43,15 @@ class Slices:
 
     def __init__(self, sets: ParameterSets) -> None:
         self._sets = sets
-        self._reference: int | None = None
+        self._number: int | None = None
         """frame_num of the last picture that others refer to; None where it is not known."""
+        self._last = b""
+        """The first bytes of that picture's slice."""
 
     def look(self, packet: memoryview) -> Seen:
         units = list(nal_units(packet, self._sets.length_bytes))
         if sum(map(len, units)) + self._sets.length_bytes * len(units) != len(packet):
-            self._reference = None
+            self._number = None
             return Seen()  # damaged, which the decoder finds out
         return self._look_hevc(units) if isinstance(self._sets, HevcSets) else self._look_h264(units)
 
@@ -75,52 +76,45 @@ class Slices:
                 continue
             slices += 1
             disposable = disposable and not unit[0] & 0x60
-            begins = len(unit) > 1 and unit[1] & 0x80  # first_mb_in_slice is 0
-            if slices > 1 and not begins:
-                continue
             try:
-                number, field, sps, redundant = self._number(unit)
+                head = read_slice(unit, self._find)
             except (EOFError, LookupError):
-                self._reference = None
+                self._number = None
                 continue
-            if begins and not redundant:
-                several = several or (bool(fields) and (field == 0 or field in fields))
-                fields.append(field)
-            if kind == 5:
-                self._reference = 0
-            elif self._reference is not None and not sps.gaps_allowed:
-                # 1 also follows a picture that set the count back.
-                gap = gap or number not in (self._reference, (self._reference + 1) % (1 << sps.number_bits), 1)
-            if unit[0] & 0x60:
-                self._reference = number
+            if head.begins and not head.redundant:
+                several = several or (bool(fields) and (head.structure == FRAME_PICTURE or head.structure in fields))
+                fields.append(head.structure)
+            if slices > 1 and not head.begins:
+                continue
+            if head.idr:
+                self._number = 0
+            elif self._number is not None and not head.sps.gaps_allowed:
+                step = (head.number - self._number) % (1 << head.sps.number_bits)
+                gap = gap or (step > 1 and not (head.number == 1 and self._was_reset()))
+            if head.reference:
+                self._number, self._last = head.number, bytes(unit[:LONG_HEAD_BYTES])
         if not units:
-            self._reference = None
+            self._number = None
         return Seen(slices, several=several, gap=gap, disposable=disposable and slices > 0, field=any(fields))
 
-    def _number(self, unit: memoryview) -> tuple[int, int, Sps, bool]:
-        """Of a slice: frame_num; 0 for a frame, 1 and 2 for a top and a bottom field; its sequence parameter set; whether
-        slices may be there twice."""
-        bits = Bits(unescaped(bytes(unit[1:_HEAD_BYTES])))
-        bits.exp_golomb()
-        bits.exp_golomb()
-        sps, redundant = _sets(*self._sets.sets_of(bits.exp_golomb()))
-        number = bits.read(sps.number_bits)
-        field = 0
-        if not sps.frames_only and bits.read(1):
-            field = 1 + bits.read(1)
-        return number, field, sps, redundant
+    def _was_reset(self) -> bool:
+        """Whether the last picture that others refer to starts the count of frames anew."""
+        try:
+            return read_slice(memoryview(self._last), self._find, thorough=True).resets
+        except (EOFError, LookupError):
+            return True  # not known
+
+    def _find(self, number: int) -> tuple[Sps, Pps]:
+        picture = self._sets.in_force((8, number))
+        return _read(self._sets.in_force(picture.parent).content, picture.content)
 
 
 @lru_cache(maxsize=64)
-def _sets(sps_unit: bytes, pps_unit: bytes) -> tuple[Sps, bool]:
+def _read(sps_unit: bytes, pps_unit: bytes) -> tuple[Sps, Pps]:
     _, sps = read_sps(Bits(unescaped(sps_unit[1:])))
     if sps.separate_planes:
         raise LookupError("three pictures in one")
-    try:
-        redundant = read_pps(Bits(unescaped(pps_unit[1:])))[1].redundant
-    except EOFError:
-        redundant = True
-    return sps, redundant
+    return sps, read_pps(Bits(unescaped(pps_unit[1:])))[1]
 
 
 class SliceCounts:
@@ -140,10 +134,10 @@ class SliceCounts:
         if seen.slices and not seen.several:
             self._counts.setdefault(keyframe, Counter())[seen.slices] += 1
 
-    @property
-    def are_several(self) -> bool:
-        """There are pictures of several slices."""
-        return any(number > 1 for counts in self._counts.values() for number in counts)
+    def vary(self) -> bool:
+        """Pictures have now so many slices and now so many, so that nothing tells whether some are missing."""
+        found = set(np.array(self._by_position, np.uint16)[~self.lacking()].tolist()) - {0}
+        return len(found) > 1 or (self._fields and found != {1})
 
     def lacking(self) -> NDArray[np.bool_]:
         """By position: the picture has fewer slices than nearly all others of its kind, none of which has more.
