@@ -301,3 +301,20 @@ def test_hevc_fields_are_pictures_of_their_own(tmp_path: Path) -> None:
     found = probe(path)
     assert (len(found.index), found.info.height, found.facts.paired_frame_count) == (20, 64, 0)
     assert shown(found) == ffmpegs_order(path) == list(range(20))
+
+
+def test_where_packets_do_not_tell_the_order_the_decoder_is_listened_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with VC-1, for which no encoder is at hand: MPEG-4 whose packets are not looked into."""
+    path = retimed(REORDERING["mpeg4"](tmp_path / "a.mp4"), tmp_path / "b.mp4", range(40))
+    for module in ("demux", "pyav"):
+        monkeypatch.setattr(f"videodag_cli.video.{module}.picture_reader", lambda *args, **options: None)
+    found = probe(path)
+    with open_reader(found, np.arange(len(found.index))) as reader:
+        assert len(list(reader)) == 40
+        assert reader.problems == ["pictures come out of the decoder in another order than that of their times"]
+    timed = probe(tmp_path / "a.mp4")
+    with open_reader(timed, np.arange(len(timed.index))) as reader:
+        assert [read_index(frame.image) for frame in reader] == list(range(40))
+        assert reader.problems == []

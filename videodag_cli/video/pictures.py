@@ -17,6 +17,10 @@ from videodag_cli.video.vp9 import frames_of
 
 PictureReader = Callable[[memoryview], Picture]
 
+REORDERING = frozenset(
+    {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "vc1", "wmv3", "vvc", "evc", "cavs", "rv40"}
+)
+"""Codecs that output pictures in another order than that of the packets."""
 _LAST = 1 << 30
 _VOP = b"\x00\x00\x01\xb6"
 _MPEG2_HEADERS = frozenset({0xB2, 0xB3, 0xB5, 0xB7, 0xB8})

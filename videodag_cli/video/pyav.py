@@ -21,6 +21,7 @@ from videodag_cli.video.convert import Converter
 from videodag_cli.video.decoding import DecodeError, Decoding
 from videodag_cli.video.entry import droppable
 from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY, MISSING
+from videodag_cli.video.pictures import REORDERING, picture_reader
 from videodag_cli.video.reader import Reader
 from videodag_cli.video.sizes import PictureSizes
 
@@ -73,6 +74,8 @@ class PyavReader(Reader):
         self._may_drop = droppable(probe.codec, probe.extradata) and (
             (probe.progressive and index.paired_count == 0) or probe.codec == "hevc"
         )
+        # Where the packets do not tell the order of output, only the decoder can contradict the container.
+        self._order_unread = probe.codec in REORDERING and picture_reader(probe.codec, probe.extradata) is None
         self._may_seek = True
         picture_bytes = max(1, probe.stored_size[0] * probe.stored_size[1] * 2)
         self._most_held = max(MIN_HELD_FRAMES, MAX_HELD_BYTES // picture_bytes)
@@ -295,6 +298,8 @@ class PyavReader(Reader):
                 continue
             rank = int(self._index.rank[position])
             self._came_out.append(position)
+            if self._order_unread and rank < self._top_rank:
+                self._problem("pictures come out of the decoder in another order than that of their times")
             self._top_rank = max(self._top_rank, rank)
             if picture.is_corrupt or position < self._founded_from or position != self._index.begins[rank]:
                 self._bad(position)
