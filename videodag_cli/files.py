@@ -34,7 +34,7 @@ _HINTS = {
     "output.full": "; free space and run the same command again",
     "output.folder": "; name a file in a folder that exists and can be written",
 }
-_NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
+_NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EBADF}
 """What file systems without locks answer."""
 
 
@@ -279,3 +279,24 @@ def is_special(path: Path) -> bool:
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of an existing folder; nothing is written for it. Raises `OutputError` if a live process has it.
+
+    File systems that cannot lock a folder count as free.
+    """
+    with writing(folder):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with writing(folder):
+            free = lock_file(fd)
+        if not free:
+            raise OutputError(
+                f"{printable(folder, limit=300)}: another batch is writing to this folder; wait for it to end",
+                word="output.locked",
+            )
+        yield
+    finally:
+        os.close(fd)

@@ -79,7 +79,7 @@ def continuation() -> Continuation | None:
     """What the guard that started this process told it; None where there is none. From then on the process ends when its parent does."""
     if ENVIRONMENT in os.environ:
         board_fd, told_fd, alive_fd, parent = map(int, os.environ.pop(ENVIRONMENT).split(","))
-        _end_with_parent(alive_fd, parent)
+        end_with_parent(alive_fd, parent)
         with open(told_fd, "rb") as file:
             file.seek(0)
             told = orjson.loads(file.read())
@@ -104,7 +104,7 @@ def mark_finished() -> None:
         _Here.board.finish()
 
 
-def _end_with_parent(alive_fd: int, parent: int) -> None:
+def end_with_parent(alive_fd: int, parent: int) -> None:
     """End this process when the parent is gone, however that ended: by the kernel where it can, else by a thread."""
     with contextlib.suppress(ImportError, OSError, AttributeError):
         import ctypes

@@ -66,7 +66,7 @@ def run_video(
             if isinstance(destination, OutputFile):
                 finished = _begin(job, destination)
                 if finished is not None:
-                    found = _as_of_now(finished, job.options, _judged(assertions, destination.path))
+                    found = as_of_now(finished, job.options, _judged(assertions, destination.path))
                     if record is not None:
                         write_atomically(Path(record), found.to_json())
                     return found
@@ -200,7 +200,7 @@ def _begin(job: Job, destination: OutputFile) -> RunRecord | None:
         return None
 
 
-def _as_of_now(record: RunRecord, options: RunOptions, assertions: list[dict[str, Any]]) -> RunRecord:
+def as_of_now(record: RunRecord, options: RunOptions, assertions: list[dict[str, Any]]) -> RunRecord:
     """A finished record as of a run with these options: what damage is accepted, and what is asserted, may have changed."""
     code = exit_code_of(record.accounting, options, assertions)
     return record.model_copy(update={"exit_code": code, "status": "up_to_date", "assertions": assertions})

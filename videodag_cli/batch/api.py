@@ -1,0 +1,259 @@
+"""Many videos through one or several pipelines, with an outcome for each.
+
+for outcome in run_videos(["footage"], ["people"], output_dir="out", jobs=2):
+    print(outcome.video, outcome.status)
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from videodag_cli.batch.executors import TaskExecutor, TaskProgress
+from videodag_cli.batch.executors.processes import Processes
+from videodag_cli.batch.finding import Found, FoundVideo
+from videodag_cli.batch.ledger import NAME, BatchRecord, Ledger, read_ledger
+from videodag_cli.batch.outcome import VideoOutcome
+from videodag_cli.batch.task import PipelineSpec, VideoTask
+from videodag_cli.batch.verdicts import Choices, Verdict, judge, known_failures, request_digest
+from videodag_cli.errors import OutputError, RequestError, VideodagError, worst
+from videodag_cli.files import lock_folder, writing
+from videodag_cli.job import Job, RunOptions, default_workers
+from videodag_cli.plan import Overrides, Plan
+from videodag_cli.video import Sampling
+
+ENDS_THE_BATCH = frozenset({"output.full", "output.folder"})
+"""Words of failures that every other video would meet as well."""
+WAITING_FOR_EACH_JOB = 2
+"""Tasks handed to an executor for each that runs, so that none has to wait for its next one."""
+
+
+class BatchEvents(Protocol):
+    """Told what happens while it happens; the methods may be called from several threads."""
+
+    def begun(self, verdicts: Sequence[Verdict], jobs: int) -> None: ...
+
+    def progress(self, task: VideoTask, done: int, total: int) -> None: ...
+
+    def ended(self, outcome: VideoOutcome) -> None: ...
+
+
+class _Silent:
+    def begun(self, verdicts: Sequence[Verdict], jobs: int) -> None: ...
+
+    def progress(self, task: VideoTask, done: int, total: int) -> None: ...
+
+    def ended(self, outcome: VideoOutcome) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """How a batch is carried out."""
+
+    jobs: int | None = None
+    """Videos at once; None: by the number of CPUs and of videos."""
+    retry_failed: bool = False
+    """Run again what failed before, even with unchanged input and request."""
+    accept_known: bool = False
+    """Failures known from an earlier batch do not count for the exit code."""
+    max_failed: int | float = 0
+    """So many videos may fail: a whole number, or a share below 1."""
+    settle_s: float = 0.0
+    """Leave out videos that changed less than this long ago."""
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise RequestError(f"--jobs {self.jobs}: give a whole number from 1 up, or auto")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Everything that is decided before the first video is opened."""
+
+    found: Found
+    plans: tuple[Plan, ...]
+    folder: Path
+    outputs: Mapping[FoundVideo, tuple[Path, ...]]
+    sampling: Sampling
+    run_options: RunOptions
+    options: BatchOptions
+    assertions: tuple[str, ...] = ()
+    plugin_folders: tuple[Path, ...] = ()
+    set_params: tuple[Overrides, ...] = ()
+    _templates: dict[str, tuple[Job, str]] = field(default_factory=dict, compare=False, repr=False)
+    """Pipeline -> a job and the digest of its request, which are the same for every video."""
+
+    def verdicts(self) -> Iterator[tuple[FoundVideo, list[Verdict]]]:
+        """What each video needs."""
+        known = known_failures(read_ledger(self.folder / NAME))
+        choices = Choices(
+            retry_failed=self.options.retry_failed,
+            settle_s=self.options.settle_s,
+            overwrite=self.run_options.overwrite,
+            force=self.run_options.force,
+        )
+        for video, outputs in self.outputs.items():
+            found = []
+            for plan, output in zip(self.plans, outputs, strict=True):
+                job = self._job(video.path, plan)
+                found.append(
+                    judge(
+                        video,
+                        job,
+                        output,
+                        digest=self._templates[plan.pipeline.id][1],
+                        choices=choices,
+                        known=known,
+                        asserted=bool(self.assertions),
+                    )
+                )
+            yield video, found
+
+    def _job(self, video: str, plan: Plan) -> Job:
+        key = plan.pipeline.id
+        if key not in self._templates:
+            job = Job.make(video, plan, self.sampling, None, None, self.run_options)
+            self._templates[key] = job, request_digest(job)
+        return replace(self._templates[key][0], given=video)
+
+    def jobs_for(self, count: int) -> tuple[int, int]:
+        """Videos at once, and frames that each works on at once, for so many videos that have to run."""
+        cpus = default_workers()
+        jobs = self.options.jobs or max(1, min(cpus, count))
+        return jobs, self.run_options.workers or max(1, cpus // jobs)
+
+    def task(self, number: int, video: FoundVideo, verdicts: Sequence[Verdict], workers: int) -> VideoTask:
+        """What a process has to do for a video: the pipelines whose verdict is not `none`."""
+        due = [
+            (spec, output, verdict)
+            for spec, output, verdict in zip(self._specs, self.outputs[video], verdicts, strict=True)
+            if verdict.action != "none"
+        ]
+        return VideoTask(
+            number=number,
+            video=video.path,
+            pipelines=tuple(spec for spec, _, _ in due),
+            outputs=tuple(output for _, output, _ in due),
+            sampling=self.sampling,
+            options=replace(self.run_options, workers=workers),
+            forced=tuple(verdict.force for _, _, verdict in due),
+            assertions=self.assertions,
+        )
+
+    @cached_property
+    def _specs(self) -> tuple[PipelineSpec, ...]:
+        return tuple(
+            PipelineSpec(
+                path=os.path.abspath(plan.loaded.path),
+                digest=plan.loaded.digest,
+                overrides=_absolute(overrides, plan),
+                plugin_folders=tuple(folder.absolute() for folder in self.plugin_folders),
+            )
+            for plan, overrides in zip(self.plans, self.set_params, strict=True)
+        )
+
+
+def _absolute(overrides: Overrides, plan: Plan) -> dict[str, dict[str, object]]:
+    """The same parameters with every file by its absolute path, so that they mean the same in any process."""
+    return {
+        node: {
+            name: os.path.abspath(value) if f"{node}.{name}" in plan.files else value for name, value in params.items()
+        }
+        for node, params in overrides.items()
+    }
+
+
+def run_batch(
+    batch: Batch, *, events: BatchEvents | None = None, executor: TaskExecutor | None = None
+) -> Generator[VideoOutcome, None, BatchRecord]:
+    """Run what needs running; yields each outcome as it is known, and returns the whole record.
+
+    executor: where the videos run; None for processes on this machine. An executor that is given is not closed.
+    Raises `OutputError` where the output folder is locked by another batch or cannot be written, which stops everything.
+    """
+    events = events or _Silent()
+    with writing(batch.folder):
+        batch.folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(batch.folder):
+        judged = list(batch.verdicts())
+        due = [(video, found) for video, found in judged if any(verdict.action != "none" for verdict in found)]
+        jobs, workers = batch.jobs_for(len(due))
+        if executor is not None:
+            jobs = executor.jobs
+        outcomes = [verdict.outcome for _, found in judged for verdict in found]
+        ledger = Ledger(batch.folder / NAME, outcomes, jobs=jobs, others=batch.found.others)
+        ledger.write("running")
+        events.begun([verdict for _, found in judged for verdict in found], jobs)
+        for outcome in outcomes:
+            if outcome.exit_code is not None or outcome.status == "not_run":
+                yield outcome
+        tasks = deque(batch.task(number, video, found, workers) for number, (video, found) in enumerate(due))
+        with Processes(jobs) if executor is None else nullcontext(executor) as place:
+            try:
+                yield from _work(tasks, place, ledger, events)
+            except BaseException:
+                ledger.stop()
+                raise
+        return ledger.end(exit_code_of_batch(ledger.outcomes, batch.options))
+
+
+def _work(tasks: deque[VideoTask], place: TaskExecutor, ledger: Ledger, events: BatchEvents) -> Generator[VideoOutcome]:
+    """Keep the executor busy until every task has ended."""
+    waiting: dict[Future[list[VideoOutcome]], VideoTask] = {}
+    try:
+        while tasks or waiting:
+            while tasks and len(waiting) < WAITING_FOR_EACH_JOB * place.jobs:
+                task = tasks.popleft()
+                waiting[place.submit(task, _marking(ledger, events))] = task
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                task = waiting.pop(future)
+                for outcome in _outcomes(future, task, ledger):
+                    ledger.put(outcome)
+                    events.ended(outcome)
+                    yield outcome
+                    if outcome.word in ENDS_THE_BATCH:
+                        raise OutputError(f"{outcome.message}; the batch ends here", word=outcome.word)
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _marking(ledger: Ledger, events: BatchEvents) -> TaskProgress:
+    """Passes progress on; a task that makes some is running."""
+
+    def progress(task: VideoTask, done: int, total: int) -> None:
+        ledger.running(task)
+        events.progress(task, done, total)
+
+    return progress
+
+
+def _outcomes(future: Future[list[VideoOutcome]], task: VideoTask, ledger: Ledger) -> list[VideoOutcome]:
+    """What became of a task; a process that died is the failure of what it had not finished."""
+    begun = [ledger.of(output) for output in task.outputs]
+    try:
+        ended = {outcome.output: outcome for outcome in future.result()}
+    except VideodagError as error:
+        return [outcome.refused(error) for outcome in begun]
+    return [
+        ended[outcome.output].model_copy(update={"input": outcome.input, "request": outcome.request})
+        for outcome in begun
+    ]
+
+
+def exit_code_of_batch(outcomes: Iterable[VideoOutcome], options: BatchOptions) -> int:
+    """One code for many videos: 6 for an output that cannot be written, 4 for other failures, 5 for assertions alone, else 0."""
+    counted = [outcome for outcome in outcomes if outcome.is_failure and not (outcome.known and options.accept_known)]
+    outcomes = list(outcomes)
+    allowed = options.max_failed if options.max_failed >= 1 else options.max_failed * len(outcomes)
+    if len(counted) <= allowed:
+        return 0
+    return worst([code if (code := outcome.exit_code) in (1, 5, 6) else 4 for outcome in counted])

@@ -1,0 +1,28 @@
+"""Where tasks run. Each executor takes a task and gives a future of its outcomes, as those of `concurrent.futures` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol, Self
+
+from videodag_cli.batch.outcome import VideoOutcome
+from videodag_cli.batch.task import VideoTask
+
+TaskProgress = Callable[[VideoTask, int, int], None]
+"""Told the task, frames done and frames in all; may be called from any thread."""
+
+
+class TaskExecutor(Protocol):
+    """A context manager: on exit nothing of it is left running."""
+
+    jobs: int
+    """Tasks that run at once."""
+
+    def submit(self, task: VideoTask, on_progress: TaskProgress | None = None) -> Future[list[VideoOutcome]]:
+        """Start a task, or let it wait for its turn. A process that dies is the failure of its task alone."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...

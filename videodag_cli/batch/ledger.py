@@ -1,0 +1,121 @@
+"""`batch.json`: what became of every video, kept while it happens, whole whenever it is read."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from videodag_cli.batch.outcome import VideoOutcome, as_row, shown_path
+from videodag_cli.batch.task import VideoTask
+from videodag_cli.files import write_atomically
+
+SCHEMA = "videodag.batch/1"
+NAME = "batch.json"
+WRITE_SHARE = 0.05
+"""At most this share of the time goes into writing the file."""
+MIN_INTERVAL_S = 0.5
+
+
+class BatchRecord(BaseModel):
+    """Everything about one batch that is not in the records of its videos."""
+
+    schema_: str = Field(default=SCHEMA, serialization_alias="schema", validation_alias="schema")
+    status: Literal["running", "ended", "interrupted"] = "running"
+    jobs: int = 1
+    exit_code: int | None = None
+    wall_time_s: float = 0.0
+    counts: dict[str, int] = {}
+    """Status -> videos; of a video with several pipelines each counts."""
+    others: dict[str, int] = {}
+    """Suffix of video files that were not run -> how many."""
+    videos: list[VideoOutcome] = []
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    def as_json(self) -> dict[str, Any]:
+        data = self.model_dump(mode="json", by_alias=True, exclude={"videos"})
+        return {**data, "videos": [as_row(outcome) for outcome in self.videos]}
+
+
+class Ledger:
+    """The outcomes of a batch, by output, and the file they are kept in."""
+
+    def __init__(self, path: Path | None, outcomes: Iterable[VideoOutcome], *, jobs: int, others: Counter[str]) -> None:
+        self._path = path
+        self._outcomes = {outcome.output: outcome for outcome in outcomes}
+        self._jobs = jobs
+        self._others = dict(others)
+        self._started = time.monotonic()
+        self._written = 0.0
+        self._cost_s = 0.0
+
+    @property
+    def outcomes(self) -> list[VideoOutcome]:
+        return list(self._outcomes.values())
+
+    @property
+    def wall_time_s(self) -> float:
+        return time.monotonic() - self._started
+
+    def put(self, outcome: VideoOutcome) -> None:
+        """Keep an outcome; the file follows soon, at the latest with `end`. Raises `OutputError`."""
+        self._outcomes[outcome.output] = outcome
+        now = time.monotonic()
+        if now - self._written >= max(MIN_INTERVAL_S, self._cost_s / WRITE_SHARE):
+            self.write("running")
+
+    def of(self, output: Path) -> VideoOutcome:
+        """What is known about an output."""
+        return self._outcomes[shown_path(output)]
+
+    def running(self, task: VideoTask) -> None:
+        """The task has begun; may be called from any thread."""
+        for output in task.outputs:
+            outcome = self.of(output)
+            if outcome.status == "waiting":
+                self._outcomes[outcome.output] = outcome.model_copy(update={"status": "running"})
+
+    def end(self, exit_code: int) -> BatchRecord:
+        return self.write("ended", exit_code=exit_code)
+
+    def stop(self) -> BatchRecord:
+        """Something ended the batch early: what was running can be continued, the rest was not run."""
+        for outcome in self.outcomes:
+            if outcome.status in ("running", "waiting"):
+                status = "interrupted" if outcome.status == "running" else "not_run"
+                self._outcomes[outcome.output] = outcome.model_copy(update={"status": status})
+        return self.write("interrupted")
+
+    def write(self, status: Literal["running", "ended", "interrupted"], *, exit_code: int | None = None) -> BatchRecord:
+        """Write the file now."""
+        outcomes = self.outcomes
+        record = BatchRecord(
+            status=status,
+            jobs=self._jobs,
+            exit_code=exit_code,
+            wall_time_s=round(self.wall_time_s, 3),
+            counts=dict(Counter(outcome.status for outcome in outcomes)),
+            others=self._others,
+            videos=outcomes,
+        )
+        if self._path is not None:
+            before = time.monotonic()
+            text = orjson.dumps(record.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+            write_atomically(self._path, text)
+            self._written = time.monotonic()
+            self._cost_s = self._written - before
+        return record
+
+
+def read_ledger(path: Path) -> BatchRecord | None:
+    """The batch in a file, or None where there is none that can be understood."""
+    try:
+        return BatchRecord.model_validate(orjson.loads(path.read_bytes()))
+    except (OSError, ValueError):
+        return None

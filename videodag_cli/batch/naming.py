@@ -1,0 +1,36 @@
+"""The name of each output: `<folder>/<name of the video, suffix kept>.<pipeline id>.jsonl`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from videodag_cli.batch.finding import FoundVideo
+from videodag_cli.errors import RequestError, printable
+
+SUFFIX_OF_FORMAT = {"jsonl": ".jsonl", "list": ".json", "summary": ".json"}
+
+
+def output_name(name: str, pipeline_id: str, format: str) -> str:
+    """`cam1/IMG_0001.MOV.people.jsonl`."""
+    return f"{name}.{pipeline_id}{SUFFIX_OF_FORMAT[format]}"
+
+
+def outputs_for(
+    videos: Iterable[FoundVideo], pipeline_ids: Sequence[str], *, folder: Path, format: str
+) -> dict[FoundVideo, tuple[Path, ...]]:
+    """Each video's outputs, one for each pipeline. Raises `RequestError` where two outputs would have one name."""
+    found: dict[FoundVideo, tuple[Path, ...]] = {}
+    owner: dict[str, FoundVideo] = {}
+    for video in videos:
+        names = [output_name(video.name, pipeline_id, format) for pipeline_id in pipeline_ids]
+        for name in names:
+            other = owner.setdefault(name, video)
+            if other is not video:
+                raise RequestError(
+                    f"{printable(other.path)} and {printable(video.path)} would both be written to {printable(name)}; "
+                    "name the folder they are in, or give --root FOLDER so that their folders become part of the names"
+                )
+        found[video] = tuple(folder / os.fspath(name) for name in names)
+    return found

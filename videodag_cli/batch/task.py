@@ -1,0 +1,41 @@
+"""One video's share of a batch: what a process, here or on another machine, needs to know to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from videodag_cli.run import RunOptions
+from videodag_cli.video import Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineSpec:
+    """A pipeline by its file, so that another process plans it for itself."""
+
+    path: str
+    """Absolute path of the pipeline's file."""
+    digest: str
+    """Of the file when it was planned first; a file that changed since is refused."""
+    overrides: Mapping[str, Mapping[str, Any]]
+    """Node -> parameter -> value; paths among them are absolute."""
+    plugin_folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoTask:
+    """A video, its pipelines and where their lines go; can be pickled."""
+
+    number: int
+    """Place in the batch, from 0."""
+    video: str
+    pipelines: tuple[PipelineSpec, ...]
+    outputs: tuple[Path, ...]
+    """One for each pipeline."""
+    forced: tuple[bool, ...]
+    """For each pipeline, whether it runs even if its output is up to date."""
+    sampling: Sampling
+    options: RunOptions
+    assertions: tuple[str, ...] = ()

@@ -1,0 +1,111 @@
+"""What each video needs, decided without opening one: a stat of the input, and the record of its output."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import orjson
+
+from videodag_cli.batch.finding import FoundVideo
+from videodag_cli.batch.ledger import BatchRecord
+from videodag_cli.batch.outcome import VideoOutcome, shown_path
+from videodag_cli.errors import VideodagError
+from videodag_cli.job import Job
+from videodag_cli.output import OutputFile
+from videodag_cli.record import Identity
+from videodag_cli.run import as_of_now
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done for one video and pipeline."""
+
+    action: Literal["run", "continue", "none"]
+    outcome: VideoOutcome
+    """With `none`, how it ended already."""
+    force: bool = False
+    """Run it even if its output is up to date."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a user decides about videos that were tried before, or may not be complete."""
+
+    retry_failed: bool = False
+    settle_s: float = 0.0
+    overwrite: bool = False
+    force: bool = False
+
+
+def request_digest(job: Job) -> str:
+    """Of everything in a request that decides the result."""
+    text = orjson.dumps(job.request.compared(), option=orjson.OPT_SORT_KEYS, default=str)
+    return f"sha256:{hashlib.sha256(text).hexdigest()}"
+
+
+def known_failures(earlier: BatchRecord | None) -> Mapping[str, VideoOutcome]:
+    """Output -> the failure an earlier batch found there, where trying again would find it again."""
+    if earlier is None:
+        return {}
+    return {outcome.output: outcome for outcome in earlier.videos if outcome.is_failure and outcome.determined}
+
+
+def judge(
+    video: FoundVideo,
+    job: Job,
+    output: Path,
+    *,
+    digest: str,
+    choices: Choices,
+    known: Mapping[str, VideoOutcome],
+    asserted: bool = False,
+    now_s: float | None = None,
+) -> Verdict:
+    """Decide about one video and pipeline. `job` is for this video; `digest` is that of its request."""
+    outcome = VideoOutcome(
+        video=shown_path(video.path), pipeline=job.plan.pipeline.id, output=shown_path(output), request=digest
+    )
+    try:
+        identity = job.identity()
+        outcome = outcome.model_copy(update={"input": identity})
+        age_s = (time.time() if now_s is None else now_s) - identity.mtime_ns / 1e9
+        if age_s < choices.settle_s:
+            message = (
+                f"changed {max(age_s, 0):.0f} s ago; it is run once it has been left alone for {choices.settle_s:g} s"
+            )
+            return Verdict("none", outcome.model_copy(update={"status": "not_run", "message": message}))
+        earlier = known.get(outcome.output)
+        if (
+            earlier is not None
+            and earlier.status == "failed"
+            and not (choices.retry_failed or choices.force)
+            and _same(earlier, identity, digest)
+        ):
+            return Verdict("none", earlier.model_copy(update={"known": True, "wall_time_s": 0.0}))
+        again = choices.force or (choices.retry_failed and earlier is not None)
+        if not os.path.isdir(output.parent):
+            return Verdict("run", outcome, force=again)
+        file = OutputFile(output)
+        file.check_place([job.path])
+        decision = file.decide(job.request, job.path, overwrite=choices.overwrite, force=again)
+        if decision.record is None:
+            return Verdict("continue" if decision.kind == "continue" else "run", outcome, force=again)
+        file.tidy()
+        ended = outcome.ended(as_of_now(decision.record, job.options, []))
+        if choices.retry_failed and ended.is_failure:
+            return Verdict("run", outcome, force=True)
+        if asserted:  # its lines have to be read, which is work for a process
+            return Verdict("run", outcome)
+        return Verdict("none", ended.model_copy(update={"known": ended.is_failure}))
+    except VideodagError as error:
+        return Verdict("none", outcome.refused(error))
+
+
+def _same(earlier: VideoOutcome, identity: Identity, digest: str) -> bool:
+    return earlier.request == digest and earlier.input is not None and earlier.input.same_stat(identity)
