@@ -25,6 +25,7 @@ from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.batch.verdicts import Choices, Verdict, judge, known_failures, request_digest
 from videodag_cli.errors import OutputError, RequestError, VideodagError, worst
 from videodag_cli.files import lock_folder, writing
+from videodag_cli.guard import GuardLimits
 from videodag_cli.job import Job, RunOptions, default_workers
 from videodag_cli.plan import Overrides, Plan
 from videodag_cli.video import Sampling
@@ -87,6 +88,8 @@ class Batch:
     assertions: tuple[str, ...] = ()
     plugin_folders: tuple[Path, ...] = ()
     set_params: tuple[Overrides, ...] = ()
+    limits: GuardLimits | None = None
+    """Kept for each video by a parent process."""
     _templates: dict[str, tuple[Job, str]] = field(default_factory=dict, compare=False, repr=False)
     """Pipeline -> a job and the digest of its request, which are the same for every video."""
 
@@ -145,6 +148,7 @@ class Batch:
             options=replace(self.run_options, workers=workers),
             forced=tuple(verdict.force for _, _, verdict in due),
             assertions=self.assertions,
+            limits=self.limits,
         )
 
     @cached_property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from videodag_cli.guard import GuardLimits
 from videodag_cli.run import RunOptions
 from videodag_cli.video import Sampling
 
@@ -39,3 +40,5 @@ class VideoTask:
     sampling: Sampling
     options: RunOptions
     assertions: tuple[str, ...] = ()
+    limits: GuardLimits | None = None
+    """Kept for this video by a parent of the process that runs it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,42 @@ from videodag_cli.tool import unknown_name
 
 
 def overrides(
-    pipeline: Pipeline, registry: Registry, params: Path | None, assignments: list[str]
-) -> dict[str, dict[str, Any]]:
-    """Node -> parameter -> value; `--set` comes after `--params` and wins."""
-    found = {} if params is None else _from_file(params)
+    pipelines: Sequence[Pipeline], registry: Registry, params: Path | None, assignments: list[str]
+) -> list[dict[str, dict[str, Any]]]:
+    """For each pipeline node -> parameter -> value; `--set` comes after `--params` and wins.
+
+    Raises `ParamError` for an unknown node, `RequestError` where it is not said which of several pipelines is meant.
+    """
+    found: list[dict[str, dict[str, Any]]] = [{} for _ in pipelines]
+    for place, values in ({} if params is None else _from_file(params)).items():
+        number, node_id = _meant(pipelines, place, "--params", "")
+        found[number].setdefault(node_id, {}).update(values)
     for text in assignments:
-        node_id, name, value = _parse(text, pipeline)
-        found.setdefault(node_id, {})[name] = _typed(pipeline, registry, node_id, name, value)
+        place, name, value = _parse(text)
+        number, node_id = _meant(pipelines, place, f"--set {printable(text)!r}", f".{name}={printable(value)}")
+        typed = _typed(pipelines[number], registry, node_id, name, value)
+        found[number].setdefault(node_id, {})[name] = typed
     return found
+
+
+def _meant(pipelines: Sequence[Pipeline], place: str, what: str, rest: str) -> tuple[int, str]:
+    """Which pipeline and node `[PIPELINE:]NODE` stands for. A node that a single pipeline does not have is left to the planner."""
+    head, colon, node_id = place.partition(":")
+    ids = [pipeline.id for pipeline in pipelines]
+    if colon:
+        if head not in ids:
+            raise RequestError(f"{what}: names the pipeline {head!r}, but {' and '.join(map(repr, ids))} runs")
+        return ids.index(head), node_id
+    having = [n for n, pipeline in enumerate(pipelines) if any(node.id == place for node in pipeline.nodes)]
+    if len(having) == 1 or len(pipelines) == 1:
+        return (having or [0])[0], place
+    if not having:
+        nodes = sorted({node.id for pipeline in pipelines for node in pipeline.nodes})
+        raise ParamError(f"{what}: " + unknown_name("node", place, nodes))
+    several = " and ".join(repr(ids[n]) for n in having)
+    raise RequestError(
+        f"{what}: the pipelines {several} have this node; say which, as in {ids[having[0]]}:{printable(place)}{rest}"
+    )
 
 
 def _from_file(path: Path) -> dict[str, dict[str, Any]]:
@@ -37,17 +66,13 @@ def _from_file(path: Path) -> dict[str, dict[str, Any]]:
     return data
 
 
-def _parse(text: str, pipeline: Pipeline) -> tuple[str, str, str]:
+def _parse(text: str) -> tuple[str, str, str]:
+    """`[PIPELINE:]NODE`, parameter, value."""
     place, equals, value = text.partition("=")
-    head, colon, rest = place.partition(":")
-    if colon:
-        if head != pipeline.id:
-            raise RequestError(f"--set {printable(text)!r}: names the pipeline {head!r}, but {pipeline.id!r} runs")
-        place = rest
-    node_id, dot, name = place.rpartition(".")
-    if not (equals and dot and node_id and name):
+    node, dot, name = place.rpartition(".")
+    if not (equals and dot and node.rpartition(":")[2] and name):
         raise RequestError(f"--set {printable(text)!r}: give NODE.PARAM=VALUE, such as detect.confidence=0.5")
-    return node_id, name, value
+    return node, name, value
 
 
 def _typed(pipeline: Pipeline, registry: Registry, node_id: str, name: str, value: str) -> Any:

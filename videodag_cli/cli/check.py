@@ -200,7 +200,7 @@ def _set_table(case: Case, assignments: list[str]) -> dict[str, Any]:
     from videodag_cli.plan import make_plan
 
     loaded, registry = pipeline_of(case)
-    given = overrides(loaded.pipeline, registry, None, assignments)
+    (given,) = overrides([loaded.pipeline], registry, None, assignments)
     plan = make_plan(loaded, registry, overrides=given)
     table: dict[str, Any] = {}
     for step in plan.steps:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videodag_cli.batch.api import Batch, BatchEvents, BatchOptions, run_batch
+from videodag_cli.batch.api import Batch, BatchEvents, run_batch
 from videodag_cli.batch.finding import Found, find_videos, read_list
+from videodag_cli.batch.forecast import describe
 from videodag_cli.batch.ledger import NAME, BatchRecord
 from videodag_cli.batch.naming import outputs_for
 from videodag_cli.batch.outcome import TOLD, VideoOutcome
@@ -82,6 +83,14 @@ def run_many(batch: Batch, *, mode: str, quiet: bool, json: StraightOutput | Non
     return record.exit_code or 0
 
 
+def dry_run(batch: Batch, out: StraightOutput) -> int:
+    """List every video with what would be done, and do nothing. Exit 3 is left to the run itself."""
+    import orjson
+
+    out.write(orjson.dumps(describe(batch), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))
+    return 0
+
+
 def _ended(outcomes: Any) -> BatchRecord:
     while True:
         try:
@@ -130,7 +139,9 @@ def table(record: BatchRecord, batch: Batch, wall_time_s: float) -> Iterator[str
     told = [o for o in record.videos if o.status not in ("done", "up_to_date") or o.is_failure]
     for outcome in told[:SHOWN_FAILURES]:
         word = f" [{outcome.word}]" if outcome.word else ""
-        yield f"  {TOLD.get(outcome.status, outcome.status)}{word}: {_where(outcome)}: {outcome.message or ''}".rstrip(": ")
+        yield f"  {TOLD.get(outcome.status, outcome.status)}{word}: {_where(outcome)}: {outcome.message or ''}".rstrip(
+            ": "
+        )
     if len(told) > SHOWN_FAILURES:
         yield f"  and {len(told) - SHOWN_FAILURES:,} more; {printable(batch.folder / NAME)} holds them all"
 
@@ -163,9 +174,7 @@ class _Account:
     def ended(self, outcome: VideoOutcome) -> None:
         self.ended_count += 1
         self.frames += outcome.sampled
-        self.running = {
-            number: entry for number, entry in self.running.items() if printable(entry[0]) != outcome.video
-        }
+        self.running = {number: entry for number, entry in self.running.items() if printable(entry[0]) != outcome.video}
 
     @property
     def share(self) -> float:
@@ -276,15 +285,3 @@ def _view(mode: str, *, quiet: bool) -> Iterator[BatchEvents]:
             yield _Bars(progress)
     else:
         yield _Silent()
-
-
-def batch_options(
-    jobs: str, retry_failed: bool, accept_known: bool, max_failed: str, settle: float
-) -> BatchOptions:
-    return BatchOptions(
-        jobs=parse_jobs(jobs),
-        retry_failed=retry_failed,
-        accept_known=accept_known,
-        max_failed=parse_max_failed(max_failed),
-        settle_s=settle,
-    )

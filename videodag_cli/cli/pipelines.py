@@ -115,7 +115,8 @@ def validate(
         try:
             found = find(name, places)
             loaded = load(found.path)
-            plan = make_plan(loaded, registry, overrides=overrides(loaded.pipeline, registry, params, set_ or []))
+            (given,) = overrides([loaded.pipeline], registry, params, set_ or [])
+            plan = make_plan(loaded, registry, overrides=given)
             described = _describe_tools(plan, registry) if load_models else []
         except VideodagError as error:
             if len(names) == 1:

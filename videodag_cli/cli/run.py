@@ -1,4 +1,4 @@
-"""`videodag run`: one video through one pipeline."""
+"""`videodag run`: videos through pipelines."""
 
 from __future__ import annotations
 
@@ -20,28 +20,34 @@ if TYPE_CHECKING:
     from videodag_cli.run import RunOptions, RunStart
     from videodag_cli.video import Sampling
 
-SAMPLING, PARAMS, OUTPUT, FAILURES, MACHINE, LIMITS = (
+SAMPLING, PARAMS, OUTPUT, FAILURES, MANY, MACHINE, LIMITS = (
     "Sampling",
     "Pipeline parameters",
     "Output",
     "Failures and limits",
+    "Many videos",
     "How it runs",
     "Limits before decoding",
 )
 
 
 def run(
-    video: Annotated[str, typer.Argument(metavar="VIDEO", help="An MP4 or MOV file.", show_default=False)],
     pipeline: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--pipeline",
             "-p",
             metavar="ID",
-            help="The pipeline: an id, builtin:ID, or a .json file.",
+            help="The pipeline: an id, builtin:ID, or a .json file. Several run over one decode.",
             show_default=False,
         ),
     ],
+    video: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="VIDEO...", help="MP4 or MOV files, folders that hold some, or patterns.", show_default=False
+        ),
+    ] = None,
     frame_stride: Annotated[
         int | None,
         typer.Option(metavar="N", help="Take every Nth frame: frame_index % N == 0.", rich_help_panel=SAMPLING),
@@ -94,6 +100,14 @@ def run(
             rich_help_panel=OUTPUT,
         ),
     ] = "-",
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="For many videos: one output for each in this folder, and batch.json.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -212,6 +226,52 @@ def run(
         Literal["auto", "always", "never", "json"],
         typer.Option(help="Progress on standard error; auto: on a terminal only.", rich_help_panel=MACHINE),
     ] = "auto",
+    json: Annotated[
+        bool, typer.Option("--json", help="Print what became of many videos as JSON at the end.", rich_help_panel=MANY)
+    ] = False,
+    from_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Also run the videos in this list, one path a line; - is standard input.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    null: Annotated[
+        bool,
+        typer.Option("-0", help="A NUL ends each path of --from-file, as find -print0 writes.", rich_help_panel=MANY),
+    ] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Name outputs by the path below this folder.", rich_help_panel=MANY),
+    ] = None,
+    jobs: Annotated[
+        str,
+        typer.Option("--jobs", "-j", metavar="N", help="Videos at once; auto: as many as CPUs.", rich_help_panel=MANY),
+    ] = "auto",
+    settle: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME", help="Leave out videos that changed less than this long ago.", rich_help_panel=MANY
+        ),
+    ] = "0",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run what failed before again.", rich_help_panel=MANY)
+    ] = False,
+    accept_known: Annotated[
+        bool,
+        typer.Option(
+            "--accept-known",
+            help="Failures known from an earlier run do not count for the exit code.",
+            rich_help_panel=MANY,
+        ),
+    ] = False,
+    max_failed: Annotated[
+        str,
+        typer.Option(
+            metavar="N|P%", help="So many videos may fail before the exit code says so.", rich_help_panel=MANY
+        ),
+    ] = "0",
     profile: Annotated[
         bool, typer.Option("--profile", help="Print where the time went.", rich_help_panel=MACHINE)
     ] = False,
@@ -234,17 +294,24 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run a pipeline over a video and write one JSON line per sampled frame."""
+    """Run a pipeline over videos and write one JSON line per sampled frame."""
     from videodag_cli.cli import streams
-    from videodag_cli.plugins import make_registry
-    from videodag_cli.run import RunOptions, run_video
+    from videodag_cli.plugins import make_registry, plugin_folders
+    from videodag_cli.run import RunOptions
     from videodag_cli.video import Sampling
 
+    videos = video or []
+    many = _is_many(videos, pipeline, output_dir, from_file, output, record)
+    found = None
+    if many:
+        from videodag_cli.cli.many import find_all
+
+        found = find_all(videos, from_file, null=null, root=root)  # before standard input is emptied
     claimed = streams.claim_stdout()
     output = "-" if streams.means_stdout(output) else output
     limits = _guard_limits(timeout, node_timeout, max_memory, isolate, max_errors)
     continuation = None
-    if limits.needed:
+    if limits.needed and not many:
         from videodag_cli import guard
 
         continuation = guard.continuation()
@@ -273,19 +340,51 @@ def run(
     )
     registry = make_registry(plugins_dir)
     remarks = _Remarks(quiet=quiet)
-    plan = _plan(pipeline, registry, pipelines_dir, params, set_ or [], remarks)
+    mode = "never" if quiet and progress == "auto" else progress
+    planned = _plans(pipeline, registry, pipelines_dir, params, set_ or [], remarks)
+    if found is not None and output_dir is not None:
+        from videodag_cli.batch.api import BatchOptions
+        from videodag_cli.cli import many as view
+
+        for plan, _ in planned:
+            _assertions(assert_ or [], plan)
+        batch = view.make_batch(
+            found,
+            [plan for plan, _ in planned],
+            output_dir,
+            format,
+            sampling=sampling,
+            run_options=options,
+            options=BatchOptions(
+                jobs=view.parse_jobs(jobs),
+                retry_failed=retry_failed,
+                accept_known=accept_known,
+                max_failed=view.parse_max_failed(max_failed),
+                settle_s=_seconds("--settle", settle),
+            ),
+            assertions=tuple(assert_ or ()),
+            plugin_folders=tuple(plugin_folders(plugins_dir)),
+            set_params=tuple(given for _, given in planned),
+            limits=limits if limits.needed else None,
+        )
+        for line in remarks.opening:
+            remarks.say(line)
+        out = streams.require_stdout(claimed) if json or dry_run else None
+        raise typer.Exit(
+            view.dry_run(batch, out) if dry_run else view.run_many(batch, mode=mode, quiet=quiet, json=out)
+        )
+    ((plan, _),) = planned
     assertions = _assertions(assert_ or [], plan)
     if dry_run:
-        _dry_run(video, plan, sampling, options, output, streams.require_stdout(claimed))
+        _dry_run(videos[0], plan, sampling, options, output, streams.require_stdout(claimed))
         return
     destination = streams.require_stdout(claimed) if output == "-" else output
     from videodag_cli.cli.progress import progress as show_progress
+    from videodag_cli.run import run_video
 
-    label = Path(video).name
-    mode = "never" if quiet and progress == "auto" else progress
-    with show_progress(mode, remarks.shown(label)) as sink:
+    with show_progress(mode, remarks.shown(Path(videos[0]).name)) as sink:
         result = run_video(
-            video,
+            videos[0],
             plan,
             sampling=sampling,
             output=destination,
@@ -297,7 +396,38 @@ def run(
             continuation=continuation,
         )
     remarks.finished(result, output, profile=profile)
-    _raise_for(result, video)
+    _raise_for(result, videos[0])
+
+
+def _is_many(
+    videos: list[str],
+    pipelines: list[str],
+    output_dir: Path | None,
+    from_file: str | None,
+    output: str,
+    record: Path | None,
+) -> bool:
+    """Whether a batch is asked for. Raises `RequestError` where that takes an output folder and none is given."""
+    import glob
+
+    from videodag_cli.errors import RequestError
+
+    if len(videos) == 0 and from_file is None:
+        raise RequestError("no video is named; give MP4 or MOV files, a folder of them, or --from-file LIST")
+    if output_dir is not None:
+        if output != "-" or record is not None:
+            raise RequestError("--output-dir names every output and its record; leave out -o and --record")
+        return True
+    one = from_file is None and len(videos) == 1 and not os.path.isdir(videos[0])
+    if one and glob.has_magic(videos[0]) and not os.path.lexists(videos[0]):
+        one = False
+    if not one:
+        raise RequestError(
+            "many videos, a folder or a list need --output-dir DIR: each video gets an output of its own there"
+        )
+    if len(pipelines) > 1:
+        raise RequestError("several pipelines need --output-dir DIR: each gets an output of its own there")
+    return False
 
 
 class _Remarks:
@@ -457,31 +587,39 @@ def _tags(given: list[str]) -> dict[str, str]:
     return tags
 
 
-def _plan(
-    name: str,
+def _plans(
+    names: list[str],
     registry: Registry,
     folders: list[Path] | None,
     params: Path | None,
     assignments: list[str],
     remarks: _Remarks,
-) -> Any:
+) -> list[tuple[Any, Any]]:
+    """The plan of each pipeline, with the parameters given for it."""
     from videodag_cli.cli.assignments import overrides
-    from videodag_cli.errors import printable
+    from videodag_cli.errors import RequestError, printable
     from videodag_cli.pipeline import find, load, search_places
     from videodag_cli.plan import make_plan
 
-    found = find(name, search_places(folders or ()))
-    loaded = load(found.path)
-    plan = make_plan(loaded, registry, overrides=overrides(loaded.pipeline, registry, params, assignments))
-    origin = f"builtin:{loaded.pipeline.id}" if found.place.label == "builtin" else str(found.path)
-    remarks.opening.append(f"pipeline {printable(loaded.pipeline.id)}: {printable(origin)} ({loaded.digest[:15]})")
-    for hidden in found.hides:
-        remarks.opening.append(
-            f"  hides {printable(hidden)}; builtin:{printable(loaded.pipeline.id)} means the built-in one"
-        )
-    for warning in plan.warnings:
-        remarks.opening.append(f"  {warning}")
-    return plan
+    places = search_places(folders or ())
+    found = [find(name, places) for name in names]
+    loaded = [load(item.path) for item in found]
+    ids = [item.pipeline.id for item in loaded]
+    for pipeline_id in ids:
+        if ids.count(pipeline_id) > 1:
+            raise RequestError(f"--pipeline {printable(pipeline_id)!r} is given twice")
+    given = overrides([item.pipeline for item in loaded], registry, params, assignments)
+    plans = []
+    for place, item, values in zip(found, loaded, given, strict=True):
+        plan = make_plan(item, registry, overrides=values)
+        pipeline_id = printable(item.pipeline.id)
+        origin = f"builtin:{item.pipeline.id}" if place.place.label == "builtin" else str(place.path)
+        remarks.opening.append(f"pipeline {pipeline_id}: {printable(origin)} ({item.digest[:15]})")
+        for hidden in place.hides:
+            remarks.opening.append(f"  hides {printable(hidden)}; builtin:{pipeline_id} means the built-in one")
+        remarks.opening += [f"  {warning}" for warning in plan.warnings]
+        plans.append((plan, values))
+    return plans
 
 
 def _assertions(texts: list[str], plan: Any) -> list[Any]:
