@@ -369,10 +369,10 @@ def run(
         )
         for line in remarks.opening:
             remarks.say(line)
-        out = streams.require_stdout(claimed) if json or dry_run else None
-        raise typer.Exit(
-            view.dry_run(batch, out) if dry_run else view.run_many(batch, mode=mode, quiet=quiet, json=out)
-        )
+        if dry_run:
+            raise typer.Exit(view.dry_run(batch, streams.require_stdout(claimed)))
+        out = streams.require_stdout(claimed) if json else None
+        raise typer.Exit(view.run_many(batch, mode=mode, quiet=quiet, json=out))
     ((plan, _),) = planned
     assertions = _assertions(assert_ or [], plan)
     if dry_run:

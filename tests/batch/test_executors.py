@@ -1,0 +1,115 @@
+"""One behaviour for every place where tasks run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.graphs import TOYS, document, node, registry, write
+from videodag_cli.batch.api import Batch
+from videodag_cli.batch.executors import TaskExecutor
+from videodag_cli.batch.executors.in_process import InProcess
+from videodag_cli.batch.executors.processes import Processes
+from videodag_cli.batch.task import PipelineSpec, VideoTask
+from videodag_cli.errors import StoppedError
+from videodag_cli.job import RunOptions
+from videodag_cli.pipeline import load
+from videodag_cli.run import run_video
+from videodag_cli.video.sampling import Sampling
+
+Make = Callable[..., Batch]
+
+
+@pytest.fixture(params=["in process", "processes"])
+def executor(request: pytest.FixtureRequest) -> Iterator[TaskExecutor]:
+    with InProcess() if request.param == "in process" else Processes(2) as place:
+        yield place
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    with Processes(2) as place:
+        yield place
+
+
+def task(clip: Path, output: Path, nodes: object = ("mean",), number: int = 0) -> VideoTask:
+    file = write(output.parent, document(list(nodes), id=f"p{number}"))  # type: ignore[call-overload]
+    spec = PipelineSpec(path=os.fspath(file), digest=load(file).digest, overrides={}, plugin_folders=(TOYS,))
+    return VideoTask(
+        number=number,
+        video=os.fspath(clip),
+        pipelines=(spec,),
+        outputs=(output,),
+        forced=(False,),
+        sampling=Sampling(),
+        options=RunOptions(workers=1),
+    )
+
+
+def children() -> set[str]:
+    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    return {line.strip() for line in found.stdout.splitlines() if "executors.worker" in line}
+
+
+def test_the_output_is_that_of_a_single_run(executor: TaskExecutor, clip: Path, tmp_path: Path) -> None:
+    (outcome,) = executor.submit(task(clip, tmp_path / "out.jsonl")).result(30)
+    assert (outcome.status, outcome.exit_code, outcome.sampled) == ("done", 0, 12)
+    run_video(clip, os.fspath(tmp_path / "p0.json"), output=tmp_path / "alone.jsonl", registry=registry())
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "alone.jsonl").read_bytes()
+
+
+def test_what_goes_wrong_is_in_the_outcome(executor: TaskExecutor, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    (outcome,) = executor.submit(task(tmp_path / "text.mp4", tmp_path / "out.jsonl")).result(30)
+    assert (outcome.status, outcome.exit_code, outcome.word) == ("failed", 3, "input.not_mp4")
+
+
+def test_tasks_end_in_any_order_and_none_is_lost(executor: TaskExecutor, clip: Path, tmp_path: Path) -> None:
+    futures = [executor.submit(task(clip, tmp_path / f"{n}.jsonl", number=n)) for n in range(6)]
+    assert {future.result(30)[0].output for future in futures} == {str(tmp_path / f"{n}.jsonl") for n in range(6)}
+
+
+def test_progress_reaches_the_end(executor: TaskExecutor, clip: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    executor.submit(task(clip, tmp_path / "out.jsonl"), lambda _, done, total: told.append((done, total))).result(30)
+    assert told[-1] == (12, 12)
+
+
+def test_a_pipeline_that_changed_meanwhile_is_refused(executor: TaskExecutor, clip: Path, tmp_path: Path) -> None:
+    made = task(clip, tmp_path / "out.jsonl")
+    write(tmp_path, document(["index"], id="p0"))
+    (outcome,) = executor.submit(made).result(30)
+    assert (outcome.word, outcome.exit_code) == ("pipeline.invalid", 2)
+
+
+def test_a_process_that_dies_is_the_failure_of_its_video_alone(
+    processes: Processes, clip: Path, tmp_path: Path
+) -> None:
+    deadly = task(clip, tmp_path / "dead.jsonl", [node("hostile.stateless", at=[5], kind="sigkill")])
+    futures = [processes.submit(deadly)]
+    futures += [processes.submit(task(clip, tmp_path / f"{n}.jsonl", number=n)) for n in range(1, 5)]
+    with pytest.raises(StoppedError, match=r"the process that ran it died \(SIGKILL\)") as died:
+        futures[0].result(30)
+    assert died.value.word == "stopped.crash"
+    assert [future.result(30)[0].status for future in futures[1:]] == ["done"] * 4
+
+
+def test_leaving_stops_what_runs_and_leaves_no_process(clip: Path, tmp_path: Path) -> None:
+    before = children()
+    started = time.monotonic()
+    with Processes(2) as place:
+        futures = [
+            place.submit(task(clip, tmp_path / f"{n}.jsonl", [node("hostile.slow", sleep_s=5)], number=n))
+            for n in range(4)
+        ]
+        while len(children() - before) < 2 and time.monotonic() - started < 20:
+            time.sleep(0.05)
+        assert len(children() - before) == 2
+    assert children() == before
+    assert all(future.done() for future in futures)
+    assert not list(tmp_path.glob("*.jsonl"))
