@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import orjson
@@ -21,13 +21,14 @@ Make = Callable[..., Batch]
 
 
 def run(batch: Batch) -> BatchRecord:
-    generator = run_batch(batch, executor=InProcess())
-    while True:
-        try:
-            next(generator)
-        except StopIteration as end:
-            assert isinstance(end.value, BatchRecord)
-            return end.value
+    records: list[BatchRecord] = []
+
+    def ended() -> Iterator[object]:
+        records.append((yield from run_batch(batch, executor=InProcess())))
+
+    for _ in ended():
+        pass
+    return records[0]
 
 
 def by_name(record: BatchRecord) -> dict[str, str]:
