@@ -300,3 +300,23 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a live process holds the lock of an existing file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return not lock_file(fd)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there. Raises `OutputError`."""
+    with writing(path):
+        path.unlink(missing_ok=True)

@@ -126,8 +126,7 @@ class OutputFile:
     def _why_not(self, record: RunRecord | None, request: Request, input_path: Path) -> str:
         if record is None:
             return "has no run record, so nothing is known about it"
-        facts = _facts(self.path)
-        if record.output is None or record.output != facts:
+        if record.output is None or not is_as_recorded(self.path, record.output):
             return "is not what its run record describes"
         changed = differences(record.request, request)
         if changed:
@@ -222,7 +221,14 @@ class OutputFile:
         write_atomically(self.note, orjson.dumps(note))
 
     def facts(self) -> OutputFacts:
-        return OutputFacts(size=self._size, sha256=f"sha256:{self._digest.hexdigest()}")
+        """Of the locked part, which keeps its time and inode when it is renamed."""
+        found = os.fstat(self._fd)
+        return OutputFacts(
+            size=self._size,
+            sha256=f"sha256:{self._digest.hexdigest()}",
+            mtime_ns=found.st_mtime_ns,
+            inode=found.st_ino,
+        )
 
     def finish(self, record: RunRecord) -> None:
         """Sync the part, write the record, rename, tidy up.
@@ -273,7 +279,12 @@ def record_path(output: Path) -> Path:
     return output.with_name(output.name + ".run.json")
 
 
-def _facts(path: Path) -> OutputFacts:
+def is_as_recorded(path: Path, facts: OutputFacts) -> bool:
+    """Whether the file is the one that was finished."""
     with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return OutputFacts(size=file.tell(), sha256=f"sha256:{digest}")
+        found = os.fstat(file.fileno())
+        if found.st_size != facts.size:
+            return False
+        if (found.st_mtime_ns, found.st_ino) == (facts.mtime_ns, facts.inode):
+            return True
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == facts.sha256

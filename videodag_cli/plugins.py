@@ -49,8 +49,10 @@ class Registry:
         self._loaded: dict[str, Plugin | PluginError] = {}
         self.hidden: list[str] = []
         """Sentences about plugins that another one of the same id hides."""
-        for folder in folders:
-            self._add_folder(Path(folder))
+        self.folders = tuple(Path(folder).absolute() for folder in folders)
+        """Where local files are looked for."""
+        for folder in self.folders:
+            self._add_folder(folder)
         self._entry_points = {point.name: point for point in metadata.entry_points(group=GROUP)}
         for plugin_id in self._files.keys() & self._entry_points.keys():
             point = self._entry_points[plugin_id]

@@ -207,8 +207,12 @@ class FrameError(_Model):
 
 
 class OutputFacts(_Model):
+    """The finished file: equal size, time and inode are trusted, else the digest decides."""
+
     size: int
     sha256: str
+    mtime_ns: int | None = None
+    inode: int | None = None
 
 
 class RunRecord(_Model):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.clips import encode
-from tests.graphs import TOYS, document, registry, write
+from tests.graphs import document, registry, write
 from videodag_cli.batch.api import Batch, BatchOptions
 from videodag_cli.batch.finding import find_videos
 from videodag_cli.batch.naming import outputs_for
@@ -60,7 +60,6 @@ def batch(tmp_path: Path, videos: Path) -> Callable[..., Batch]:
             run_options,
             BatchOptions(**more),
             assertions=assertions,
-            plugin_folders=(TOYS,),
             set_params=tuple({} for _ in plans),
         )
 

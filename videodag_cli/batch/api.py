@@ -20,7 +20,7 @@ from videodag_cli.batch.executors import TaskExecutor, TaskProgress
 from videodag_cli.batch.executors.processes import Processes
 from videodag_cli.batch.finding import Found, FoundVideo
 from videodag_cli.batch.ledger import NAME, BatchRecord, Ledger, read_ledger
-from videodag_cli.batch.outcome import VideoOutcome
+from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.batch.verdicts import Choices, Verdict, judge, known_failures, request_digest
 from videodag_cli.errors import OutputError, RequestError, VideodagError, worst
@@ -86,16 +86,15 @@ class Batch:
     run_options: RunOptions
     options: BatchOptions
     assertions: tuple[str, ...] = ()
-    plugin_folders: tuple[Path, ...] = ()
     set_params: tuple[Overrides, ...] = ()
     limits: GuardLimits | None = None
     """Kept for each video by a parent process."""
     _templates: dict[str, tuple[Job, str]] = field(default_factory=dict, compare=False, repr=False)
     """Pipeline -> a job and the digest of its request, which are the same for every video."""
 
-    def verdicts(self) -> Iterator[tuple[FoundVideo, list[Verdict]]]:
-        """What each video needs."""
-        known = known_failures(read_ledger(self.folder / NAME))
+    def verdicts(self, before: BatchRecord | None) -> Iterator[tuple[FoundVideo, list[Verdict]]]:
+        """What each video needs, given what an earlier batch left in the folder."""
+        known = known_failures(before)
         choices = Choices(
             retry_failed=self.options.retry_failed,
             settle_s=self.options.settle_s,
@@ -111,6 +110,7 @@ class Batch:
                         video,
                         job,
                         output,
+                        name=shown_path(os.path.relpath(output, self.folder)),
                         digest=self._templates[plan.pipeline.id][1],
                         choices=choices,
                         known=known,
@@ -158,7 +158,7 @@ class Batch:
                 path=os.path.abspath(plan.loaded.path),
                 digest=plan.loaded.digest,
                 overrides=_absolute(overrides, plan),
-                plugin_folders=tuple(folder.absolute() for folder in self.plugin_folders),
+                plugin_folders=plan.registry.folders,
             )
             for plan, overrides in zip(self.plans, self.set_params, strict=True)
         )
@@ -186,13 +186,14 @@ def run_batch(
     with writing(batch.folder):
         batch.folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(batch.folder):
-        judged = list(batch.verdicts())
+        before = read_ledger(batch.folder / NAME)
+        judged = list(batch.verdicts(before))
         due = [(video, found) for video, found in judged if any(verdict.action != "none" for verdict in found)]
         jobs, workers = batch.jobs_for(len(due))
         if executor is not None:
             jobs = executor.jobs
         outcomes = [verdict.outcome for _, found in judged for verdict in found]
-        ledger = Ledger(batch.folder / NAME, outcomes, jobs=jobs, others=batch.found.others)
+        ledger = Ledger(batch.folder, outcomes, jobs=jobs, others=batch.found.others, before=before)
         ledger.write("running")
         events.begun([verdict for _, found in judged for verdict in found], jobs)
         for outcome in outcomes:
@@ -244,12 +245,12 @@ def _outcomes(future: Future[list[VideoOutcome]], task: VideoTask, ledger: Ledge
     """What became of a task; a process that died is the failure of what it had not finished."""
     begun = [ledger.of(output) for output in task.outputs]
     try:
-        ended = {outcome.output: outcome for outcome in future.result()}
+        ended = future.result()
     except VideodagError as error:
         return [outcome.refused(error) for outcome in begun]
     return [
-        ended[outcome.output].model_copy(update={"input": outcome.input, "request": outcome.request})
-        for outcome in begun
+        new.model_copy(update={name: getattr(old, name) for name in ("output", "pipeline", "input", "request")})
+        for old, new in zip(begun, ended, strict=True)
     ]
 
 

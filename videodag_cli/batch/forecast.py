@@ -10,6 +10,7 @@ from typing import Any
 
 from videodag_cli.batch.api import Batch
 from videodag_cli.batch.finding import FoundVideo
+from videodag_cli.batch.ledger import NAME, read_ledger
 from videodag_cli.batch.outcome import as_row
 from videodag_cli.batch.verdicts import Verdict
 from videodag_cli.errors import VideodagError
@@ -20,7 +21,7 @@ from videodag_cli.video import choose_decoder, probe, select
 
 def describe(batch: Batch) -> dict[str, Any]:
     """Everything `run_batch` would decide, as plain data. Videos that would run are opened, and nothing is decoded or written."""
-    judged = list(batch.verdicts())
+    judged = list(batch.verdicts(read_ledger(batch.folder / NAME)))
     due = sum(any(verdict.action != "none" for verdict in verdicts) for _, verdicts in judged)
     jobs, workers = batch.jobs_for(due)
     seconds = _seconds_for_a_frame(output for outputs in batch.outputs.values() for output in outputs)

@@ -11,14 +11,14 @@ from typing import Any, Literal
 import orjson
 
 from videodag_cli.batch.ledger import NAME, read_ledger
-from videodag_cli.batch.outcome import VideoOutcome, damage, shown_path
+from videodag_cli.batch.outcome import damage, shown_path
 from videodag_cli.errors import InputError, VideodagError, printable
 from videodag_cli.files import is_locked
-from videodag_cli.output import facts_of, is_as_recorded, record_path
+from videodag_cli.output import is_as_recorded
 from videodag_cli.part import scan
 from videodag_cli.pipeline import load
 from videodag_cli.plugins import Registry
-from videodag_cli.record import Identity, Request, RunRecord, digest_file, is_same_input, read_record
+from videodag_cli.record import Identity, Request, RunRecord, digest_file, is_same_input, read_record, request_facts
 
 Kind = Literal["finished", "damaged", "failed", "unfinished", "running", "stale", "orphaned"]
 TOLD: dict[Kind, str] = {
@@ -55,95 +55,96 @@ def holdings(folder: Path) -> list[Holding]:
     if not folder.is_dir():
         raise InputError(f"{printable(folder)}: is not a folder; give the --output-dir of a run", word="input.missing")
     ledger = read_ledger(folder / NAME)
-    places = _Places(ledger.working_folder if ledger is not None else os.getcwd())
+    outcomes = {} if ledger is None else {each.output: each for each in (*ledger.earlier, *ledger.videos)}
+    inputs = _Inputs({name: each.input.path for name, each in outcomes.items() if each.input is not None})
+    changes = _Changes()
     found: dict[str, Holding] = {}
     for where, folders, files in os.walk(folder):
         folders.sort()
         for file in files:
             path = Path(where, file)
+            name = shown_path(path.relative_to(folder))
             if file.endswith(RECORD_SUFFIX):
-                output = path.with_name(file.removesuffix(RECORD_SUFFIX))
                 record = read_record(path)
-                if record is not None and output.exists():
-                    _put(found, folder, output, places.finished(output, record))
+                output = path.with_name(file.removesuffix(RECORD_SUFFIX))
+                name = name.removesuffix(RECORD_SUFFIX)
+                if record is not None and output.exists() and name not in found:
+                    found[name] = _finished(name, output, record, inputs, changes)
             elif file.endswith(PART_SUFFIX):
-                output = path.with_name(file.removesuffix(PART_SUFFIX))
-                _put(found, folder, output, places.unfinished(path))
-    for outcome in ledger.videos if ledger is not None else ():
-        name = os.path.relpath(os.path.join(places.working_folder, outcome.output), folder)
+                name = name.removesuffix(PART_SUFFIX)
+                found[name] = _unfinished(name, path, inputs)
+    for name, outcome in outcomes.items():
         if outcome.status == "failed" and name not in found:
-            found[name] = places.failed(name, outcome)
+            kind: Kind = "orphaned" if outcome.input is not None and inputs.gone(name, outcome.input) else "failed"
+            found[name] = Holding(
+                name, kind, outcome.video, outcome.pipeline, word=outcome.word, message=outcome.message
+            )
     return [found[name] for name in sorted(found)]
 
 
-def _put(found: dict[str, Holding], folder: Path, output: Path, holding: Holding) -> None:
-    name = shown_path(output.relative_to(folder))
-    if name not in found or holding.kind in ("unfinished", "running"):
-        found[name] = replace(holding, output=name)
+class _Inputs:
+    """Where the inputs of outputs are now."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self._known = known
+        """Output -> absolute path of its input."""
+
+    def path(self, output: str, identity: Identity) -> Path | None:
+        """Where the input should be; None where that is not known: a record holds the path as it was given."""
+        path = self._known.get(output, identity.path)
+        return Path(path) if os.path.isabs(path) and "\\" not in path else None
+
+    def gone(self, output: str, identity: Identity) -> bool:
+        path = self.path(output, identity)
+        return path is not None and not path.exists()
 
 
-class _Places:
-    """Judges outputs by what is now at the places that their records name."""
-
-    def __init__(self, working_folder: str) -> None:
-        self.working_folder = working_folder
-        self._registry: Registry | None = None
-        self._digests: dict[str, str | None] = {}
-        self._changed: dict[bytes, str | None] = {}
-
-    def finished(self, output: Path, record: RunRecord) -> Holding:
-        identity = Identity.model_validate(record.input)
-        holding = Holding("", "finished", identity.path, record.request.pipeline["id"], record.accounting.sampled)
-        if record.exit_code == 4:
-            holding = replace(holding, kind="damaged", word="run.incomplete", message=damage(record))
-        if record.output is None or not is_as_recorded(output, record.output):
-            return replace(holding, kind="stale", message="the output is not what its record describes")
-        return self._with_input(holding, identity, record.request)
-
-    def unfinished(self, part: Path) -> Holding:
-        try:
-            note = orjson.loads(part.with_name(part.name + ".json").read_bytes())
-            request, identity = Request.model_validate(note["request"]), Identity.model_validate(note["input"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return Holding("", "running" if is_locked(part) else "unfinished", "", "", message="its note is missing")
-        lines = scan(part).lines
-        kind: Kind = "running" if is_locked(part) else "unfinished"
-        holding = Holding("", kind, identity.path, request.pipeline["id"], lines)
-        if kind == "running" or self.path_of(identity) is not None:
-            return holding
+def _finished(name: str, output: Path, record: RunRecord, inputs: _Inputs, changes: _Changes) -> Holding:
+    identity = Identity.model_validate(record.input)
+    holding = Holding(name, "finished", identity.path, record.request.pipeline["id"], record.accounting.sampled)
+    if record.exit_code == 4:
+        holding = replace(holding, kind="damaged", word="run.incomplete", message=damage(record))
+    if record.output is None or not is_as_recorded(output, record.output):
+        return replace(holding, kind="stale", message="the output is not what its record describes")
+    if inputs.gone(name, identity):
         return replace(holding, kind="orphaned", message=TOLD["orphaned"])
+    path = inputs.path(name, identity)
+    if path is not None and not is_same_input(identity, path):
+        return replace(holding, kind="stale", message="the input has changed since")
+    changed = changes.of(record.request)
+    return holding if changed is None else replace(holding, kind="stale", message=changed)
 
-    def failed(self, name: str, outcome: VideoOutcome) -> Holding:
-        holding = Holding(name, "failed", outcome.video, outcome.pipeline, 0, outcome.word, outcome.message)
-        if outcome.input is not None and self.path_of(outcome.input) is None:
-            return replace(holding, kind="orphaned")
-        return holding
 
-    def path_of(self, identity: Identity) -> Path | None:
-        """Where the input is; None where it is known to be gone."""
-        path = Path(self.working_folder, identity.path)
-        if path.exists() or "\\" in identity.path:  # a name that cannot be written down is not known to be gone
-            return path
-        return None
+def _unfinished(name: str, part: Path, inputs: _Inputs) -> Holding:
+    kind: Kind = "running" if is_locked(part) else "unfinished"
+    try:
+        note = orjson.loads(part.with_name(part.name + ".json").read_bytes())
+        request, identity = Request.model_validate(note["request"]), Identity.model_validate(note["input"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Holding(name, kind, "", "", message="nothing says what it belongs to")
+    if kind == "unfinished" and inputs.gone(name, identity):
+        kind = "orphaned"
+    return Holding(name, kind, identity.path, request.pipeline["id"], scan(part).lines)
 
-    def _with_input(self, holding: Holding, identity: Identity, request: Request) -> Holding:
-        path = self.path_of(identity)
-        if path is None:
-            return replace(holding, kind="orphaned", message=TOLD["orphaned"])
-        if path.exists() and not is_same_input(identity, path):
-            return replace(holding, kind="stale", message="the input has changed since")
-        changed = self._request_changed(request)
-        return holding if changed is None else replace(holding, kind="stale", message=changed)
 
-    def _request_changed(self, request: Request) -> str | None:
-        """What has changed of what a request names: pipeline, tools, files."""
-        key = orjson.dumps(request.compared(), option=orjson.OPT_SORT_KEYS, default=str)
-        if key not in self._changed:
-            self._changed[key] = next(self._changes(request), None)
-        return self._changed[key]
+class _Changes:
+    """What has changed of what requests name: pipelines, tools, files of params. Each is looked at once."""
 
-    def _changes(self, request: Request) -> Iterator[str]:
-        path = Path(self.working_folder, request.pipeline["path"])
+    def __init__(self) -> None:
+        self._registry: Registry | None = None
+        self._digests: dict[Path, str] = {}
+        self._found: dict[bytes, str | None] = {}
+
+    def of(self, request: Request) -> str | None:
+        """The first change, in words; None where nothing is known to have changed."""
+        data = request.model_dump(mode="json")
+        key = orjson.dumps([data["pipeline"], *request_facts(data)], default=str)
+        if key not in self._found:
+            self._found[key] = next(self._all(request), None)
+        return self._found[key]
+
+    def _all(self, request: Request) -> Iterator[str]:
+        path = Path(request.pipeline["path"])
         try:
             loaded = load(path)
         except VideodagError:
@@ -161,18 +162,14 @@ class _Places:
                 continue
             if version != tool["version"]:
                 yield f"{node}: the tool {tool['tool']} is version {version} now, it was {tool['version']}"
-        yield from self._changed_files(request.files, request.params)
-
-    def _changed_files(self, files: Mapping[str, str], params: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-        for place, digest in files.items():
+        for place, digest in request.files.items():
             node, _, name = place.rpartition(".")
-            path = Path(self.working_folder, str(params.get(node, {}).get(name, "")))
-            if path.is_file():
-                shown = os.fspath(path)
-                if shown not in self._digests:
-                    self._digests[shown] = digest_file(path)
-                if self._digests[shown] != digest:
-                    yield f"{place}: the file {printable(path)} has changed since"
+            file = Path(str(request.params.get(node, {}).get(name, "")))
+            if file.is_file():
+                if file not in self._digests:
+                    self._digests[file] = digest_file(file)
+                if self._digests[file] != digest:
+                    yield f"{place}: the file {printable(file)} has changed since"
 
 
 def files_of(folder: Path, output: str) -> list[Path]:

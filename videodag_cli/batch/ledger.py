@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -35,20 +36,40 @@ class BatchRecord(BaseModel):
     others: dict[str, int] = {}
     """Suffix of video files that were not run -> how many."""
     videos: list[VideoOutcome] = []
+    earlier: list[VideoOutcome] = []
+    """What earlier batches with other videos or pipelines left in this folder."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     def as_json(self) -> dict[str, Any]:
-        data = self.model_dump(mode="json", by_alias=True, exclude={"videos"})
-        return {**data, "videos": [as_row(outcome) for outcome in self.videos]}
+        data = self.model_dump(mode="json", by_alias=True, exclude={"videos", "earlier"})
+        rows = {name: [as_row(outcome) for outcome in getattr(self, name)] for name in ("videos", "earlier")}
+        return {**data, **rows}
 
 
 class Ledger:
     """The outcomes of a batch, by output, and the file they are kept in."""
 
-    def __init__(self, path: Path | None, outcomes: Iterable[VideoOutcome], *, jobs: int, others: Counter[str]) -> None:
-        self._path = path
+    def __init__(
+        self,
+        folder: Path,
+        outcomes: Iterable[VideoOutcome],
+        *,
+        jobs: int,
+        others: Counter[str],
+        before: BatchRecord | None = None,
+    ) -> None:
+        self._folder = folder
         self._outcomes = {outcome.output: outcome for outcome in outcomes}
+        self._earlier = (
+            [
+                outcome
+                for outcome in (*before.videos, *before.earlier)
+                if outcome.output not in self._outcomes and outcome.status not in ("waiting", "running", "not_run")
+            ]
+            if before is not None
+            else []
+        )
         self._jobs = jobs
         self._others = dict(others)
         self._started = time.monotonic()
@@ -72,7 +93,7 @@ class Ledger:
 
     def of(self, output: Path) -> VideoOutcome:
         """What is known about an output."""
-        return self._outcomes[shown_path(output)]
+        return self._outcomes[shown_path(os.path.relpath(output, self._folder))]
 
     def running(self, task: VideoTask) -> None:
         """The task has begun; may be called from any thread."""
@@ -103,13 +124,13 @@ class Ledger:
             counts=dict(Counter(outcome.status for outcome in outcomes)),
             others=self._others,
             videos=outcomes,
+            earlier=self._earlier,
         )
-        if self._path is not None:
-            before = time.monotonic()
-            text = orjson.dumps(record.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-            write_atomically(self._path, text)
-            self._written = time.monotonic()
-            self._cost_s = self._written - before
+        before = time.monotonic()
+        text = orjson.dumps(record.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        write_atomically(self._folder / NAME, text)
+        self._written = time.monotonic()
+        self._cost_s = self._written - before
         return record
 
 

@@ -33,6 +33,7 @@ class VideoOutcome(BaseModel):
     """Path as it was given, bytes that are not UTF-8 escaped."""
     pipeline: str
     output: str
+    """Path below the output folder."""
     status: Status = "waiting"
     exit_code: int | None = None
     word: str | None = None

@@ -18,7 +18,7 @@ from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.errors import VideodagError
 from videodag_cli.job import Job
 from videodag_cli.output import OutputFile
-from videodag_cli.record import Identity
+from videodag_cli.record import Identity, request_facts
 from videodag_cli.run import as_of_now
 
 
@@ -45,7 +45,7 @@ class Choices:
 
 def request_digest(job: Job) -> str:
     """Of everything in a request that decides the result."""
-    text = orjson.dumps(job.request.compared(), option=orjson.OPT_SORT_KEYS, default=str)
+    text = orjson.dumps(sorted(request_facts(job.request.model_dump(mode="json"))), default=str)
     return f"sha256:{hashlib.sha256(text).hexdigest()}"
 
 
@@ -53,7 +53,11 @@ def known_failures(earlier: BatchRecord | None) -> Mapping[str, VideoOutcome]:
     """Output -> the failure an earlier batch found there, where trying again would find it again."""
     if earlier is None:
         return {}
-    return {outcome.output: outcome for outcome in earlier.videos if outcome.is_failure and outcome.determined}
+    return {
+        outcome.output: outcome
+        for outcome in (*earlier.videos, *earlier.earlier)
+        if outcome.is_failure and outcome.determined
+    }
 
 
 def judge(
@@ -61,18 +65,18 @@ def judge(
     job: Job,
     output: Path,
     *,
+    name: str,
     digest: str,
     choices: Choices,
     known: Mapping[str, VideoOutcome],
     asserted: bool = False,
     now_s: float | None = None,
 ) -> Verdict:
-    """Decide about one video and pipeline. `job` is for this video; `digest` is that of its request."""
-    outcome = VideoOutcome(
-        video=shown_path(video.path), pipeline=job.plan.pipeline.id, output=shown_path(output), request=digest
-    )
+    """Decide about one video and pipeline. `job` is for this video; `name` is the output's, `digest` its request's."""
+    outcome = VideoOutcome(video=shown_path(video.path), pipeline=job.plan.pipeline.id, output=name, request=digest)
     try:
         identity = job.identity()
+        identity = identity.model_copy(update={"path": shown_path(os.path.abspath(video.path))})
         outcome = outcome.model_copy(update={"input": identity})
         age_s = (time.time() if now_s is None else now_s) - identity.mtime_ns / 1e9
         if age_s < choices.settle_s:

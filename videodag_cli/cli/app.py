@@ -18,7 +18,9 @@ COMPLETION = "_VIDEODAG_COMPLETE"
 """Set by the shell when it asks for completions."""
 COMMANDS: dict[str, dict[str, str]] = {
     "Run": {
-        "run": "Run a pipeline over a video and write one JSON line per sampled frame.",
+        "run": "Run a pipeline over videos and write one JSON line per sampled frame.",
+        "status": "Say what an output folder holds: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.",
+        "clean": "List the outputs of an output folder that belong to no input any more; with --yes, remove them.",
         "check": "Run suites of regression checks: exit 5 on a difference, 4 on a failed run, 2 on a bad suite.",
     },
     "Work with results": {

@@ -296,7 +296,7 @@ def run(
 ) -> None:
     """Run a pipeline over videos and write one JSON line per sampled frame."""
     from videodag_cli.cli import streams
-    from videodag_cli.plugins import make_registry, plugin_folders
+    from videodag_cli.plugins import make_registry
     from videodag_cli.run import RunOptions
     from videodag_cli.video import Sampling
 
@@ -363,7 +363,6 @@ def run(
                 settle_s=_seconds("--settle", settle),
             ),
             assertions=tuple(assert_ or ()),
-            plugin_folders=tuple(plugin_folders(plugins_dir)),
             set_params=tuple(given for _, given in planned),
             limits=limits if limits.needed else None,
         )

@@ -1,0 +1,45 @@
+"""`videodag clean`: remove outputs whose input is gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def clean(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The --output-dir of earlier runs.", show_default=False)
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what is listed as JSON.")] = False,
+) -> None:
+    """List the outputs of an output folder that belong to no input any more; with --yes, remove them.
+
+    An output belongs to no input when the video that its record names does not exist. Files that no run has made are left alone.
+    """
+    from videodag_cli.batch.holdings import files_of, holdings
+    from videodag_cli.cli import streams
+    from videodag_cli.errors import RequestError, printable
+    from videodag_cli.files import lock_folder, remove
+
+    found = holdings(folder)
+    orphans = [each for each in found if each.kind == "orphaned"]
+    files = [path for each in orphans for path in files_of(folder, each.output)]
+    if yes and orphans and len(orphans) == len(found):
+        raise RequestError(
+            f"{printable(folder)}: the inputs of all {len(found)} outputs are gone; if that is not a disk that is not "
+            "mounted, or another working folder, remove the folder itself"
+        )
+    if yes:
+        with lock_folder(folder):
+            for path in files:
+                remove(path)
+    if json:
+        streams.print_json({"folder": printable(folder), "removed": yes, "files": [printable(path) for path in files]})
+        return
+    for path in files:
+        typer.echo(printable(path))
+    what = "removed" if yes else "would be removed by --yes" if files else "belong to no input"
+    typer.echo(f"{len(files)} files of {len(orphans)} outputs {what}", err=True)

@@ -1,0 +1,43 @@
+"""`videodag status`: what an output folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def status(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The --output-dir of earlier runs.", show_default=False)
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print every output as JSON.")] = False,
+) -> None:
+    """Say what an output folder holds: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.
+
+    Nothing is written. An output is stale when its input, its pipeline, a tool or a file of a param has changed since.
+    """
+    from videodag_cli.batch.holdings import TOLD, holdings
+    from videodag_cli.cli import streams
+    from videodag_cli.errors import IncompleteError, printable
+
+    found = holdings(folder)
+    counts = {kind: sum(holding.kind == kind for holding in found) for kind in TOLD}
+    if json:
+        streams.print_json(
+            {"folder": printable(folder), "counts": counts, "outputs": [each.as_json() for each in found]}
+        )
+    else:
+        typer.echo(f"{printable(folder)}: {len(found):,} outputs")
+        for kind, text in TOLD.items():
+            if counts[kind]:
+                typer.echo(f"  {kind:<10}  {counts[kind]:>7,}  {text}")
+        for each in found:
+            if each.kind not in ("finished", "running"):
+                word = f" [{each.word}]" if each.word else ""
+                typer.echo(f"  {each.kind}{word}: {each.output}" + (f": {each.message}" if each.message else ""))
+    bad = {kind: count for kind, count in counts.items() if count and kind not in ("finished", "running")}
+    if bad:
+        parts = ", ".join(f"{count} {kind}" for kind, count in bad.items())
+        raise IncompleteError(f"{printable(folder)}: {parts}")
