@@ -46,7 +46,7 @@ def _rows(
         try:
             found = probe(video.path, stream=batch.run_options.stream, limits=batch.run_options.limits)
             targets = select(found.index, batch.sampling)
-            choice = choose_decoder(found, targets, decoder=batch.run_options.decoder)
+            choice = choose_decoder(found, decoder=batch.run_options.decoder)
             facts = {"frames": len(targets), "decoder": choice.name}
         except VideodagError as error:
             facts = {"error": {"word": error.word, "message": error.message}}

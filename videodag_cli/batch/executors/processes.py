@@ -22,7 +22,7 @@ from videodag_cli.batch.executors import TaskProgress
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import VideoTask
 from videodag_cli.errors import StoppedError
-from videodag_cli.signals import StopSignal
+from videodag_cli.errors import StopSignal
 
 ENVIRONMENT = "VIDEODAG_WORKER"
 """`<descriptor of the connection>,<descriptor that closes with the parent>,<parent's id>`."""

@@ -31,8 +31,9 @@ def main() -> None:
     """Serve the parent that started this process; ends with it."""
     from videodag_cli.batch.executors.processes import ENVIRONMENT
     from videodag_cli.cli import streams
+    from videodag_cli.errors import StopSignal
     from videodag_cli.guard import end_with_parent
-    from videodag_cli.signals import StopSignal, leave, said, stop_signals
+    from videodag_cli.signals import leave, said, stop_signals
 
     fd, alive, parent = map(int, os.environ.pop(ENVIRONMENT).split(","))
     end_with_parent(alive, parent)
