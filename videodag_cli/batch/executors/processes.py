@@ -21,8 +21,7 @@ from typing import Any, Self
 from videodag_cli.batch.executors import TaskProgress
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import VideoTask
-from videodag_cli.errors import StoppedError
-from videodag_cli.errors import StopSignal
+from videodag_cli.errors import StoppedError, StopSignal
 
 ENVIRONMENT = "VIDEODAG_WORKER"
 """`<descriptor of the connection>,<descriptor that closes with the parent>,<parent's id>`."""
