@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from videodag_cli.pipeline import LoadedPipeline, parse
-from videodag_cli.plan import Plan, make_plan
-from videodag_cli.plugins import Registry
+from videodag_cli.graph.pipeline import LoadedPipeline, parse
+from videodag_cli.graph.plan import Plan, make_plan
+from videodag_cli.graph.plugins import Registry
 
 TOYS = Path(__file__).parent / "toy_plugins"
 

@@ -18,9 +18,9 @@ import typer
 from videodag_cli import errors
 from videodag_cli.cli.app import COMMANDS
 from videodag_cli.cli.tools import described, facts_of
-from videodag_cli.golden.tolerance import Tolerance
-from videodag_cli.pipeline import builtin_folder, load
-from videodag_cli.plugins import Registry
+from videodag_cli.compare.tolerance import Tolerance
+from videodag_cli.graph.pipeline import builtin_folder, load
+from videodag_cli.graph.plugins import Registry
 
 DOCS = Path(__file__).parent.parent / "docs"
 PART = re.compile(r"(?<=^<!-- generated: )(\S+)( -->\n).*?(?=^<!-- end -->)", re.MULTILINE | re.DOTALL)

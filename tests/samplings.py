@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from videodag_cli.video import Probe, open_reader
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.source import Probe
 
 
 @dataclass(frozen=True)

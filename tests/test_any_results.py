@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from videodag_cli.convert import convert
 from videodag_cli.errors import RequestError
 from videodag_cli.report import write_report
-from videodag_cli.results import read_lines
-from videodag_cli.spans import Spans
-from videodag_cli.summary import Summary
+from videodag_cli.results.reading import read_lines
+from videodag_cli.results.spans import Spans
+from videodag_cli.results.summary import Summary
 
 NAMES = st.sampled_from(
     [

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from videodag_cli.boxes import box_areas, intersection_matrix, iou_matrix, nms
+from videodag_cli.vision.boxes import box_areas, intersection_matrix, iou_matrix, nms
 
 corner = st.integers(0, 20)
 box = st.tuples(corner, corner, st.integers(1, 12), st.integers(1, 12)).map(

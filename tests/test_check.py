@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from videodag_cli.check import DIFFERS, FAILED, PASSED, UPDATED, CaseOutcome, check_case, write_golden
+from videodag_cli.check.check import DIFFERS, FAILED, PASSED, UPDATED, CaseOutcome, check_case, write_golden
+from videodag_cli.check.suite import chosen_suites, load_suite
 from videodag_cli.errors import RequestError
-from videodag_cli.suite import chosen_suites, load_suite
 
 SAMPLES = Path(__file__).parent.parent / "sample_videos"
 VIDEODAG = [sys.executable, "-c", "from videodag_cli.cli.app import main; main()"]

@@ -8,14 +8,14 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from videodag_cli.check.suite import CaseTable
 from videodag_cli.cli.convert import convert as convert_command
 from videodag_cli.cli.run import run as run_command
 from videodag_cli.convert import FORMATS as CONVERT_FORMATS
 from videodag_cli.convert import TABLES, Format, Table
 from videodag_cli.errors import RequestError
-from videodag_cli.job import RunOptions
-from videodag_cli.sinks import FORMATS, make_sink
-from videodag_cli.suite import CaseTable
+from videodag_cli.run.job import RunOptions
+from videodag_cli.run.sinks import FORMATS, make_sink
 from videodag_cli.times import parse_seconds
 from videodag_cli.video.decoders import DECODERS
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from tests import results_files
 from tests.results_files import box, line, videodag, write
-from videodag_cli.boxes import iou_matrix
 from videodag_cli.convert import convert, parquet
 from videodag_cli.errors import InputError, OutputError, RequestError
-from videodag_cli.files import whole_file
+from videodag_cli.system.files import whole_file
+from videodag_cli.vision.boxes import iou_matrix
 
 TABLES = ("frames", "detections", "tracks")
 

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from tests.onnx_models import brightness_model
 from videodag_cli import Detections, Frame
-from videodag_cli.boxes import iou_matrix, nms
 from videodag_cli.errors import ParamError
-from videodag_cli.onnx.bridges import without_bridges
-from videodag_cli.onnx.builtin import FACE_MODELS, OBJECT_MODELS, alike_map
-from videodag_cli.onnx.detector import open_detector
-from videodag_cli.onnx.faces import FaceDetector
-from videodag_cli.onnx.layouts import blazeface
-from videodag_cli.onnx.picture import placed
-from videodag_cli.tool import spec_of
 from videodag_cli.tools.detect import FaceFinder, Objects
+from videodag_cli.toolspec import spec_of
+from videodag_cli.vision.boxes import iou_matrix, nms
+from videodag_cli.vision.onnx.bridges import without_bridges
+from videodag_cli.vision.onnx.builtin import FACE_MODELS, OBJECT_MODELS, alike_map
+from videodag_cli.vision.onnx.detector import open_detector
+from videodag_cli.vision.onnx.faces import FaceDetector
+from videodag_cli.vision.onnx.layouts import blazeface
+from videodag_cli.vision.onnx.picture import placed
 
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "sample_videos" / "pedestrians.mp4"

@@ -36,10 +36,10 @@ from tests.detector_tables import (
 from tests.onnx_models import constant_model, save
 from videodag_cli import Detections, Frame
 from videodag_cli.errors import ParamError
-from videodag_cli.onnx.graph import graph_of
-from videodag_cli.onnx.layouts import LAYOUTS
-from videodag_cli.tool import spec_of
 from videodag_cli.tools.detect import Objects
+from videodag_cli.toolspec import spec_of
+from videodag_cli.vision.onnx.graph import graph_of
+from videodag_cli.vision.onnx.layouts import LAYOUTS
 
 Array = NDArray[Any]
 

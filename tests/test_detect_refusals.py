@@ -20,10 +20,10 @@ from onnx import TensorProto
 
 from tests.onnx_models import constant_model
 from videodag_cli.errors import ParamError
-from videodag_cli.onnx.builtin import model_path
-from videodag_cli.onnx.labels import labels_in
-from videodag_cli.onnx.wire import WireError, external_files
 from videodag_cli.tools.detect import Objects
+from videodag_cli.vision.onnx.builtin import model_path
+from videodag_cli.vision.onnx.labels import labels_in
+from videodag_cli.vision.onnx.wire import WireError, external_files
 
 ONE_NAME = {"names": "{0: 'person'}"}
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tests.commands import call, command
 from tests.onnx_models import brightness_model, constant_model
 from videodag_cli import Frame, Sampling, run_video
-from videodag_cli.onnx.layouts.blazeface import anchors
-from videodag_cli.onnx.scores import ModelError, check_boxes, check_outputs, checked_scores
 from videodag_cli.tools.detect import Objects
+from videodag_cli.vision.onnx.layouts.blazeface import anchors
+from videodag_cli.vision.onnx.scores import ModelError, check_boxes, check_outputs, checked_scores
 
 CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
 METADATA = {"names": "{0: 'cat', 1: 'dog', 2: 'owl'}"}
@@ -98,7 +98,7 @@ def test_rounding_is_forgiven_and_fillers_below_0_only_where_they_are_never_show
 
 
 def test_a_face_whose_score_is_no_number_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from videodag_cli.onnx.faces import FaceDetector
+    from videodag_cli.vision.onnx.faces import FaceDetector
 
     detector = FaceDetector("short")
     count = len(anchors(128))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videodag_cli.errors import ParamError
-from videodag_cli.onnx.layouts import Boxes
-from videodag_cli.onnx.tiles import Grid, Parts, cut_sides, joined, parse_grid
+from videodag_cli.vision.onnx.layouts.base import Boxes
+from videodag_cli.vision.onnx.tiles import Grid, Parts, cut_sides, joined, parse_grid
 
 WIDTH, HEIGHT = 200, 100
 GRID = Grid(1, 2, 0.2)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from tests.graphs import node, plan
 from videodag_cli import Frame, VideoInfo
-from videodag_cli.engine import GROUP_FRAMES, Engine, ordered_map
+from videodag_cli.engine.engine import GROUP_FRAMES, Engine, ordered_map
+from videodag_cli.engine.node import clean
+from videodag_cli.engine.timings import Timings
 from videodag_cli.errors import PluginError
+from videodag_cli.graph.plan import Plan
 from videodag_cli.lines import FrameResult
-from videodag_cli.node import clean
-from videodag_cli.plan import Plan
-from videodag_cli.timings import Timings
 
 VIDEO = VideoInfo(64, 48)
 

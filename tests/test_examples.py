@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from tests.examples import FILE, PAGES, alike, can_run, examples, make_folder, printed
-from videodag_cli.pipeline import parse
+from videodag_cli.graph.pipeline import parse
 
 WITH_EXAMPLES = [page for page in PAGES if list(examples(page.read_text()))]
 

@@ -11,14 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from videodag_cli.errors import RequestError
-from videodag_cli.expressions import (
-    ExpressionError,
-    find_ranges,
-    parse,
-    parse_assertion,
-    parse_where,
-    tree,
-)
+from videodag_cli.expressions import tree
+from videodag_cli.expressions.assertions import parse_assertion
+from videodag_cli.expressions.syntax import ExpressionError, parse
+from videodag_cli.expressions.timing import find_ranges, parse_where
 
 Line = dict[str, Any]
 

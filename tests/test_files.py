@@ -13,10 +13,11 @@ import pytest
 from tests.results_files import line, write
 from videodag_cli.convert import convert
 from videodag_cli.errors import OutputError
-from videodag_cli.files import append, whole_file
 from videodag_cli.report import write_report
-from videodag_cli.run import RunOptions, run_video
-from videodag_cli.video import Sampling
+from videodag_cli.run.api import run_video
+from videodag_cli.run.job import RunOptions
+from videodag_cli.system.files import append, whole_file
+from videodag_cli.video.sampling import Sampling
 
 CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
 Writer = Callable[[Path, bool], object]

@@ -12,12 +12,12 @@ import pytest
 from tests.walks import boxed
 from videodag_cli.data import Codes, Detections, Tracks, VideoInfo
 from videodag_cli.errors import ParamError
-from videodag_cli.regions import Zone
-from videodag_cli.tool import spec_of
 from videodag_cli.tools.codes import read
 from videodag_cli.tools.detect import Objects
 from videodag_cli.tools.filter import DetectionFilter, TrackFilter
 from videodag_cli.tools.merge import merged
+from videodag_cli.toolspec import spec_of
+from videodag_cli.vision.regions import Zone
 
 VIDEO = VideoInfo(640, 360)
 FOUND = boxed(

@@ -19,9 +19,9 @@ import pytest
 from tests.commands import call, command
 from tests.onnx_models import constant_model
 from videodag_cli.errors import ParamError
-from videodag_cli.onnx.builtin import model_path
-from videodag_cli.onnx.foreign import foreign
-from videodag_cli.onnx.session import read_model
+from videodag_cli.vision.onnx.builtin import model_path
+from videodag_cli.vision.onnx.foreign import foreign
+from videodag_cli.vision.onnx.session import read_model
 
 CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
 

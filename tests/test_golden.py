@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from videodag_cli.compare.changes import changes, thresholds, told
+from videodag_cli.compare.compare import Comparison, compare_files, compare_lines
+from videodag_cli.compare.rows import edit_distance
+from videodag_cli.compare.tolerance import Tolerances
 from videodag_cli.errors import RequestError
-from videodag_cli.golden import Comparison, Tolerances, changes, compare_files, compare_lines, thresholds, told
-from videodag_cli.golden.rows import edit_distance
-from videodag_cli.record import Request, differences
+from videodag_cli.run.record import Request, differences
 
 Line = dict[str, Any]
 

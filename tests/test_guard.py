@@ -14,7 +14,7 @@ import pytest
 from tests.clips import encode
 from tests.commands import Done, call, finish, pipeline, run_arguments, start
 from tests.graphs import node
-from videodag_cli.board import Board
+from videodag_cli.guard.board import Board
 
 FRAMES = 24
 ISOLATED = ("--isolate", "--node-timeout", "1.5")

@@ -89,7 +89,7 @@ if LAZY:
     for name in videodag_cli.__all__:
         getattr(videodag_cli, name)
 assert before == ([signal.getsignal(n) for n in numbers], dict(os.environ), sys.excepthook, threading.active_count(), os._exit)
-assert "videodag_cli.loading" not in sys.modules
+assert "videodag_cli.system.loading" not in sys.modules
 try:
     os.kill(os.getpid(), signal.SIGINT)
     signal.sigtimedwait([], 1)
@@ -122,8 +122,8 @@ def test_a_program_that_imports_the_package_is_left_as_it_was(tmp_path: Path, na
 
 def test_the_decorator_keeps_its_name_when_its_module_is_imported() -> None:
     code = (
-        "import videodag_cli.tool\nfrom videodag_cli import tool\nimport videodag_cli\n"
-        "assert callable(tool) and videodag_cli.tool is tool and tool.__name__ == 'tool'"
+        "import videodag_cli.toolspec\nfrom videodag_cli import tool\nimport videodag_cli\n"
+        "assert callable(tool) and videodag_cli.toolspec is tool and tool.__name__ == 'tool'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

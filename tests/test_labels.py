@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.commands import call, command
 from tests.onnx_models import constant_model
 from videodag_cli.errors import ParamError
-from videodag_cli.onnx.labelfiles import read_labels
-from videodag_cli.onnx.labels import labels_in
+from videodag_cli.vision.onnx.labelfiles import read_labels
+from videodag_cli.vision.onnx.labels import labels_in
 
 CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
 NAMES = ("cat", "traffic light", "naïve")

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from tests.clips import encode
 from tests.graphs import document, node, registry, write
 from videodag_cli.errors import OutputError, StoppedError, VideodagError
-from videodag_cli.output import OutputFile
-from videodag_cli.part import decode_state, encode_state, scan
-from videodag_cli.record import RunRecord
-from videodag_cli.run import RunOptions, run_video
-from videodag_cli.video import Sampling
+from videodag_cli.run.api import run_video
+from videodag_cli.run.job import RunOptions
+from videodag_cli.run.output import OutputFile
+from videodag_cli.run.part import decode_state, encode_state, scan
+from videodag_cli.run.record import RunRecord
+from videodag_cli.video.sampling import Sampling
 
 FRAMES = 30
 KINDS: dict[str, tuple[list[Any], str]] = {
@@ -280,7 +281,7 @@ def test_a_summary_is_begun_again(clip: Path, output: Path) -> None:
 def test_a_failing_start_keeps_the_part_of_an_earlier_run(clip: Path, output: Path) -> None:
     stopped(clip, output, "stateless")
     before = part_of(output).read_bytes()
-    from videodag_cli.video import Limits
+    from videodag_cli.video.limits import Limits
 
     with pytest.raises(VideodagError):
         end(clip, output, "stateless", limits=Limits(max_pixels=100))

@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 
 from tests.graphs import document, registry, write
 from videodag_cli.errors import PipelineError
-from videodag_cli.pipeline import BUILTIN, Pipeline, Place, builtin_folder, catalogue, find, load, parse, search_places
-from videodag_cli.plan import make_plan
+from videodag_cli.graph.pipeline import (
+    BUILTIN,
+    Pipeline,
+    Place,
+    builtin_folder,
+    catalogue,
+    find,
+    load,
+    parse,
+    search_places,
+)
+from videodag_cli.graph.plan import make_plan
 
 
 def refused(data: bytes) -> str:

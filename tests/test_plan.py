@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.graphs import document, node, plan, write
 from videodag_cli.errors import PipelineError
-from videodag_cli.plan import Plan, Source
+from videodag_cli.graph.plan import Plan, Source
 
 
 def problems(*args: Any, **more: Any) -> str:
@@ -181,9 +181,9 @@ def test_a_second_output_of_a_node_is_bound_by_type() -> None:
 
 def test_files_named_by_parameters_are_relative_to_the_pipeline(tmp_path: Path) -> None:
     from tests.graphs import TOYS
-    from videodag_cli.pipeline import load
-    from videodag_cli.plan import make_plan
-    from videodag_cli.plugins import Registry
+    from videodag_cli.graph.pipeline import load
+    from videodag_cli.graph.plan import make_plan
+    from videodag_cli.graph.plugins import Registry
 
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "reads.py").write_text(

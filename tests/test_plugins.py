@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from videodag_cli.errors import MissingExtraError, PluginError
-from videodag_cli.plugins import Registry
+from videodag_cli.graph.plugins import Registry
 
 GOOD = """
 from typing import NewType
@@ -78,7 +78,7 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 def test_a_run_loads_only_the_plugins_its_pipeline_names(folder: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom videodag_cli.plugins import Registry\n"
+        "import sys\nfrom pathlib import Path\nfrom videodag_cli.graph.plugins import Registry\n"
         f"r = Registry([Path({str(folder)!r})])\nr.plugin('good')\n"
         "print([m for m in sys.modules if m.startswith('videodag_cli.tools.')])"
     )

@@ -34,7 +34,10 @@ from tests.clips import (
     valid,
 )
 from videodag_cli.errors import InputError
-from videodag_cli.video import Limits, VideoFacts, open_reader, probe
+from videodag_cli.video.facts import VideoFacts
+from videodag_cli.video.limits import Limits
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
 
 __all__ = ["clip_folder"]
 
@@ -169,7 +172,7 @@ def test_a_lie_costs_no_memory(clip: bytes, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(LIES["samples of one size"](clip))
     code = (
-        "import sys; from videodag_cli.video import probe; from videodag_cli.errors import InputError\n"
+        "import sys; from videodag_cli.video.probing import probe; from videodag_cli.errors import InputError\n"
         "try: probe(sys.argv[1])\n"
         "except InputError: pass\n"
         "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0])"
@@ -462,7 +465,7 @@ def test_importing_the_package_loads_no_decoder() -> None:
 
 def test_reading_with_pyav_loads_no_opencv(clip_folder: Path) -> None:
     code = (
-        "import sys, numpy; from videodag_cli.video import probe, open_reader\n"
+        "import sys, numpy; from videodag_cli.video.probing import probe; from videodag_cli.video.opening import open_reader\n"
         "found = probe(sys.argv[1])\n"
         "print(sum(1 for _ in open_reader(found, numpy.arange(20))), 'cv2' in sys.modules)"
     )

@@ -22,7 +22,16 @@ assert = ["codes.text contains 'F0000'"]
 
 
 def run_pytest(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "videodag_cli.pytest_plugin", "-p", "no:cacheprovider", *args]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "videodag_cli.check.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        *args,
+    ]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
@@ -54,7 +63,7 @@ def test_bad_suite_is_a_collection_error(folder: Path) -> None:
 def test_nothing_heavy_is_loaded_without_a_suite(folder: Path) -> None:
     (folder / "test_own.py").write_text(
         "import sys\n\n\ndef test_light():\n"
-        "    heavy = {'numpy', 'cv2', 'av', 'onnxruntime', 'pydantic', 'scipy', 'typer', 'videodag_cli.suite'}\n"
+        "    heavy = {'numpy', 'cv2', 'av', 'onnxruntime', 'pydantic', 'scipy', 'typer', 'videodag_cli.check.suite'}\n"
         "    assert not heavy & set(sys.modules)\n"
     )
     (folder / "other.toml").write_text("not = a suite")

@@ -11,9 +11,9 @@ import pytest
 from tests import reference
 from tests.commands import ROOT
 from videodag_cli import errors
-from videodag_cli.golden.tolerance import Tolerance
-from videodag_cli.pipeline import builtin_folder
-from videodag_cli.plugins import Registry
+from videodag_cli.compare.tolerance import Tolerance
+from videodag_cli.graph.pipeline import builtin_folder
+from videodag_cli.graph.plugins import Registry
 
 PAGES = {path.stem: path.read_text() for path in sorted(reference.DOCS.glob("*.md"))}
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests import results_files
 from videodag_cli.errors import InputError
-from videodag_cli.results import leaves, path_part, read_lines, read_record, tags
+from videodag_cli.results.reading import leaves, path_part, read_lines, read_record, tags
 
 
 def test_lines_of_a_real_run_come_back_as_json_reads_them() -> None:

@@ -18,8 +18,9 @@ from tests.clips import encode, overwrite
 from tests.commands import Done, call, command, pipeline, run_arguments
 from tests.graphs import document, node, registry, write
 from videodag_cli.errors import StoppedError
-from videodag_cli.run import RunOptions, iter_video, run_video
-from videodag_cli.video import Sampling, parse_position
+from videodag_cli.run.api import iter_video, run_video
+from videodag_cli.run.job import RunOptions
+from videodag_cli.video.sampling import Sampling, parse_position
 
 FRAMES = 50
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from videodag_cli.errors import RequestError
-from videodag_cli.video import PacketIndex, Position, Sampling, parse_position, select
-from videodag_cli.video.index import KEYFRAME
+from videodag_cli.video.index import KEYFRAME, PacketIndex
 from videodag_cli.video.ranges import ranges
+from videodag_cli.video.sampling import Position, Sampling, parse_position, select
 
 
 def index_of(pts: list[int], time_base: Fraction = Fraction(1, 1000), keyframes: tuple[int, ...] = (0,)) -> PacketIndex:

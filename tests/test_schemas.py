@@ -14,9 +14,9 @@ from jsonschema.exceptions import ValidationError
 from tests import results_files
 from tests.results_files import box, line, videodag
 from videodag_cli.errors import RequestError
-from videodag_cli.results import read_lines, read_record
+from videodag_cli.results.reading import read_lines, read_record
+from videodag_cli.results.summary import Summary
 from videodag_cli.schemas import NAMES, from_code, load
-from videodag_cli.summary import Summary
 
 RUNS = [results_files.crossings, results_files.cuts, results_files.qualities, results_files.codes]
 

@@ -19,8 +19,8 @@ from tests.soak.kills import kill_once, variants
 from tests.soak.made_files import make_files
 from tests.soak.samplings import samplings
 from tests.soak.table import Tally
-from videodag_cli.video.convert import Converter
 from videodag_cli.video.index import PacketIndex
+from videodag_cli.video.pixels import Converter
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests import results_files
 from tests.results_files import box, line, videodag, write
-from videodag_cli.results import read_lines
-from videodag_cli.summary import MAX_DISTINCT, Summary
+from videodag_cli.results.reading import read_lines
+from videodag_cli.results.summary import MAX_DISTINCT, Summary
 
 
 def test_tracks_classes_and_crossings_of_a_real_run_equal_a_count_by_hand() -> None:
@@ -106,5 +106,5 @@ def test_hostile_names_and_texts_print_as_text(tmp_path: Path) -> None:
 
 
 def test_importing_the_summary_loads_no_picture_code() -> None:
-    code = "import sys, videodag_cli.summary; print({'cv2', 'av', 'numpy'} & set(sys.modules))"
+    code = "import sys, videodag_cli.results.summary; print({'cv2', 'av', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from videodag_cli import Detections, Frame, TextLines
-from videodag_cli.tool import spec_of
 from videodag_cli.tools.text import Read
+from videodag_cli.toolspec import spec_of
 
 pytest.importorskip("rapidocr")
 

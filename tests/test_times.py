@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tests.commands import call, command
 from tests.results_files import line, write
+from videodag_cli.check.suite import SamplingTable
 from videodag_cli.errors import RequestError
-from videodag_cli.expressions import parse
+from videodag_cli.expressions.syntax import parse
 from videodag_cli.expressions.tree import For
-from videodag_cli.suite import SamplingTable
 from videodag_cli.times import parse_seconds
-from videodag_cli.video import Sampling, parse_position
+from videodag_cli.video.sampling import Sampling, parse_position
 
 ROOT = Path(__file__).parent.parent
 LENGTHS = {

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from videodag_cli import Detections, Frame, Tracks, VideoInfo, tool
 from videodag_cli.errors import ParamError, PluginError
-from videodag_cli.tool import ToolSpec, is_subtype, snake_case, spec_of, type_name
+from videodag_cli.toolspec import ToolSpec, is_subtype, snake_case, spec_of, type_name
 
 Score = NewType("Score", float)
 People = NewType("People", Detections)

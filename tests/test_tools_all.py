@@ -15,11 +15,11 @@ import pytest
 
 from tests.sampled import SAMPLES, frames_of
 from videodag_cli import Codes, Detections, Faces, Frame, TextLines, Tracks, VideoInfo
+from videodag_cli.graph.plugins import Plugin, Registry
 from videodag_cli.lines import plain
-from videodag_cli.plugins import Plugin, Registry
-from videodag_cli.tool import ToolSpec, runtime_type
 from videodag_cli.tools.motion import Foreground
 from videodag_cli.tools.quality import Black, Freeze
+from videodag_cli.toolspec import ToolSpec, runtime_type
 
 REGISTRY = Registry()
 PLUGINS, PROBLEMS = REGISTRY.all()

@@ -8,8 +8,8 @@ import zxingcpp
 from tests.sampled import frames_of
 from videodag_cli import Frame
 from videodag_cli.errors import ParamError
-from videodag_cli.tool import spec_of
 from videodag_cli.tools import codes
+from videodag_cli.toolspec import spec_of
 
 
 def printed(content: str | bytes, format_name: str = "QRCode", *, scale: int = 4, border: int = 30) -> np.ndarray:

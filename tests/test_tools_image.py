@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.sampled import frames_of
 from videodag_cli import Affine, Frame, VideoInfo
 from videodag_cli.errors import ParamError
-from videodag_cli.tool import ToolSpec, spec_of
 from videodag_cli.tools import codes, image
+from videodag_cli.toolspec import ToolSpec, spec_of
 
 VIDEO = VideoInfo(64, 36)
 

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from tests.sampled import frame_from, frames_of
 from videodag_cli import Frame
 from videodag_cli.errors import ParamError
-from videodag_cli.tool import spec_of
 from videodag_cli.tools import quality
+from videodag_cli.toolspec import spec_of
 
 images = hnp.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24), st.just(3)))
 

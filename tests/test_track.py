@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from tests.walks import Truth, blank, boxed, follow, linear, scene, synthetic_truth
-from videodag_cli.boxes import iou_matrix
 from videodag_cli.data import Affine, Detections, Frame, Tracks
 from videodag_cli.errors import ParamError
 from videodag_cli.tools.track import Objects
+from videodag_cli.vision.boxes import iou_matrix
 
 
 def judge(truth: Truth, found: Mapping[int, Tracks], seen: Callable[[int, int], bool] = lambda f, i: True) -> Any:

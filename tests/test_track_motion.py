@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from videodag_cli.boxes import iou_matrix
 from videodag_cli.data import Floats
-from videodag_cli.tracking import motion
-from videodag_cli.tracking.appearance import LENGTH, looks
-from videodag_cli.tracking.association import assign, grown_overlap
+from videodag_cli.vision.boxes import iou_matrix
+from videodag_cli.vision.tracking import kalman as motion
+from videodag_cli.vision.tracking.appearance import LENGTH, looks
+from videodag_cli.vision.tracking.association import assign, grown_overlap
 
 BOX = np.array([[100.0, 100.0, 140.0, 180.0]])
 

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from tests.walks import SAMPLES, synthetic_truth
-from videodag_cli.boxes import iou_matrix
-from videodag_cli.plugins import Registry
-from videodag_cli.record import RunRecord
-from videodag_cli.run import RunOptions, plan_for, run_video
-from videodag_cli.video import Sampling
+from videodag_cli.graph.plugins import Registry
+from videodag_cli.run.api import run_video
+from videodag_cli.run.job import RunOptions, plan_for
+from videodag_cli.run.record import RunRecord
+from videodag_cli.video.sampling import Sampling
+from videodag_cli.vision.boxes import iou_matrix
 
 TRUTH_PLUGIN = """
 from pathlib import Path

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from tests.clips import box, describe_with, encode
 from videodag_cli.errors import InputError
-from videodag_cli.video import open_reader, probe
-from videodag_cli.video.convert import Converter
+from videodag_cli.video.opening import open_reader
 from videodag_cli.video.orientation import Orientation
+from videodag_cli.video.pixels import Converter
+from videodag_cli.video.probing import probe
 
 WEIGHTS = {
     1: (0.2126, 0.0722),

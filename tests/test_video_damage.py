@@ -31,7 +31,10 @@ from tests.clips import (
     x264,
 )
 from videodag_cli.errors import InputError
-from videodag_cli.video import Probe, decode_everything, open_reader, probe
+from videodag_cli.video.full import decode_everything
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
+from videodag_cli.video.source import Probe
 
 __all__ = ["clip_folder"]
 
@@ -367,7 +370,8 @@ def test_a_lack_of_memory_is_no_damage(clip_folder: Path, spare_mib: int) -> Non
     code = f"""
 import resource, sys
 import numpy as np
-from videodag_cli.video import open_reader, probe
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
 import videodag_cli.video.pyav
 found = probe(sys.argv[1])
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

@@ -17,7 +17,9 @@ import pytest
 
 from tests.clips import Image, read_index
 from tests.streams import Coded, bringing, coded, described_twice, following, joined_units, write
-from videodag_cli.video import Probe, open_reader, probe
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
+from videodag_cli.video.source import Probe
 
 OPEN = "open-gop=1:keyint=10:min-keyint=10:bframes=2:b-adapt=0:scenecut=0"
 HALF = 30

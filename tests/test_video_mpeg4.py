@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from videodag_cli.errors import InputError
-from videodag_cli.video import Sampling, open_reader, probe, select
 from videodag_cli.video.mpeg4 import is_progressive
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
+from videodag_cli.video.sampling import Sampling, select
 
 
 def clip(path: Path, options: dict[str, str], *, rate: int = 25) -> Path:

@@ -13,8 +13,9 @@ from tests.clips import VALID, clip_folder, overwrite, read_index, valid
 from tests.oddities import CHANGES, COUNT, NAMES, PLACES, odd, whole
 from tests.samplings import Outcome, broken_off, disagreements, sampled, some
 from tests.streams import write
-from videodag_cli.video import open_reader, probe
 from videodag_cli.video.index import BROKEN, DISPOSABLE
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
 
 __all__ = ["clip_folder"]
 

@@ -13,7 +13,9 @@ import pytest
 from tests.clips import Image, encode, read_index, x264
 from tests.field_pictures import SIZE, H264Picture, Mpeg2Picture, h264_headers, mpeg2_sequence, planes
 from tests.plain_mp4 import Sample, esds, sample_entry, write_mp4
-from videodag_cli.video import Probe, open_reader, probe
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
+from videodag_cli.video.source import Probe
 
 TICKS = 512
 """One frame, of a 25th of a second."""

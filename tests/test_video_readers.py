@@ -26,7 +26,10 @@ from tests.clips import (
     vfr_ticks,
 )
 from videodag_cli.errors import InputError, RequestError
-from videodag_cli.video import Probe, choose_decoder, open_reader, probe
+from videodag_cli.video.choice import choose_decoder
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
+from videodag_cli.video.source import Probe
 
 __all__ = ["clip_folder"]
 

@@ -16,8 +16,12 @@ from tests.commands import call, pipeline, run_arguments
 from tests.streams import described_twice
 from videodag_cli.data import Frame, VideoInfo
 from videodag_cli.errors import InputError
-from videodag_cli.tool import spec_of, tool
-from videodag_cli.video import Limits, Probe, limits, open_reader, probe
+from videodag_cli.toolspec import spec_of, tool
+from videodag_cli.video import limits
+from videodag_cli.video.limits import Limits
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
+from videodag_cli.video.source import Probe
 
 SMALL = (96, 80)
 PARTS: list[dict[str, Any]] = [{}, {"size": SMALL}, {}]

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from tests.walks import Box, Truth, blank, boxed, follow, linear, scene, synthetic_truth
 from videodag_cli.data import Affine, Detections, Frame, Tracks, VideoInfo
 from videodag_cli.errors import ParamError
-from videodag_cli.geometry import inside, polygon_problem
 from videodag_cli.lines import plain
-from videodag_cli.regions import Line as LineShape
-from videodag_cli.regions import Zone
-from videodag_cli.tool import spec_of
 from videodag_cli.tools.track import Objects
 from videodag_cli.tools.zones import REMEMBERED, Count, Dwell, Line
+from videodag_cli.toolspec import spec_of
+from videodag_cli.vision.polygons import inside, polygon_problem
+from videodag_cli.vision.regions import Line as LineShape
+from videodag_cli.vision.regions import Zone
 
 VIDEO = VideoInfo(640, 360)
 LEFT_HALF = Zone(name="left", polygon=((0, 0), (320, 0), (320, 360), (0, 360)))

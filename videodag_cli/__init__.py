@@ -5,10 +5,7 @@ The public names are loaded when first used: `import videodag_cli` is cheap and 
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
-
-from videodag_cli.lazy import lazy_names
+from videodag_cli.system.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -19,15 +16,15 @@ _HOMES = {
     "Faces": "data",
     "Frame": "data",
     "FrameResult": "lines",
-    "RunOptions": "run",
+    "RunOptions": "run.job",
     "Sampling": "video.sampling",
     "TextLines": "data",
     "Tracks": "data",
     "VideoInfo": "data",
     "VideodagError": "errors",
-    "iter_video": "run",
-    "run_video": "run",
-    "tool": "tool",
+    "iter_video": "run.api",
+    "run_video": "run.api",
+    "tool": "toolspec",
 }
 
 __all__ = [
@@ -51,29 +48,13 @@ __all__ = [
 
 TYPE_CHECKING = False  # as type checkers know it; the module `typing` is not cheap
 if TYPE_CHECKING:
-    from typing import Any
-
     from videodag_cli.data import Affine, Codes, Detections, Faces, Frame, TextLines, Tracks, VideoInfo
     from videodag_cli.errors import VideodagError
     from videodag_cli.lines import FrameResult
-    from videodag_cli.run import RunOptions, iter_video, run_video
-    from videodag_cli.tool import tool
+    from videodag_cli.run.api import iter_video, run_video
+    from videodag_cli.run.job import RunOptions
+    from videodag_cli.toolspec import tool
     from videodag_cli.video.sampling import Sampling
 
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
-
-
-class _Package(ModuleType):
-    """`tool` is the decorator, also once the module of that name has been imported, which would take its place."""
-
-    @property
-    def tool(self) -> Any:
-        return __getattr__("tool")
-
-    @tool.setter
-    def tool(self, module: object) -> None:
-        pass
-
-
-sys.modules[__name__].__class__ = _Package

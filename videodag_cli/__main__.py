@@ -1,6 +1,6 @@
 """The command `videodag`, which is also `python -m videodag_cli`: a signal that comes while it is loaded ends it as later ones do."""
 
-from videodag_cli.loading import end_at_once
+from videodag_cli.system.loading import end_at_once
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from videodag_cli.tool import type_name
+from videodag_cli.toolspec import type_name
 
 COORDINATE_DECIMALS = 2
 CONFIDENCE_DECIMALS = 4

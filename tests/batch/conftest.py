@@ -14,7 +14,7 @@ from tests.graphs import document, registry, write
 from videodag_cli.batch.api import Batch, BatchOptions
 from videodag_cli.batch.finding import find_videos
 from videodag_cli.batch.naming import outputs_for
-from videodag_cli.job import RunOptions, plan_for
+from videodag_cli.run.job import RunOptions, plan_for
 from videodag_cli.video.sampling import Sampling
 
 FRAMES = 12

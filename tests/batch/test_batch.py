@@ -15,7 +15,7 @@ from videodag_cli.batch.api import Batch, run_batch
 from videodag_cli.batch.executors.in_process import InProcess
 from videodag_cli.batch.ledger import BatchRecord, read_ledger
 from videodag_cli.errors import OutputError, RequestError
-from videodag_cli.files import lock_folder
+from videodag_cli.system.files import lock_folder
 
 Make = Callable[..., Batch]
 

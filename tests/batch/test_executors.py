@@ -17,9 +17,9 @@ from videodag_cli.batch.executors.in_process import InProcess
 from videodag_cli.batch.executors.processes import Processes
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.errors import StoppedError
-from videodag_cli.job import RunOptions
-from videodag_cli.pipeline import load
-from videodag_cli.run import run_video
+from videodag_cli.graph.pipeline import load
+from videodag_cli.run.api import run_video
+from videodag_cli.run.job import RunOptions
 from videodag_cli.video.sampling import Sampling
 
 Make = Callable[..., Batch]

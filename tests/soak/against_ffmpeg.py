@@ -22,9 +22,11 @@ import numpy as np
 
 from videodag_cli.data import Image
 from videodag_cli.errors import InputError
-from videodag_cli.video import Probe, Sampling, open_reader, probe, select
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
 from videodag_cli.video.pyav import PyavReader
-from videodag_cli.video.sampling import Position
+from videodag_cli.video.sampling import Position, Sampling, select
+from videodag_cli.video.source import Probe
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".3gp", ".3g2", ".qt")
 NEAR = 4.0

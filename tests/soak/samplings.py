@@ -13,7 +13,7 @@ from tests.samplings import broken_off, disagreements, some
 from tests.soak.fuzz import DAMAGES
 from tests.soak.table import Tally
 from videodag_cli.errors import InputError
-from videodag_cli.video import probe
+from videodag_cli.video.probing import probe
 
 SAMPLINGS = 8
 CONTINUED = 4

@@ -24,11 +24,11 @@ from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.batch.verdicts import Choices, Verdict, judge, known_failures, request_digest
 from videodag_cli.errors import OutputError, RequestError, VideodagError, worst
-from videodag_cli.files import lock_folder, writing
-from videodag_cli.guard import GuardLimits
-from videodag_cli.job import Job, RunOptions, default_workers
-from videodag_cli.plan import Overrides, Plan
-from videodag_cli.video import Sampling
+from videodag_cli.graph.plan import Overrides, Plan
+from videodag_cli.guard.supervise import GuardLimits
+from videodag_cli.run.job import Job, RunOptions, default_workers
+from videodag_cli.system.files import lock_folder, writing
+from videodag_cli.video.sampling import Sampling
 
 ENDS_THE_BATCH = frozenset({"output.full", "output.folder"})
 """Words of failures that every other video would meet as well."""

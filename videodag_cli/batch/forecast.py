@@ -14,9 +14,11 @@ from videodag_cli.batch.ledger import NAME, read_ledger
 from videodag_cli.batch.outcome import as_row
 from videodag_cli.batch.verdicts import Verdict
 from videodag_cli.errors import VideodagError
-from videodag_cli.output import record_path
-from videodag_cli.record import read_record
-from videodag_cli.video import choose_decoder, probe, select
+from videodag_cli.run.output import record_path
+from videodag_cli.run.record import read_record
+from videodag_cli.video.choice import choose_decoder
+from videodag_cli.video.probing import probe
+from videodag_cli.video.sampling import select
 
 
 def describe(batch: Batch) -> dict[str, Any]:

@@ -13,12 +13,12 @@ import orjson
 from videodag_cli.batch.ledger import NAME, read_ledger
 from videodag_cli.batch.outcome import damage, shown_path
 from videodag_cli.errors import InputError, VideodagError, printable
-from videodag_cli.files import is_locked
-from videodag_cli.output import is_as_recorded
-from videodag_cli.part import scan
-from videodag_cli.pipeline import load
-from videodag_cli.plugins import Registry
-from videodag_cli.record import Identity, Request, RunRecord, digest_file, is_same_input, read_record, request_facts
+from videodag_cli.graph.pipeline import load
+from videodag_cli.graph.plugins import Registry
+from videodag_cli.run.output import is_as_recorded
+from videodag_cli.run.part import scan
+from videodag_cli.run.record import Identity, Request, RunRecord, digest_file, is_same_input, read_record, request_facts
+from videodag_cli.system.files import is_locked
 
 Kind = Literal["finished", "damaged", "failed", "unfinished", "running", "stale", "orphaned"]
 TOLD: dict[Kind, str] = {

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from videodag_cli.batch.outcome import VideoOutcome, as_row, shown_path
 from videodag_cli.batch.task import VideoTask
-from videodag_cli.files import write_atomically
+from videodag_cli.system.files import write_atomically
 
 SCHEMA = "videodag.batch/1"
 NAME = "batch.json"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from videodag_cli.errors import VideodagError, printable
-from videodag_cli.record import Identity, RunRecord
+from videodag_cli.run.record import Identity, RunRecord
 
 Status = Literal["waiting", "running", "done", "damaged", "failed", "up_to_date", "interrupted", "not_run"]
 TOLD: dict[Status, str] = {

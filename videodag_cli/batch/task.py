@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from videodag_cli.guard import GuardLimits
-from videodag_cli.run import RunOptions
-from videodag_cli.video import Sampling
+from videodag_cli.guard.supervise import GuardLimits
+from videodag_cli.run.job import RunOptions
+from videodag_cli.video.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

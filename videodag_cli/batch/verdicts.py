@@ -16,10 +16,10 @@ from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.batch.ledger import BatchRecord
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.errors import VideodagError
-from videodag_cli.job import Job
-from videodag_cli.output import OutputFile
-from videodag_cli.record import Identity, request_facts
-from videodag_cli.run import as_of_now
+from videodag_cli.run.api import as_of_now
+from videodag_cli.run.job import Job
+from videodag_cli.run.output import OutputFile
+from videodag_cli.run.record import Identity, request_facts
 
 
 @dataclass(frozen=True)

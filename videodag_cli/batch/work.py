@@ -10,12 +10,13 @@ import orjson
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.errors import PipelineError, VideodagError, lacks_memory, no_memory, printable
-from videodag_cli.expressions import parse_assertion
-from videodag_cli.files import writing
-from videodag_cli.pipeline import load
-from videodag_cli.plan import Plan, make_plan
-from videodag_cli.plugins import Registry
-from videodag_cli.run import ProgressSink, run_video
+from videodag_cli.expressions.assertions import parse_assertion
+from videodag_cli.graph.pipeline import load
+from videodag_cli.graph.plan import Plan, make_plan
+from videodag_cli.graph.plugins import Registry
+from videodag_cli.run.api import run_video
+from videodag_cli.run.execution import ProgressSink
+from videodag_cli.system.files import writing
 
 
 def run_task(task: VideoTask, on_progress: ProgressSink | None = None) -> list[VideoOutcome]:

@@ -102,8 +102,8 @@ def _options(
 
 def main() -> None:
     """Run the command line of this process and end it."""
-    from videodag_cli import signals
     from videodag_cli.cli import streams
+    from videodag_cli.system import signals
 
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # they would be looked for at every start
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would phone home, whoever imports it first
@@ -122,7 +122,7 @@ def main() -> None:
             with signals.outside_watch() if runs_tools else contextlib.nullcontext():
                 code = _stoppable()
                 signals.over()
-                guard = sys.modules.get("videodag_cli.guard")
+                guard = sys.modules.get("videodag_cli.guard.supervise")
                 if guard is not None:
                     guard.mark_finished()
         except StopSignal as signal:  # before anything began
@@ -133,8 +133,8 @@ def main() -> None:
 
 def _stoppable() -> int:
     """Run the command line to its end, or to a signal; returns the exit code."""
-    from videodag_cli import signals
     from videodag_cli.cli import streams
+    from videodag_cli.system import signals
 
     try:
         return _flushed(_run_app())
@@ -152,7 +152,7 @@ def _flushed(code: int) -> int:
         return 141
     except OSError as error:
         from videodag_cli.cli import streams
-        from videodag_cli.files import output_error
+        from videodag_cli.system.files import output_error
 
         failed = output_error(error, "standard output")
         streams.say_error(failed)
@@ -166,7 +166,7 @@ def _flushed(code: int) -> int:
 def _run_app(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code, having printed the one line a failure prints."""
     from videodag_cli.cli.streams import say, say_error
-    from videodag_cli.signals import line_is_due, said
+    from videodag_cli.system.signals import line_is_due, said
 
     try:
         result = app(args=args, prog_name="videodag", standalone_mode=False)
@@ -199,7 +199,7 @@ def _run_app(args: list[str] | None = None) -> int:
 
 def _other_error(error: BaseException) -> int:
     from videodag_cli.cli.streams import say, say_error
-    from videodag_cli.files import output_error
+    from videodag_cli.system.files import output_error
 
     describe = getattr(error, "format_message", None)
     if callable(describe):  # a usage error of the command line parser

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from videodag_cli.errors import ParamError, PluginError, RequestError, printable
-from videodag_cli.pipeline import Pipeline
-from videodag_cli.plugins import Registry
-from videodag_cli.tool import unknown_name
+from videodag_cli.graph.pipeline import Pipeline
+from videodag_cli.graph.plugins import Registry
+from videodag_cli.toolspec import unknown_name
 
 
 def overrides(

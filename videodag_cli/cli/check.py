@@ -10,9 +10,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from videodag_cli.check import CaseOutcome
+    from videodag_cli.check.check import CaseOutcome
+    from videodag_cli.check.suite import Case, CaseTable
     from videodag_cli.errors import VideodagError
-    from videodag_cli.suite import Case, CaseTable
 
 ADDING = "With --add: the new case"
 
@@ -78,9 +78,9 @@ def check(
     ] = None,
 ) -> None:
     """Run suites of regression checks: exit 5 on a difference, 4 on a failed run, 2 on a bad suite."""
+    from videodag_cli.check.suite import case_table, chosen_suites, free_name, load_suite
     from videodag_cli.cli import streams
     from videodag_cli.errors import RequestError
-    from videodag_cli.suite import case_table, chosen_suites, free_name, load_suite
 
     sampling = {
         "frame_stride": frame_stride,
@@ -138,7 +138,7 @@ def _folder(keep: Path | None) -> Any:
 def _checked(
     cases: Sequence[Case], folder: str, jobs: int, update: bool, say: Callable[[str], None] | None
 ) -> list[CaseOutcome]:
-    from videodag_cli.check import UPDATED, check_cases, write_golden
+    from videodag_cli.check.check import UPDATED, check_cases, write_golden
 
     outcomes = []
     by_id = {case.id: case for case in cases}
@@ -165,10 +165,10 @@ def _added(
     suite: Path, table: CaseTable, assignments: list[str], folder: str, say: Callable[[str], None]
 ) -> CaseOutcome:
     """Run a new case; its golden and its place in the suite are written when the run could be finished and the assertions hold."""
-    from videodag_cli.check import UPDATED, check_case, write_golden
+    from videodag_cli.check.check import UPDATED, check_case, write_golden
+    from videodag_cli.check.suite import appended, case_of, golden_name
     from videodag_cli.errors import OutputError, printable
-    from videodag_cli.files import write_atomically
-    from videodag_cli.suite import appended, case_of, golden_name
+    from videodag_cli.system.files import write_atomically
 
     if not suite.parent.is_dir():
         raise OutputError(f"{printable(suite.parent)}: there is no such folder", word="output.folder")
@@ -195,9 +195,9 @@ def _relative(path: str, suite: Path) -> str:
 
 def _set_table(case: Case, assignments: list[str]) -> dict[str, Any]:
     """`--set` as it stands in a suite: numbers as numbers, files relative to the suite."""
-    from videodag_cli.check import pipeline_of
+    from videodag_cli.check.check import pipeline_of
     from videodag_cli.cli.assignments import overrides
-    from videodag_cli.plan import make_plan
+    from videodag_cli.graph.plan import make_plan
 
     loaded, registry = pipeline_of(case)
     (given,) = overrides([loaded.pipeline], registry, None, assignments)
@@ -218,8 +218,8 @@ def _report(outcomes: Sequence[CaseOutcome], say: Callable[[str], None] | None, 
     """JSON, JUnit, and the table for the page of a CI job."""
     import os
 
-    from videodag_cli.check_forms import as_json, as_junit, as_markdown
-    from videodag_cli.files import append, write_atomically
+    from videodag_cli.check.forms import as_json, as_junit, as_markdown
+    from videodag_cli.system.files import append, write_atomically
 
     if say is not None:
         import orjson
@@ -235,8 +235,8 @@ def _report(outcomes: Sequence[CaseOutcome], say: Callable[[str], None] | None, 
 def _error(outcomes: Sequence[CaseOutcome]) -> VideodagError | None:
     """The error the command ends with: one line for all cases."""
     from videodag_cli import errors
-    from videodag_cli.check import exit_code
-    from videodag_cli.check_forms import headline
+    from videodag_cli.check.check import exit_code
+    from videodag_cli.check.forms import headline
 
     code = exit_code(outcomes)
     if code == 0:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from videodag_cli.golden import Tolerances
+    from videodag_cli.compare.tolerance import Tolerances
 
 
 def diff(
@@ -23,9 +23,10 @@ def diff(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two results with tolerances; exit 5 where they differ."""
+    from videodag_cli.compare.changes import changes, told
+    from videodag_cli.compare.compare import compare_files
     from videodag_cli.errors import DifferenceError, RequestError
-    from videodag_cli.golden import changes, compare_files, told
-    from videodag_cli.results import read_record, shown_name
+    from videodag_cli.results.reading import read_record, shown_name
 
     if expected == actual == "-":
         raise RequestError("one of the two must be a file; standard input can be read once")
@@ -34,7 +35,7 @@ def diff(
         told(changes(read_record(expected), read_record(actual))).replace("golden:", "A:").replace("; now:", "; B:")
     )
     if as_json:
-        from videodag_cli.check_forms import differences_json
+        from videodag_cli.check.forms import differences_json
         from videodag_cli.cli.streams import print_json
 
         document = {"frames": comparison.frames, "changed": changed or None, **differences_json(comparison)}
@@ -57,8 +58,8 @@ def _frames(count: int) -> str:
 
 
 def _tolerances(given: list[str]) -> Tolerances:
+    from videodag_cli.compare.tolerance import Tolerances
     from videodag_cli.errors import RequestError, printable
-    from videodag_cli.golden import Tolerances
 
     tables: dict[str, dict[str, Any]] = {}
     for text in given:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from videodag_cli.batch.task import VideoTask
     from videodag_cli.batch.verdicts import Verdict
-    from videodag_cli.output import StraightOutput
+    from videodag_cli.run.output import StraightOutput
 
 SHOWN_FAILURES = 20
 EVERY_S = 0.5

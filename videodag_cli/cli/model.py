@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from videodag_cli.graph.plugins import Registry
     from videodag_cli.lines import FrameResult
-    from videodag_cli.onnx.description import ModelDescription
-    from videodag_cli.plugins import Registry
+    from videodag_cli.vision.onnx.description import ModelDescription
 
 NODE, PIPELINE = "detect", "objects"
 
@@ -42,7 +42,7 @@ def model(
 
     from videodag_cli.cli import streams
     from videodag_cli.errors import IncompleteError, RequestError, printable, told
-    from videodag_cli.plugins import Registry
+    from videodag_cli.graph.plugins import Registry
 
     if at is not None and try_ is None:
         raise RequestError("--at goes with --try CLIP")
@@ -101,11 +101,13 @@ def _tried(
 ) -> tuple[FrameResult, tuple[str, ...]]:
     """What the pipeline says about one frame, and what its tools remark."""
     from videodag_cli.data import Frame, VideoInfo
-    from videodag_cli.engine import Engine
+    from videodag_cli.engine.engine import Engine
     from videodag_cli.errors import InputError, RequestError, printable
-    from videodag_cli.pipeline import find, load, search_places
-    from videodag_cli.plan import make_plan
-    from videodag_cli.video import Sampling, open_reader, parse_position, probe, select
+    from videodag_cli.graph.pipeline import find, load, search_places
+    from videodag_cli.graph.plan import make_plan
+    from videodag_cli.video.opening import open_reader
+    from videodag_cli.video.probing import probe
+    from videodag_cli.video.sampling import Sampling, parse_position, select
     from videodag_cli.video.still import read_picture
 
     loaded = load(find(f"builtin:{PIPELINE}", search_places(())).path)

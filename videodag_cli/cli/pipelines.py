@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from videodag_cli.pipeline import Found
-    from videodag_cli.plan import Plan, Step
-    from videodag_cli.plugins import Registry
+    from videodag_cli.graph.pipeline import Found
+    from videodag_cli.graph.plan import Plan, Step
+    from videodag_cli.graph.plugins import Registry
 
 app = typer.Typer(help="List, draw and check pipelines.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def list_pipelines(pipelines_dir: Folders = None, as_json: AsJson = False) -> No
     """List pipelines: id, name, outputs, where each comes from and what it hides."""
     from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import PipelineError, printable
-    from videodag_cli.pipeline import catalogue, load, search_places
+    from videodag_cli.graph.pipeline import catalogue, load, search_places
 
     rows: list[dict[str, Any]] = []
     for found in catalogue(search_places(pipelines_dir or ())):
@@ -65,9 +65,9 @@ def show(
 ) -> None:
     """Draw a pipeline: the nodes, the types on its edges, every parameter."""
     from videodag_cli.cli.streams import print_json
-    from videodag_cli.pipeline import find, load, search_places
-    from videodag_cli.plan import make_plan
-    from videodag_cli.plugins import make_registry
+    from videodag_cli.graph.pipeline import find, load, search_places
+    from videodag_cli.graph.plan import make_plan
+    from videodag_cli.graph.plugins import make_registry
 
     found = find(pipeline, search_places(pipelines_dir or ()))
     loaded = load(found.path)
@@ -99,9 +99,9 @@ def validate(
     """Check pipelines; every problem of every one is printed."""
     from videodag_cli.cli.assignments import overrides
     from videodag_cli.errors import PipelineError, RequestError, VideodagError, printable
-    from videodag_cli.pipeline import catalogue, find, load, search_places
-    from videodag_cli.plan import make_plan
-    from videodag_cli.plugins import make_registry
+    from videodag_cli.graph.pipeline import catalogue, find, load, search_places
+    from videodag_cli.graph.plan import make_plan
+    from videodag_cli.graph.plugins import make_registry
 
     if (set_ or params is not None) and len(pipelines or ()) != 1:
         raise RequestError(
@@ -142,7 +142,7 @@ def schema() -> None:
 
 def _describe_tools(plan: Plan, registry: Registry) -> list[str]:
     from videodag_cli.data import VideoInfo
-    from videodag_cli.engine import Engine
+    from videodag_cli.engine.engine import Engine
 
     for step in plan.steps:
         registry.require(step.node.plugin_id, step.spec)
@@ -194,7 +194,7 @@ def _drawn_step(
     plan: Plan, step: Step, parent: str | None, indent: str, elbow: str, rail: str, has_children: bool
 ) -> list[str]:
     from videodag_cli.errors import printable
-    from videodag_cli.tool import type_name
+    from videodag_cli.toolspec import type_name
 
     flows: dict[str | None, list[str]] = {}
     for binding in step.bindings:
@@ -231,7 +231,7 @@ def _filled(parts: list[str], width: int) -> list[str]:
 
 
 def _flowing(plan: Plan, node: str | None, output: int) -> str:
-    from videodag_cli.tool import type_name
+    from videodag_cli.toolspec import type_name
 
     return "frame" if node is None else type_name(plan.by_id[node].spec.signature.outputs[output])
 

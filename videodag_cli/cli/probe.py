@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from videodag_cli.video import VideoFacts
+    from videodag_cli.video.facts import VideoFacts
 
 
 def probe(
@@ -33,8 +33,9 @@ def probe(
 ) -> None:
     """Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged."""
     from videodag_cli.errors import IncompleteError
-    from videodag_cli.video import Limits, decode_everything
-    from videodag_cli.video import probe as look_at
+    from videodag_cli.video.full import decode_everything
+    from videodag_cli.video.limits import Limits
+    from videodag_cli.video.probing import probe as look_at
 
     given = {
         "max_pixels": max_pixels,

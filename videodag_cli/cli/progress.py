@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from videodag_cli.run import ProgressSink
+from videodag_cli.run.execution import ProgressSink
 
 Mode = Literal["auto", "always", "never", "json"]
 EVERY_S = 0.5

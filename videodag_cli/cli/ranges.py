@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from videodag_cli.expressions import TimeRange
+    from videodag_cli.expressions.timing import TimeRange
 
 
 def ranges(
@@ -31,8 +31,8 @@ def ranges(
     One line per range: start_s, end_s (the end of its last frame's time), start_frame, end_frame (the last frame in it) and frames.
     """
     from videodag_cli.cli import streams
-    from videodag_cli.expressions import find_ranges, parse_where
-    from videodag_cli.results import read_lines
+    from videodag_cli.expressions.timing import find_ranges, parse_where
+    from videodag_cli.results.reading import read_lines
     from videodag_cli.times import microseconds, parse_seconds
 
     found = find_ranges(

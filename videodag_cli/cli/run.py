@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from videodag_cli.errors import OnError
-from videodag_cli.sinks import Format
+from videodag_cli.run.sinks import Format
 from videodag_cli.video.decoders import Decoder
 
 if TYPE_CHECKING:
-    from videodag_cli.guard import GuardLimits
-    from videodag_cli.plugins import Registry
-    from videodag_cli.record import RunRecord
-    from videodag_cli.run import RunOptions, RunStart
-    from videodag_cli.video import Sampling
+    from videodag_cli.graph.plugins import Registry
+    from videodag_cli.guard.supervise import GuardLimits
+    from videodag_cli.run.execution import RunStart
+    from videodag_cli.run.job import RunOptions
+    from videodag_cli.run.record import RunRecord
+    from videodag_cli.video.sampling import Sampling
 
 SAMPLING, PARAMS, OUTPUT, FAILURES, MANY, MACHINE, LIMITS = (
     "Sampling",
@@ -296,9 +297,9 @@ def run(
 ) -> None:
     """Run a pipeline over videos and write one JSON line per sampled frame."""
     from videodag_cli.cli import streams
-    from videodag_cli.plugins import make_registry
-    from videodag_cli.run import RunOptions
-    from videodag_cli.video import Sampling
+    from videodag_cli.graph.plugins import make_registry
+    from videodag_cli.run.job import RunOptions
+    from videodag_cli.video.sampling import Sampling
 
     videos = video or []
     many = _is_many(videos, pipeline, output_dir, from_file, output, record)
@@ -312,7 +313,7 @@ def run(
     limits = _guard_limits(timeout, node_timeout, max_memory, isolate, max_errors)
     continuation = None
     if limits.needed and not many:
-        from videodag_cli import guard
+        from videodag_cli.guard import supervise as guard
 
         continuation = guard.continuation()
         if continuation is None and not dry_run:
@@ -379,7 +380,7 @@ def run(
         return
     destination = streams.require_stdout(claimed) if output == "-" else output
     from videodag_cli.cli.progress import progress as show_progress
-    from videodag_cli.run import run_video
+    from videodag_cli.run.api import run_video
 
     with show_progress(mode, remarks.shown(Path(videos[0]).name)) as sink:
         result = run_video(
@@ -531,7 +532,7 @@ def _guard_limits(
     timeout: str | None, node_timeout: str | None, max_memory: str | None, isolate: bool, max_errors: int | None
 ) -> GuardLimits:
     """The limits a parent process has to keep."""
-    from videodag_cli.guard import DEFAULT_CRASHES, GuardLimits
+    from videodag_cli.guard.supervise import DEFAULT_CRASHES, GuardLimits
 
     return GuardLimits(
         timeout_s=None if timeout is None else _seconds("--timeout", timeout, positive=True),
@@ -557,7 +558,7 @@ def _size(text: str) -> int:
 def _limits(
     max_pixels: int | None, max_index_frames: int | None, max_frame_rate: int | None, max_pixels_per_byte: int | None
 ) -> Any:
-    from videodag_cli.video import Limits
+    from videodag_cli.video.limits import Limits
 
     given = {
         "max_pixels": max_pixels,
@@ -597,8 +598,8 @@ def _plans(
     """The plan of each pipeline, with the parameters given for it."""
     from videodag_cli.cli.assignments import overrides
     from videodag_cli.errors import RequestError, printable
-    from videodag_cli.pipeline import find, load, search_places
-    from videodag_cli.plan import make_plan
+    from videodag_cli.graph.pipeline import find, load, search_places
+    from videodag_cli.graph.plan import make_plan
 
     places = search_places(folders or ())
     found = [find(name, places) for name in names]
@@ -625,8 +626,8 @@ def _assertions(texts: list[str], plan: Any) -> list[Any]:
     if not texts:
         return []
     from videodag_cli.errors import RequestError
-    from videodag_cli.expressions import parse_assertion
-    from videodag_cli.tool import unknown_name
+    from videodag_cli.expressions.assertions import parse_assertion
+    from videodag_cli.toolspec import unknown_name
 
     found = [parse_assertion(text) for text in texts]
     for assertion in found:
@@ -638,7 +639,7 @@ def _assertions(texts: list[str], plan: Any) -> list[Any]:
 def _dry_run(video: str, plan: Any, sampling: Sampling, options: RunOptions, output: str, stdout: Any) -> None:
     import orjson
 
-    from videodag_cli.run import describe_run
+    from videodag_cli.run.api import describe_run
 
     described = describe_run(video, plan, sampling=sampling, options=options, output=None if output == "-" else output)
     stdout.write(orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))

@@ -9,10 +9,10 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from videodag_cli.errors import OutputError, VideodagError
-from videodag_cli.signals import leave
+from videodag_cli.system.signals import leave
 
 if TYPE_CHECKING:
-    from videodag_cli.output import StraightOutput
+    from videodag_cli.run.output import StraightOutput
 
 _closed: set[int] = set()
 _PLAINER = "videodag.plainer"
@@ -84,7 +84,7 @@ def claim_stdout() -> StraightOutput | None:
     Standard input is emptied: what asks a question gets the end of the file, and a `while read` loop keeps its lines.
     None where standard output was closed.
     """
-    from videodag_cli.output import StraightOutput
+    from videodag_cli.run.output import StraightOutput
 
     sys.stdout.flush()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.fileno() == 1:

@@ -18,8 +18,8 @@ def summary(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Say what a results file holds: frames, failures, numbers, classes, tracks, texts."""
-    from videodag_cli.results import read_lines, shown_name
-    from videodag_cli.summary import Summary
+    from videodag_cli.results.reading import read_lines, shown_name
+    from videodag_cli.results.summary import Summary
 
     found = Summary.of(read_lines(results)).as_json()
     if as_json:

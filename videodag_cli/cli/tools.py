@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from videodag_cli.plugins import Plugin
-    from videodag_cli.tool import ToolSpec
+    from videodag_cli.graph.plugins import Plugin
+    from videodag_cli.toolspec import ToolSpec
 
 app = typer.Typer(help="List and describe tools.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def list_tools(plugins_dir: Folders = None, as_json: AsJson = False) -> None:
     from videodag_cli.cli.pipelines import columns
     from videodag_cli.cli.streams import print_json, say, say_error
     from videodag_cli.errors import PluginError
-    from videodag_cli.plugins import make_registry
+    from videodag_cli.graph.plugins import make_registry
 
     registry = make_registry(plugins_dir)
     plugins, problems = registry.all()
@@ -60,7 +60,7 @@ def show(
     """Describe a tool: inputs, outputs, and each parameter with its type, default and range."""
     from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import PluginError, printable
-    from videodag_cli.plugins import make_registry
+    from videodag_cli.graph.plugins import make_registry
 
     plugin_id, dot, tool_id = tool.partition(".")
     if not dot:
@@ -88,7 +88,7 @@ def show(
 
 def described(plugin: Plugin, spec: ToolSpec) -> dict[str, Any]:
     """Everything about a tool as plain data."""
-    from videodag_cli.tool import type_name
+    from videodag_cli.toolspec import type_name
 
     schema = spec.params_model.model_json_schema()
     properties = schema.get("properties", {})

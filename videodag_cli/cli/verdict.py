@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from videodag_cli.record import RunRecord
+from videodag_cli.run.record import RunRecord
 
 
 def _shares(record: RunRecord) -> dict[str, float]:

@@ -13,8 +13,8 @@ from typing import BinaryIO, Literal
 from videodag_cli.convert.converted import Converted
 from videodag_cli.convert.source import Source, opened
 from videodag_cli.errors import RequestError, printable
-from videodag_cli.files import whole_file
-from videodag_cli.results import with_records
+from videodag_cli.results.reading import with_records
+from videodag_cli.system.files import whole_file
 
 Format = Literal["csv", "parquet", "coco", "mot", "vtt"]
 Table = Literal["frames", "detections", "tracks"]

@@ -18,7 +18,7 @@ import orjson
 from videodag_cli.convert.converted import Converted
 from videodag_cli.convert.source import Row, Source, boxes, number, one_output, whole
 from videodag_cli.errors import printable
-from videodag_cli.results import corners
+from videodag_cli.results.reading import corners
 
 Class = tuple[int | None, str]
 

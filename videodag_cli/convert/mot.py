@@ -12,7 +12,7 @@ from typing import BinaryIO
 from videodag_cli.convert.converted import Converted
 from videodag_cli.convert.source import Source, boxes, number, one_output, whole
 from videodag_cli.errors import RequestError
-from videodag_cli.results import corners
+from videodag_cli.results.reading import corners
 
 
 def write(sources: Sequence[Source], stream: BinaryIO, *, nodes: Sequence[str] = ()) -> Converted:

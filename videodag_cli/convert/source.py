@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from videodag_cli.errors import RequestError, printable
-from videodag_cli.results import Line, corners, is_boxes, leaves, read_lines, read_record
+from videodag_cli.results.reading import Line, corners, is_boxes, leaves, read_lines, read_record
 
 Row = Mapping[str, Any]
 

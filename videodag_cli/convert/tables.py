@@ -10,7 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from videodag_cli.convert.source import Row, Source, boxes, chosen, number, whole
-from videodag_cli.results import Line, corners, leaves, tags
+from videodag_cli.results.reading import Line, corners, leaves, tags
 
 Kind = Literal["text", "integer", "number", "boolean"]
 Value = str | int | float | bool | None

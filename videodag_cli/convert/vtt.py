@@ -14,7 +14,7 @@ from typing import BinaryIO
 from videodag_cli.convert.converted import Converted
 from videodag_cli.convert.source import Source, chosen
 from videodag_cli.errors import printable
-from videodag_cli.spans import EVENT, FLAG, TEXT, Span, Spans
+from videodag_cli.results.spans import EVENT, FLAG, TEXT, Span, Spans
 
 SHORTEST_MS = 1000
 """A cut, a crossing or another event of one moment stays this long, so that it can be read."""

@@ -17,19 +17,3 @@
 `syntax` reads text into a tree, `conditions` says what a tree without time words is worth on one frame, `timing` adds `for` and
 `within` and finds time ranges, `assertions` makes a statement about the whole video of it.
 """
-
-from videodag_cli.expressions.assertions import Assertion, AssertionOutcome, parse_assertion
-from videodag_cli.expressions.syntax import ExpressionError, parse
-from videodag_cli.expressions.timing import RangeFinder, TimeRange, find_ranges, parse_where
-
-__all__ = [
-    "Assertion",
-    "AssertionOutcome",
-    "ExpressionError",
-    "RangeFinder",
-    "TimeRange",
-    "find_ranges",
-    "parse",
-    "parse_assertion",
-    "parse_where",
-]

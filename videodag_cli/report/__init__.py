@@ -9,7 +9,7 @@ from typing import Any
 
 from videodag_cli.errors import InputError, printable
 from videodag_cli.report.collect import Collected, collect
-from videodag_cli.results import read_lines, read_record, shown_name, with_records
+from videodag_cli.results.reading import read_lines, read_record, shown_name, with_records
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def write_report(
     video: the clip, where the record does not name it or it has moved.
     """
     from videodag_cli import __version__
-    from videodag_cli.files import whole_file
     from videodag_cli.report import page, pick, settings
+    from videodag_cli.system.files import whole_file
 
     record = read_record(results)
     inputs = [*with_records([results]), *([] if video is None else [video])]

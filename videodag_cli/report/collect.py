@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from videodag_cli.results import Line, corners, leaves, path_part, tags
-from videodag_cli.spans import Span, Spans
+from videodag_cli.results.reading import Line, corners, leaves, path_part, tags
+from videodag_cli.results.spans import Span, Spans
 
 MISSING_FLAG = 2
 MAX_SPANS = 5000

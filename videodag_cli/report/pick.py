@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from videodag_cli.report.collect import Collected
-from videodag_cli.spans import FLAG
+from videodag_cli.results.spans import FLAG
 
 MAX_PICTURES = 24
 MIN_PICTURES = 12
@@ -16,7 +16,7 @@ PER_OUTPUT = 4
 
 def lines_at(moments: Sequence[str], found: Collected) -> list[int]:
     """The lines nearest to these moments: `812f` is a frame index, `27s` or `1:02.5` a time. Raises `RequestError` for anything else."""
-    from videodag_cli.video import parse_position
+    from videodag_cli.video.sampling import parse_position
 
     places = [parse_position(part) for moment in moments for part in moment.split(",")]
     if not len(found):

@@ -43,7 +43,8 @@ def picture_uris(
     import cv2
     import numpy as np
 
-    from videodag_cli.video import open_reader, probe
+    from videodag_cli.video.opening import open_reader
+    from videodag_cli.video.probing import probe
 
     uris: dict[int, str] = {}
     found = probe(video, stream=stream)

@@ -40,15 +40,15 @@ def file_name(name: str) -> str:
 def from_code(name: str) -> dict[str, Any] | None:
     """The schema as the models in the code give it; None for those written by hand."""
     if name == "run":
-        from videodag_cli.record import RunRecord
+        from videodag_cli.run.record import RunRecord
 
         return _titled(name, RunRecord.model_json_schema(mode="serialization"))
     if name == "suite":
-        from videodag_cli.suite import SuiteTable
+        from videodag_cli.check.suite import SuiteTable
 
         return _titled(name, SuiteTable.model_json_schema())
     if name == "pipeline":
-        from videodag_cli.pipeline import Pipeline
+        from videodag_cli.graph.pipeline import Pipeline
 
         return _titled(name, Pipeline.model_json_schema())
     return None

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from videodag_cli.data import Codes, Frame
-from videodag_cli.tool import tool
 from videodag_cli.tools.params import listed
+from videodag_cli.toolspec import tool
 
 Format = Literal[
     "Aztec",

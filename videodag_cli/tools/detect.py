@@ -13,21 +13,21 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from videodag_cli.data import Detections, Faces, Floats, Frame
 from videodag_cli.errors import ParamError, printable
-from videodag_cli.onnx.builtin import OBJECT_MODELS, alike_map
-from videodag_cli.onnx.description import Activation, ModelDescription
-from videodag_cli.onnx.detector import InputChoice, Rules, open_detector
-from videodag_cli.onnx.faces import FaceDetector, grown
-from videodag_cli.onnx.facts import MAX_SIDE, Size
-from videodag_cli.onnx.labelfiles import read_labels
-from videodag_cli.onnx.labels import COCO, class_filter, coco_by_category
-from videodag_cli.onnx.layouts import LAYOUTS, Boxes, Reading
-from videodag_cli.onnx.layouts.base import Background, BoxForm
-from videodag_cli.onnx.picture import Fit, Values
-from videodag_cli.onnx.scores import Watch, dead_remarks
-from videodag_cli.onnx.session import CPU
-from videodag_cli.onnx.tiles import parse_grid
-from videodag_cli.tool import Inline, tool
 from videodag_cli.tools.params import Names, Share
+from videodag_cli.toolspec import Inline, tool
+from videodag_cli.vision.onnx.builtin import OBJECT_MODELS, alike_map
+from videodag_cli.vision.onnx.description import Activation, ModelDescription
+from videodag_cli.vision.onnx.detector import InputChoice, Rules, open_detector
+from videodag_cli.vision.onnx.faces import FaceDetector, grown
+from videodag_cli.vision.onnx.facts import MAX_SIDE, Size
+from videodag_cli.vision.onnx.labelfiles import read_labels
+from videodag_cli.vision.onnx.labels import COCO, class_filter, coco_by_category
+from videodag_cli.vision.onnx.layouts import LAYOUTS, Reading
+from videodag_cli.vision.onnx.layouts.base import Background, Boxes, BoxForm
+from videodag_cli.vision.onnx.picture import Fit, Values
+from videodag_cli.vision.onnx.scores import Watch, dead_remarks
+from videodag_cli.vision.onnx.session import CPU
+from videodag_cli.vision.onnx.tiles import parse_grid
 
 CONFIDENCE, IOU = 0.25, 0.5
 """Thresholds for a model of the user's."""

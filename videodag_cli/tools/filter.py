@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from videodag_cli import geometry
-from videodag_cli.boxes import class_labels
 from videodag_cli.data import Detections, Floats, Tracks, VideoInfo
 from videodag_cli.errors import ParamError
-from videodag_cli.regions import Anchor, Units, Zones, anchors, regions
-from videodag_cli.tool import tool
 from videodag_cli.tools.params import Names, NotNegative, Share
+from videodag_cli.toolspec import tool
+from videodag_cli.vision import polygons as geometry
+from videodag_cli.vision.boxes import class_labels
+from videodag_cli.vision.regions import Anchor, Units, Zones, anchors, regions
 
 
 class _BoxFilter:

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, Field
 
 from videodag_cli.data import Affine, Floats, Frame, Image, Ints, VideoInfo
 from videodag_cli.errors import ParamError
-from videodag_cli.regions import Zones, regions
-from videodag_cli.tool import tool
 from videodag_cli.tools.params import NotNegative, UnitsParam
+from videodag_cli.toolspec import tool
+from videodag_cli.vision.regions import Zones, regions
 
 MAX_SIDE = 16384
 

@@ -7,10 +7,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from videodag_cli.boxes import class_labels, nms
 from videodag_cli.data import Detections, concatenated
-from videodag_cli.tool import tool
 from videodag_cli.tools.params import Share
+from videodag_cli.toolspec import tool
+from videodag_cli.vision.boxes import class_labels, nms
 
 
 @tool(version=1, id="detections")

@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from videodag_cli.data import IDENTITY, Affine, Detections, Frame, Image
-from videodag_cli.tool import tool
 from videodag_cli.tools.params import Share
+from videodag_cli.toolspec import tool
 
 MovingShare = NewType("MovingShare", float)
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from videodag_cli.onnx.labels import literal
-from videodag_cli.regions import Anchor, Units, Zones
+from videodag_cli.vision.onnx.labels import literal
+from videodag_cli.vision.regions import Anchor, Units, Zones
 
 
 def listed(value: Any) -> Any:

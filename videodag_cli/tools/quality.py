@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from videodag_cli.data import Frame, Image, Ints
-from videodag_cli.tool import tool
 from videodag_cli.tools.params import Share
+from videodag_cli.toolspec import tool
 
 Brightness = NewType("Brightness", float)
 Contrast = NewType("Contrast", float)

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from videodag_cli.data import Frame, Image, VideoInfo
-from videodag_cli.tool import tool
+from videodag_cli.toolspec import tool
 
 _LONGER_SIDE = 256  # to which PySceneDetect shrinks pictures by default
 _TIME_TOLERANCE_S = 1e-6  # times are rounded to microseconds

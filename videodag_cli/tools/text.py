@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from videodag_cli.data import Detections, Floats, Frame, TextLines
-from videodag_cli.onnx.ocr import DETECTION_MODEL, RECOGNITION_MODEL, Line, Reader
-from videodag_cli.tool import tool
 from videodag_cli.tools.params import Share
+from videodag_cli.toolspec import tool
+from videodag_cli.vision.onnx.ocr import DETECTION_MODEL, RECOGNITION_MODEL, Line, Reader
 
 MIN_SIDE = 8
 """Boxes with a shorter side than this many pixels hold no text that could be read."""

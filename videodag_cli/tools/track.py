@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from videodag_cli.boxes import class_labels
 from videodag_cli.data import Detections, Frame, Tracks
 from videodag_cli.errors import ParamError
-from videodag_cli.tool import tool
 from videodag_cli.tools.params import NotNegative, Share
-from videodag_cli.tracking.appearance import looks
-from videodag_cli.tracking.tracker import Rules, Seen, Tracker
+from videodag_cli.toolspec import tool
+from videodag_cli.vision.boxes import class_labels
+from videodag_cli.vision.tracking.appearance import looks
+from videodag_cli.vision.tracking.tracker import Rules, Seen, Tracker
 
 
 @tool(version=1)

@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal, NewType
 import numpy as np
 from pydantic import Field
 
-from videodag_cli import geometry
-from videodag_cli.boxes import box_areas, class_labels
 from videodag_cli.data import Detections, Frame, Tracks, VideoInfo
-from videodag_cli.regions import Gate, Lines, anchors, gates, regions
-from videodag_cli.tool import tool
 from videodag_cli.tools.params import AnchorParam, NotNegative, UnitsParam, ZonesParam
+from videodag_cli.toolspec import tool
+from videodag_cli.vision import polygons as geometry
+from videodag_cli.vision.boxes import box_areas, class_labels
+from videodag_cli.vision.regions import Gate, Lines, anchors, gates, regions
 
 REMEMBERED = 10_000
 """Tracks that a line remembers: those seen last."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from videodag_cli.errors import printable
-from videodag_cli.video.boxes import Movie, Track
+from videodag_cli.video.atoms import Movie, Track
 from videodag_cli.video.choice import DecoderChoice
 from videodag_cli.video.colour import HDR_TRANSFERS, MATRICES, UNSPECIFIED, WIDE_PRIMARIES, Colour
 from videodag_cli.video.facts import MeasuredFacts, StreamFacts, VideoFacts

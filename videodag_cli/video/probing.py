@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from videodag_cli.data import VideoInfo
 from videodag_cli.errors import InputError, printable
-from videodag_cli.video.boxes import Movie, Track, read_movie
+from videodag_cli.video.atoms import Movie, Track, read_movie
 from videodag_cli.video.choice import choose_decoder
 from videodag_cli.video.colour import Colour, weights_of
 from videodag_cli.video.describing import describe_video, kind_of

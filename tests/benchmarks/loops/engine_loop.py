@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from videodag_cli import Frame, VideoInfo
-from videodag_cli.engine import Engine
-from videodag_cli.plugins import Registry
-from videodag_cli.run import plan_for
-from videodag_cli.sinks import make_sink
+from videodag_cli.engine.engine import Engine
+from videodag_cli.graph.plugins import Registry
+from videodag_cli.run.job import plan_for
+from videodag_cli.run.sinks import make_sink
 
 HERE = Path(__file__).parents[1]
 count = int(sys.argv[1])

@@ -14,8 +14,8 @@ import numpy as np
 
 from videodag_cli import Frame, VideoInfo
 from videodag_cli.data import Image
-from videodag_cli.plugins import Registry
-from videodag_cli.tool import ToolSpec
+from videodag_cli.graph.plugins import Registry
+from videodag_cli.toolspec import ToolSpec
 
 cv2.setNumThreads(1)
 CALLS, SPACING = 12, 7

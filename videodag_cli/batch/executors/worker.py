@@ -32,8 +32,8 @@ def main() -> None:
     from videodag_cli.batch.executors.processes import ENVIRONMENT
     from videodag_cli.cli import streams
     from videodag_cli.errors import StopSignal
-    from videodag_cli.guard import end_with_parent
-    from videodag_cli.signals import leave, said, stop_signals
+    from videodag_cli.guard.supervise import end_with_parent
+    from videodag_cli.system.signals import leave, said, stop_signals
 
     fd, alive, parent = map(int, os.environ.pop(ENVIRONMENT).split(","))
     end_with_parent(alive, parent)

@@ -1,0 +1,115 @@
+"""An unfinished output: which whole lines it holds, and which states of tools were kept beside it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from videodag_cli.run.record import MAX_ERRORS_KEPT, FrameError
+
+LIST_HEADER = b'{"results":['
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an unfinished output has come."""
+
+    kept_bytes: int = 0
+    """Whole lines end here; on a stream, what was written."""
+    lines: int = 0
+    failed: int = 0
+    last_frame: int = -1
+    """The last frame with a line."""
+    written: frozenset[int] = frozenset()
+    """The frames with a line."""
+    errors: tuple[FrameError, ...] = ()
+    """The first failed frames."""
+    state_frame: int = -1
+    """The tools can go on behind this frame; what they say up to `last_frame` is written already."""
+    states: Mapping[str, Any] | None = None
+    """The nodes' states behind `state_frame`, where a checkpoint holds them."""
+
+
+def scan(part: Path) -> Progress:
+    """The whole frame lines of a part; a torn, foreign or disordered line ends them."""
+    kept, lines, failed, last = 0, 0, 0, -1
+    written: set[int] = set()
+    errors: list[FrameError] = []
+    with open(part, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            if kept == 0 and line == LIST_HEADER + b"\n":
+                kept = len(line)
+                continue
+            try:
+                found = orjson.loads(line.removeprefix(b","))
+                frame, result = found["frame_index"], found["result"]
+                if type(frame) is not int or frame <= last:
+                    break
+                if result is None:
+                    failed += 1
+                    if len(errors) < MAX_ERRORS_KEPT:
+                        errors.append(FrameError(frame_index=frame, time_s=found["time_s"], **found["error"]))
+            except (ValueError, KeyError, TypeError):
+                break
+            last = frame
+            lines += 1
+            written.add(frame)
+            kept += len(line)
+    return Progress(kept, lines, failed, last, frozenset(written), tuple(errors))
+
+
+def encode_state(value: Any) -> Any:
+    """A tool's state (JSON values with text keys, numpy arrays and scalars) as JSON; tuples become lists.
+
+    Raises `TypeError` for anything else: what cannot come back as it was is not kept.
+    """
+    import numpy as np
+
+    if isinstance(value, dict):
+        for key in value:
+            if type(key) is not str:
+                raise TypeError(f"a state has text keys, not {type(key).__name__}")
+        return {key: encode_state(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode_state(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        if value.dtype.hasobject or value.dtype.names is not None:
+            raise TypeError(f"a state holds plain numpy arrays, not {value.dtype}")
+        data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
+        kind = "__ndarray__" if isinstance(value, np.ndarray) else "__numpy__"
+        return {kind: [value.dtype.str, list(value.shape), data]}
+    if type(value) is float:
+        return value if math.isfinite(value) else {"__float__": repr(value)}
+    if value is None or type(value) in (bool, int, str):
+        return value
+    raise TypeError(f"a state holds JSON values and numpy arrays, not {type(value).__name__}")
+
+
+def decode_state(value: Any) -> Any:
+    """The inverse of `encode_state`. Raises `ValueError` for what is damaged."""
+    import numpy as np
+
+    if isinstance(value, dict):
+        if value.keys() == {"__ndarray__"} or value.keys() == {"__numpy__"}:
+            ((kind, content),) = value.items()
+            try:
+                dtype, shape, data = content
+                array = np.frombuffer(base64.b64decode(data, validate=True), np.dtype(dtype)).reshape(shape).copy()
+            except (TypeError, binascii.Error) as error:
+                raise ValueError("an array of a state is damaged") from error
+            return array if kind == "__ndarray__" else array[()]
+        if value.keys() == {"__float__"}:
+            return float(value["__float__"])
+        return {key: decode_state(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decode_state(item) for item in value]
+    return value

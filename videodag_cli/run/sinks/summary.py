@@ -1,0 +1,32 @@
+"""Counts and statistics of the whole run as one JSON object; nothing per frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from videodag_cli.lines import FrameResult
+from videodag_cli.results.summary import Summary
+
+
+class SummaryDocument:
+    resumable = False
+
+    def __init__(self, tags: Mapping[str, str]) -> None:
+        self._tags = dict(tags)
+        self._summary = Summary()
+
+    def header(self) -> bytes:
+        return b""
+
+    def frame(self, result: FrameResult, *, first: bool) -> bytes:
+        self._summary.feed(result.as_json())
+        return b""
+
+    def footer(self) -> bytes:
+        document = {**self._tags, **self._summary.as_json()}
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+make = SummaryDocument

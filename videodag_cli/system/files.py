@@ -1,0 +1,322 @@
+"""The only place that writes files: nothing is torn, no link is followed to a part, every refusal has its documented error."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from videodag_cli.errors import OutputError, printable
+from videodag_cli.system.signals import whole_line
+
+PART_SUFFIX = ".part"
+_WORDS = {
+    errno.ENOSPC: "output.full",
+    errno.EDQUOT: "output.full",
+    errno.EFBIG: "output.full",
+    errno.EPIPE: "output.closed",
+    errno.ENOENT: "output.folder",
+    errno.ENOTDIR: "output.folder",
+    errno.EACCES: "output.folder",
+    errno.EPERM: "output.folder",
+    errno.EROFS: "output.folder",
+    errno.EISDIR: "output.folder",
+}
+_HINTS = {
+    "output.full": "; free space and run the same command again",
+    "output.folder": "; name a file in a folder that exists and can be written",
+}
+_NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EBADF}
+"""What file systems without locks answer."""
+
+
+def output_error(error: OSError, path: object) -> OutputError:
+    """The documented error for an operating system's refusal to write."""
+    word = _WORDS.get(error.errno or 0, "output.failed")
+    reason = (error.strerror or str(error)).lower()
+    hint = _HINTS.get(word, "")
+    if error.errno == errno.EFBIG:
+        hint = "; raise the limit on file sizes (ulimit -f) and run the same command again"
+    return OutputError(f"{printable(path, limit=300)}: {printable(reason)}{hint}", word=word)
+
+
+@contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Inside, what the operating system refuses is an `OutputError` about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise output_error(error, path) from error
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data`; a signal waits for its end."""
+    with whole_line():
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(fd, rest) :]
+            except BlockingIOError:  # somebody who shares the pipe made it so
+                select.select([], [fd], [])
+
+
+def lock_file(fd: int) -> bool:
+    """Take the lock of an open file; False if somebody has it. File systems without locks count as free."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return True
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN):
+            return False
+        raise
+    return True
+
+
+def open_part(part: Path, shown: str) -> int | None:
+    """A descriptor of the file `part`, which is made if it is missing, and locked; never of what a link leads to.
+
+    None if it was renamed meanwhile: decide again. Raises `OutputError`, `output.locked` if a live process has it.
+    """
+    with writing(shown):
+        try:
+            fd = os.open(
+                part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o666
+            )
+        except OSError as error:
+            if error.errno != errno.ELOOP or not part.is_symlink():
+                raise
+            raise OutputError(f"{printable(part)}: is a symbolic link; remove it", word="output.failed") from error
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OutputError(f"{printable(part)}: is no file; remove it", word="output.failed")
+        with writing(shown):
+            free = lock_file(fd)
+        if not free:
+            raise OutputError(
+                f"{shown}: another run is writing it; wait for it or choose another name", word="output.locked"
+            )
+        if is_open_file(fd, part):
+            return fd
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def check_place(path: Path, shown: str, *, inputs: Iterable[str | Path], beside: Iterable[Path] = ()) -> None:
+    """Raise `OutputError` if a file cannot be at `path`, or if it or one of those `beside` it is one of the inputs."""
+    with writing(shown):
+        if is_folder(path):
+            raise OutputError(f"{shown}: is a folder; name a file", word="output.folder")
+    if not is_folder(path.parent):
+        raise OutputError(
+            f"{shown}: the folder {printable(path.parent)} does not exist; create it first", word="output.folder"
+        )
+    for given in inputs:
+        if str(given) != "-" and any(is_same_file(mine, given) for mine in (path, *beside)):
+            raise OutputError(
+                f"{shown}: would overwrite the input {printable(given)}; choose another name", word="output.input"
+            )
+
+
+@contextmanager
+def whole_file(target: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> Iterator[BinaryIO]:
+    """A binary stream whose content is the file `target` when the block ends well; after an error nothing is left behind.
+
+    `-` is standard output; a device or pipe is written straight, a symbolic link is followed. `inputs` are files that must not be
+    overwritten. Raises `OutputError`: `output.exists` (without `overwrite`), `output.input`, `output.folder`, `output.locked`,
+    `output.full`, `output.closed`, `output.failed`.
+    """
+    if str(target) == "-":
+        with writing("standard output"):
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        return
+    shown = printable(target, limit=300)
+    if is_special(Path(target)):
+        with writing(shown), open(target, "wb") as device:
+            yield device
+        return
+    path = Path(os.path.realpath(target))
+    part = path.with_name(path.name + PART_SUFFIX)
+    check_place(path, shown, inputs=inputs, beside=[part])
+    _require_free(path, shown, overwrite=overwrite)
+    fd = None
+    while fd is None:
+        fd = open_part(part, shown)
+    done = False
+    stream = os.fdopen(fd, "r+b")
+    try:
+        with writing(shown):
+            stream.truncate(0)
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+            _require_free(path, shown, overwrite=overwrite)  # nothing may have appeared meanwhile
+            os.replace(part, path)
+            done = True
+            sync_folder(path.parent)
+    finally:
+        if not done:
+            part.unlink(missing_ok=True)
+        try:
+            stream.close()
+        except OSError:
+            if done:
+                raise
+
+
+def _require_free(path: Path, shown: str, *, overwrite: bool) -> None:
+    if not overwrite and os.path.lexists(path):
+        raise OutputError(f"{shown}: exists; --overwrite replaces it", word="output.exists")
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add to the end of a file that others may add to as well. Raises `OutputError`."""
+    with writing(path):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+        try:
+            write_all(fd, data)
+        finally:
+            os.close(fd)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all; what is left of a killed writer is written over.
+
+    A device or a pipe is written straight, a symbolic link is followed. Raises `OutputError`.
+    """
+    with writing(path):
+        if is_special(path):
+            _write_straight(path, data)
+            return
+        final = Path(os.path.realpath(path))
+        temporary = final.with_name(final.name + ".tmp")
+        fd = _own(temporary)
+        try:
+            os.ftruncate(fd, 0)
+            write_all(fd, data)
+            os.fsync(fd)
+            os.replace(temporary, final)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        finally:
+            os.close(fd)
+
+
+def _write_straight(path: Path, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        write_all(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _own(temporary: Path) -> int:
+    """A descriptor of a temporary file that no other live process writes."""
+    while True:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        try:
+            with contextlib.suppress(OSError):  # without locks, as well as can be
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            if is_open_file(fd, temporary):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some file systems cannot sync a folder
+            raise
+    finally:
+        os.close(fd)
+
+
+def is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def is_same_file(first: str | Path, second: str | Path) -> bool:
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        return False
+
+
+def is_open_file(fd: int, path: Path) -> bool:
+    """Whether the open file is (still) the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def is_special(path: Path) -> bool:
+    """Whether the path is a device, a pipe or a socket, which is written straight."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of an existing folder; nothing is written for it. Raises `OutputError` if a live process has it.
+
+    File systems that cannot lock a folder count as free.
+    """
+    with writing(folder):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with writing(folder):
+            free = lock_file(fd)
+        if not free:
+            raise OutputError(
+                f"{printable(folder, limit=300)}: another batch is writing to this folder; wait for it to end",
+                word="output.locked",
+            )
+        yield
+    finally:
+        os.close(fd)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a live process holds the lock of an existing file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return not lock_file(fd)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there. Raises `OutputError`."""
+    with writing(path):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,435 @@
+"""A detector from an ONNX file: pictures in, boxes in the pictures' pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videodag_cli.data import Affine, Floats, Image, Ints
+from videodag_cli.errors import ParamError, printable
+from videodag_cli.vision.boxes import nms
+from videodag_cli.vision.onnx.bridges import without_bridges
+from videodag_cli.vision.onnx.description import From, LabelsFrom, ModelDescription
+from videodag_cli.vision.onnx.facts import MAX_SIDE, Facts, Size, facts_of
+from videodag_cli.vision.onnx.graph import Graph, graph_of
+from videodag_cli.vision.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
+from videodag_cli.vision.onnx.layouts import Reading, recognise
+from videodag_cli.vision.onnx.layouts.base import Boxes, Layout, Outputs
+from videodag_cli.vision.onnx.layouts.evidence import Evidence
+from videodag_cli.vision.onnx.picture import Fit, InputFormat, Values, packed, placed
+from videodag_cli.vision.onnx.scores import Watch, check_boxes, check_outputs, checked_scores
+from videodag_cli.vision.onnx.session import CPU, open_session, read_model
+from videodag_cli.vision.onnx.tiles import Grid, Parts, Rectangle, cut_sides, joined
+
+TileBoxes = tuple[int, Rectangle, Boxes]
+"""A tile's number, its place in the picture, and what was found in it."""
+
+DEFAULT_SIDE = 640
+MAX_CANDIDATES = 3000
+"""Best candidates of a picture that go into suppression."""
+_BATCH = 4
+_KEPT = 8
+
+
+@dataclass(frozen=True)
+class InputChoice:
+    """What the user says about the network's input; None leaves it to the model."""
+
+    size: Size | None = None
+    fit: Fit | None = None
+    channels: Literal["rgb", "bgr"] | None = None
+    values: Values | None = None
+
+
+PROBE_PICTURE = "probe.jpg"
+"""A real picture, on which a model's outputs show what they are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """Which of a network's candidates count."""
+
+    confidence: float
+    iou: float
+    alike: Ints | None = None
+    """Class number -> number of the group that suppresses itself; None: each class for itself."""
+    bridges: bool = False
+    """Drop boxes that lie between two better ones."""
+    class_agnostic: bool = False
+    """Boxes suppress each other whatever their classes are."""
+    grid: Grid = field(default_factory=Grid)
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """An opened model. Shares its session with every other detector of the same file; usable from several threads at once."""
+
+    name: str
+    digest: str
+    facts: Facts
+    layout: Layout
+    form: InputFormat
+    size: Size
+    """Width and height of the network's input."""
+    labels: tuple[str, ...]
+    labels_from: LabelsFrom
+    choice: InputChoice
+    """What the user said about the input."""
+    batch_size: int
+    """Pictures that may go in at once with the same results as one by one."""
+    layout_given: bool
+    """The user named the layout."""
+    session: Any = field(repr=False)
+
+    def label(self, class_id: int) -> str:
+        position = class_id - self._label_shift
+        return self.labels[position] if 0 <= position < len(self.labels) else f"class {class_id}"
+
+    @property
+    def _label_shift(self) -> int:
+        """How much smaller a label's place is than its class number: 1 where the labels leave out the background."""
+        lacks_background = not self.labels or self.labels[0].casefold() not in BACKGROUND
+        return self.layout.first_class if lacks_background else 0
+
+    @property
+    def description(self) -> ModelDescription:
+        """What the file was taken for, and why."""
+        return ModelDescription(
+            file=self.name,
+            sha256=self.digest,
+            layout=self.layout.name,
+            layout_from="param" if self.layout_given else "evidence",
+            reasons=self.layout.reasons,
+            width=self.size[0],
+            height=self.size[1],
+            fixed_size=None not in self.facts.fixed_size,
+            size_from=self._size_from,
+            dtype=self.facts.picture.dtype,
+            channels=self.form.channels,
+            channels_from="layout" if self.choice.channels is None else "param",
+            values=self.form.values,
+            values_from="layout" if self.choice.values is None else "param",
+            fit=self.form.fit,
+            fit_from="layout" if self.choice.fit is None else "param",
+            activation=self.layout.activation,
+            suppressed=self.layout.suppressed,
+            batch_size=self.batch_size,
+            fixed_batch=self.facts.fixed_batch,
+            class_count=self.layout.class_count,
+            labels=self.labels,
+            labels_from=self.labels_from,
+        )
+
+    @property
+    def _size_from(self) -> From:
+        if None not in self.facts.fixed_size:
+            return "file"
+        if self.choice.size is not None:
+            return "param"
+        return "default" if self.facts.trained_size is None else "metadata"
+
+    def class_ids(self, positions: frozenset[int]) -> Ints:
+        """Class numbers of labels at these places."""
+        return np.array(sorted(p + self._label_shift for p in positions), np.int64)
+
+    def detect(self, images: Sequence[Image], rules: Rules, watch: Watch | None = None) -> list[Boxes]:
+        """Boxes of each picture, best first, clipped to it. Raises `ModelError` for numbers that cannot be scores or boxes."""
+        crops: list[Image] = []
+        places: list[tuple[int, int, Rectangle]] = []
+        for number, image in enumerate(images):
+            for index, tile in enumerate(rules.grid.tiles(image.shape[1], image.shape[0])):
+                left, top, right, bottom = tile
+                crops.append(image[top:bottom, left:right])
+                places.append((number, index, tile))
+        parts: list[list[TileBoxes]] = [[] for _ in images]
+        for (number, index, tile), boxes in zip(places, self._candidates(crops, rules.confidence, watch), strict=True):
+            parts[number].append((index, tile, self._suppressed(boxes, rules)))
+        if watch is not None:
+            watch.pictures += len(images)
+        return [self._one(image, found, rules) for image, found in zip(images, parts, strict=True)]
+
+    def _one(self, image: Image, parts: list[TileBoxes], rules: Rules) -> Boxes:
+        """What the tiles of a picture found, as one."""
+        height, width = image.shape[:2]
+        if len(parts) == 1:
+            found = parts[0][2]
+        else:
+            shifted, tile_of, cut = [], [], []
+            for index, tile, boxes in parts:
+                moved = boxes.xyxy + np.array((tile[0], tile[1]) * 2, np.float64)
+                shifted.append(boxes._replace(xyxy=moved))
+                tile_of.append(np.full(len(moved), index, np.int64))
+                cut.append(cut_sides(moved, tile, width, height))
+            every = Boxes(*(np.concatenate(columns) for columns in zip(*shifted, strict=True)))
+            groups = groups_of(every, rules)
+            found = joined(Parts(every, np.concatenate(tile_of), np.concatenate(cut), groups), iou=rules.iou)
+        if rules.bridges:
+            found = found.chosen(without_bridges(found.xyxy, groups_of(found, rules)))
+        return found
+
+    def _suppressed(self, boxes: Boxes, rules: Rules) -> Boxes:
+        if self.layout.suppressed and rules.alike is None and not rules.class_agnostic:
+            return boxes.chosen(np.argsort(-boxes.scores, kind="stable"))
+        return boxes.chosen(nms(boxes.xyxy, boxes.scores, iou=rules.iou, groups=groups_of(boxes, rules)))
+
+    def _candidates(self, images: Sequence[Image], confidence: float, watch: Watch | None) -> list[Boxes]:
+        """What the network says about each picture, in the picture's pixels, clipped, without suppression."""
+        found: list[Boxes] = []
+        for start in range(0, len(images), self.batch_size):
+            chunk = images[start : start + self.batch_size]
+            canvases = [placed(image, self.size, self.form) for image in chunk]
+            outputs = self.run([canvas for canvas, _ in canvases])
+            check_outputs(outputs, self._shown)
+            for row, (image, (_, back)) in enumerate(zip(chunk, canvases, strict=True)):
+                if watch is not None and watch.wants_more:
+                    watch.saw(self._all_scores(outputs, row))
+                boxes = self.layout.decode(outputs, row, self.size, confidence)
+                boxes = boxes._replace(scores=checked_scores(boxes.scores, self._shown))
+                check_boxes(boxes.xyxy, self._shown)
+                found.append(_in_picture(boxes, back, image))
+        return found
+
+    def _all_scores(self, outputs: Outputs, row: int) -> Floats:
+        """The scores of every candidate, whatever the threshold; outputs that are final may be filled up with negative ones."""
+        every = self.layout.decode(outputs, row, self.size, -np.inf)
+        return checked_scores(every.scores, self._shown, negative=self.layout.suppressed)
+
+    @property
+    def _shown(self) -> str:
+        return printable(self.name, limit=80)
+
+    def run(self, canvases: Sequence[Image]) -> Outputs:
+        """The network's outputs for pictures of its input size."""
+        tensors = [
+            packed(c, self.form, dtype=self.facts.picture.dtype, channels_first=self.facts.channels_first)
+            for c in canvases
+        ]
+        picture = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+        return run(self.session, self.facts, picture, self.size)
+
+
+def groups_of(boxes: Boxes, rules: Rules) -> Ints:
+    """(N,) boxes of one group suppress each other."""
+    alike = rules.alike
+    if rules.class_agnostic:
+        return np.zeros(len(boxes.scores), np.int64)
+    if alike is None:
+        return boxes.class_ids
+    inside = boxes.class_ids < len(alike)
+    return np.asarray(np.where(inside, alike[np.where(inside, boxes.class_ids, 0)], boxes.class_ids), np.int64)
+
+
+def _in_picture(boxes: Boxes, back: Affine, image: Image) -> Boxes:
+    """The best candidates mapped to the picture and clipped; what lies outside is dropped."""
+    height, width = image.shape[:2]
+    with np.errstate(over="ignore"):
+        xyxy = np.clip(back.boxes(boxes.xyxy), 0.0, np.array((width, height) * 2, np.float64))
+    valid = (xyxy[:, 2] - xyxy[:, 0] >= 1.0) & (xyxy[:, 3] - xyxy[:, 1] >= 1.0)
+    chosen = np.flatnonzero(valid)
+    if len(chosen) > MAX_CANDIDATES:
+        chosen = chosen[np.sort(np.argsort(-boxes.scores[chosen], kind="stable")[:MAX_CANDIDATES])]
+    return Boxes(xyxy[chosen], boxes.scores[chosen], boxes.class_ids[chosen])
+
+
+_opened: dict[tuple[Any, ...], Detector] = {}
+_opening = Lock()
+
+
+def open_detector(
+    path: Path,
+    *,
+    labels: tuple[str, ...] | None = None,
+    choice: InputChoice | None = None,
+    reading: Reading | None = None,
+    provider: str = CPU,
+    form: InputFormat | None = None,
+) -> Detector:
+    """Open and recognise a model; equal requests in a process share one. Raises `ParamError` for a model that does not fit."""
+    choice, reading = choice or InputChoice(), reading or Reading()
+    content, digest = read_model(path)
+    key = (digest, path.name, labels, choice, reading, provider, form)
+    with _opening:
+        detector = _opened.pop(key, None)
+        if detector is None:
+            detector = _open(content, digest, path.name, labels, choice, reading, provider, form)
+            while len(_opened) >= _KEPT:
+                _opened.pop(next(iter(_opened)))
+        _opened[key] = detector
+        return detector
+
+
+def _open(
+    content: bytes,
+    digest: str,
+    name: str,
+    labels: tuple[str, ...] | None,
+    choice: InputChoice,
+    reading: Reading,
+    provider: str,
+    form: InputFormat | None,
+) -> Detector:
+    session = open_session(content, digest, name=name, provider=provider)
+    facts = facts_of(session, name=name)
+    size = _input_size(facts, choice.size, name)
+    shape = (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
+    try:
+        outputs = run(session, facts, np.zeros(shape, facts.picture.dtype), size)
+    except ParamError:
+        raise
+    except Exception as error:  # onnxruntime's errors share no base class of their own
+        reason = printable(" ".join(str(error).split()), limit=200)
+        raise ParamError(
+            f"model {printable(name)} fails on an input of {size[0]}x{size[1]}: {reason}; param size sets another",
+            word="param.file",
+        ) from error
+    known = labels or facts.names
+    count, judged = len(known) if known else None, reading.layout is None
+    graph = graph_of(content) if judged else Graph()
+
+    def evidence(values: Values) -> Evidence:
+        runs = (outputs, *_probed(session, facts, size, values)) if judged else (outputs,)
+        return Evidence(facts, runs, size, count, graph)
+
+    whole = choice.values is not None or facts.picture.dtype == "uint8"
+    layout = recognise(
+        evidence(choice.values or "unit"),
+        name=name,
+        reading=reading,
+        further=lambda: None if whole else evidence("byte"),
+    )
+    _ask(layout, choice, facts, name)
+    labels_from: LabelsFrom = "param" if labels else "metadata"
+    if known is None:
+        count = layout.class_count or 0
+        known = COCO if count == len(COCO) else coco_by_category() if count == 91 else unnamed(count)
+        labels_from = "coco" if count in (len(COCO), 91) else "numbers"
+    form = form or layout.form
+    if choice.fit is not None and choice.fit != form.fit:
+        form = replace(form, fit=choice.fit)
+    form = replace(form, channels=choice.channels or form.channels, values=choice.values or form.values)
+    return Detector(
+        name=name,
+        digest=digest,
+        facts=facts,
+        layout=layout,
+        form=form,
+        size=size,
+        labels=known,
+        labels_from=labels_from,
+        choice=choice,
+        batch_size=1 if facts.fixed_batch else _safe_batch(session, facts, shape, size),
+        layout_given=reading.layout is not None,
+        session=session,
+    )
+
+
+def _probed(session: Any, facts: Facts, size: Size, values: Values) -> tuple[Outputs, ...]:
+    """The outputs for a real picture; nothing where the network fails on it."""
+    import cv2
+
+    from videodag_cli.vision.onnx.builtin import model_path
+
+    picture = cv2.imread(str(model_path(PROBE_PICTURE)))
+    assert picture is not None
+    form = InputFormat(fit="stretch", values=values)
+    canvas, _ = placed(np.asarray(picture, np.uint8), size, form)
+    tensor = packed(canvas, form, dtype=facts.picture.dtype, channels_first=facts.channels_first)
+    try:
+        return (run(session, facts, tensor, size),)
+    except Exception:  # onnxruntime's errors share no base class; the empty picture has gone through
+        return ()
+
+
+def _ask(layout: Layout, choice: InputChoice, facts: Facts, name: str) -> None:
+    """Refuse what the file does not tell and the user has not said: guessed, it would give other boxes."""
+    told = {
+        "values": choice.values is not None or facts.picture.dtype == "uint8",
+        "channels": choice.channels is not None,
+    }
+    missing = [ask for ask in ("values", "channels") if ask in layout.asks and not told[ask]]
+    if not missing:
+        return
+    meanings = {
+        "values": "values (unit 0..1, byte 0..255, signed -1..1, imagenet or coco_bgr: what its training normalised pictures to)",
+        "channels": "channels (rgb or bgr)",
+    }
+    raise ParamError(
+        f"model {printable(name)} was taken for {layout.name}, and files of this kind do not tell how they want their picture: set param "
+        + " and param ".join(meanings[ask] for ask in missing)
+    )
+
+
+def _input_size(facts: Facts, wanted: Size | None, name: str) -> Size:
+    """Width and height to feed: what the model fixes, what the user wants, what the metadata says, or 640."""
+    fallback = wanted or facts.trained_size or (DEFAULT_SIDE, DEFAULT_SIDE)
+    fixed = facts.fixed_size
+    size = (fixed[0] or fallback[0], fixed[1] or fallback[1])
+    if wanted is not None and size != wanted:
+        raise ParamError(
+            f"model {printable(name)} takes pictures of {size[0]}x{size[1]} only; param size asks for {wanted[0]}x{wanted[1]}"
+        )
+    if max(size) > MAX_SIDE:
+        raise ParamError(
+            f"model {printable(name)} takes pictures of {size[0]}x{size[1]}; the limit is {MAX_SIDE} a side"
+        )
+    if wanted is not None and "stride" in facts.metadata and (size[0] % facts.stride or size[1] % facts.stride):
+        raise ParamError(f"param size: width and height must be multiples of the model's stride {facts.stride}")
+    return size
+
+
+def _safe_batch(session: Any, facts: Facts, shape: tuple[int, ...], size: Size) -> int:
+    """How many pictures may go in at once: `_BATCH` if that gives the same bytes as one by one, else 1."""
+    random = np.random.default_rng(0)
+    high = 256 if facts.picture.dtype == "uint8" else 1
+    pictures = (random.random((_BATCH, *shape[1:])) * high).astype(facts.picture.dtype)
+    try:
+        single = [run(session, facts, pictures[i : i + 1], size) for i in range(_BATCH)]
+        for count in range(2, _BATCH + 1):
+            together = run(session, facts, pictures[:count], size)
+            for name, values in together.items():
+                rows = np.concatenate([one[name] for one in single[:count]])
+                if rows.shape != values.shape or rows.tobytes() != np.ascontiguousarray(values).tobytes():
+                    return 1
+    except Exception:  # a model that says its batch is open, and is wrong
+        return 1
+    return _BATCH
+
+
+def run(session: Any, facts: Facts, picture: NDArray[Any], size: Size) -> dict[str, NDArray[Any]]:
+    """One call of the model: outputs by name, half precision widened."""
+    feed: dict[str, NDArray[Any]] = {facts.picture.name: picture}
+    for port in facts.inputs:
+        if port is not facts.picture:
+            feed[port.name] = _companion(port, len(picture), size)
+    values = session.run(None, feed)
+    return {
+        port.name: np.asarray(value, np.float32 if value.dtype == np.float16 else value.dtype)
+        for port, value in zip(facts.outputs, values, strict=True)
+        if isinstance(value, np.ndarray)
+    }
+
+
+def _companion(port: Any, count: int, size: Size) -> NDArray[Any]:
+    """The value of a further input: always such that boxes come out in the network's pixels."""
+    name = port.name.lower()
+    if name in ("orig_target_sizes", "orig_size"):
+        row: tuple[float, ...] = size
+    elif name in ("target_sizes", "im_shape", "image_shape"):
+        row = (size[1], size[0])
+    elif name == "scale_factor":
+        row = (1.0, 1.0)
+    elif name == "pixel_mask" and len(port.shape) == 3:
+        height, width = port.shape[1] or size[1], port.shape[2] or size[0]
+        return np.ones((count, height, width), port.dtype)
+    else:
+        raise ParamError(
+            f"the model has an input that no known detector has: {port}; export it with the picture as its only input",
+            word="param.file",
+        )
+    return np.array([row] * count, port.dtype)
