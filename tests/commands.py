@@ -65,15 +65,17 @@ def checked(done: Done) -> Done:
 
 
 @contextmanager
-def hangup_as_usual() -> Iterator[None]:
-    """Inside, children do not inherit that SIGHUP is ignored, as it is under `nohup`; this process goes on ignoring it."""
-    before = signal.getsignal(signal.SIGHUP)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda number, frame: None)  # handlers, other than ignoring, end with exec
+def signals_as_usual() -> Iterator[None]:
+    """Inside, children do not inherit that signals are ignored, as SIGHUP is under `nohup` and SIGINT in a script's background
+    jobs; this process goes on ignoring them."""
+    ignored = [number for number in (signal.SIGHUP, signal.SIGINT) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda number, frame: None)  # handlers, other than ignoring, end with exec
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def call(
@@ -87,7 +89,7 @@ def call(
     """Run it to its end; with `shell`, a script in which `"$@"` is the command."""
     if shell is not None:
         arguments = ["/bin/sh", "-c", shell, "sh", *arguments]
-    with hangup_as_usual():
+    with signals_as_usual():
         done = subprocess.run(
             arguments,
             capture_output=True,
@@ -103,7 +105,7 @@ def call(
 def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
     """Start it, with both outputs in pipes unless told otherwise."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
-    with hangup_as_usual():
+    with signals_as_usual():
         return subprocess.Popen(arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)
 
 

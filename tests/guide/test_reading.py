@@ -15,7 +15,7 @@ import pytest
 from tests import results_files
 from tests.results_files import line
 
-PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 
 
 def recipes(language: str) -> list[str]:

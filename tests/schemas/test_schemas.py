@@ -83,7 +83,7 @@ def test_lines_that_break_the_contract_are_not_valid(item: dict[str, Any]) -> No
 
 
 def test_shipped_pipelines_and_a_suite_are_valid() -> None:
-    pipelines = sorted((Path(__file__).parent.parent / "pipelines").glob("*.json"))
+    pipelines = sorted((Path(__file__).parents[2] / "pipelines").glob("*.json"))
     assert len(pipelines) >= 10
     for path in pipelines:
         check("pipeline", json.loads(path.read_text()))
@@ -141,7 +141,7 @@ expected = "good.jsonl"
 
 
 def test_what_check_prints_is_valid_whatever_came_of_the_cases(tmp_path: Path) -> None:
-    clip = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
+    clip = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
     assert videodag("run", "-p", "quality", "--max-frames", 2, "-o", tmp_path / "good.jsonl", clip).returncode == 0
     lines = [json.loads(text) for text in (tmp_path / "good.jsonl").read_text().splitlines()]
     lines[1]["result"]["brightness"] += 50

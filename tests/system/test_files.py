@@ -19,7 +19,7 @@ from videodag_cli.run.job import RunOptions
 from videodag_cli.system.files import append, whole_file
 from videodag_cli.video.sampling import Sampling
 
-CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
+CLIP = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
 Writer = Callable[[Path, bool], object]
 
 

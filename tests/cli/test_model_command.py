@@ -15,7 +15,7 @@ import pytest
 from tests.commands import Done, call, command
 from tests.onnx_models import constant_model
 
-CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
+CLIP = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
 OUT = np.zeros((1, 7, 84), np.float32)
 OUT[0, :, 3] = [32, 32, 20, 20, 0, 0.9, 0]
 BOX = [220.0, 80.0, 420.0, 280.0]
@@ -131,7 +131,7 @@ def test_what_cannot_be_is_one_line(arguments: list[str], word: str, message: st
 
 
 def test_a_model_whose_numbers_cannot_be_scores_fails_with_the_line(folder: Path) -> None:
-    from tests.test_detect_scores import scaled_model
+    from tests.vision.test_detect_scores import scaled_model
 
     scaled_model(folder / "bad.onnx", 6.0)
     cv2.imwrite(str(folder / "still.png"), np.full((64, 64, 3), 200, np.uint8))

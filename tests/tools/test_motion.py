@@ -120,7 +120,7 @@ def test_shadows_are_left_out() -> None:
 _DIGEST = """
 import hashlib, sys
 import cv2
-from tests.test_tools_motion import mask_digest
+from tests.tools.test_motion import mask_digest
 print(mask_digest(sys.argv[1]))
 """
 

@@ -17,7 +17,7 @@ from videodag_cli.errors import ParamError
 from videodag_cli.vision.onnx.labelfiles import read_labels
 from videodag_cli.vision.onnx.labels import labels_in
 
-CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
+CLIP = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
 NAMES = ("cat", "traffic light", "naïve")
 COCO = {
     "info": {"names": 3},

@@ -23,7 +23,7 @@ from videodag_cli.vision.onnx.builtin import model_path
 from videodag_cli.vision.onnx.foreign import foreign
 from videodag_cli.vision.onnx.session import read_model
 
-CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
+CLIP = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
 
 
 def zipped(entries: Mapping[str, bytes]) -> bytes:

@@ -18,7 +18,7 @@ from videodag_cli.check.check import DIFFERS, FAILED, PASSED, UPDATED, CaseOutco
 from videodag_cli.check.suite import chosen_suites, load_suite
 from videodag_cli.errors import RequestError
 
-SAMPLES = Path(__file__).parent.parent / "sample_videos"
+SAMPLES = Path(__file__).parents[2] / "sample_videos"
 VIDEODAG = [sys.executable, "-c", "from videodag_cli.cli.app import main; main()"]
 SUITE = "street.videodag.toml"
 Lines = list[dict[str, Any]]

@@ -375,5 +375,5 @@ def test_the_graph_tells_class_from_score_where_nothing_is_found(
 
 
 def test_the_guide_names_every_layout() -> None:
-    text = (Path(__file__).parent.parent / "docs" / "models.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
     assert [name for name in LAYOUTS if f"`{name}`" not in text] == []

@@ -13,7 +13,7 @@ import pytest
 from tests.onnx_models import constant_model
 from videodag_cli import FrameResult, RunOptions, Sampling, iter_video, run_video
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PEDESTRIANS, SYNTHETIC = (ROOT / "sample_videos" / name for name in ("pedestrians.mp4", "synthetic.mp4"))
 RUN = (sys.executable, "-c", "from videodag_cli.cli.app import main; main()", "run", "-q")
 CLIPS = {

@@ -335,7 +335,7 @@ def test_every_refusal_is_one_line_with_its_word_and_code_and_leaves_nothing(
     arguments = [os.fspath(clip) if argument == "CLIP" else argument for argument in arguments]
     output = [] if "-o" in arguments else ["-o", "o.jsonl"]
     before = sorted(path.name for path in tmp_path.iterdir())
-    toys = ["--plugins-dir", str(Path(__file__).parent / "toy_plugins")]
+    toys = ["--plugins-dir", str(Path(__file__).parents[1] / "toy_plugins")]
     more = ["--on-error", "stop"] if case == "first failure" else []
     done = call(command("run", "-q", *toys, *arguments, *output, *more), cwd=tmp_path, timeout_s=30)
     assert (done.code, done.word) == (code, word), done.err

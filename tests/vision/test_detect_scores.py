@@ -17,7 +17,7 @@ from videodag_cli.tools.detect import Objects
 from videodag_cli.vision.onnx.layouts.blazeface import anchors
 from videodag_cli.vision.onnx.scores import ModelError, check_boxes, check_outputs, checked_scores
 
-CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
+CLIP = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
 METADATA = {"names": "{0: 'cat', 1: 'dog', 2: 'owl'}"}
 
 

@@ -24,9 +24,9 @@ from videodag_cli.vision.onnx.faces import FaceDetector
 from videodag_cli.vision.onnx.layouts import blazeface
 from videodag_cli.vision.onnx.picture import placed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "sample_videos" / "pedestrians.mp4"
-RAW = Path(__file__).parent / "raw_outputs"
+RAW = Path(__file__).parents[1] / "raw_outputs"
 LARGEST_DIFFERENCE = 1e-4
 """Pixels, between this package's arithmetic in double precision and the reference scripts' in single; 4.4e-5 was seen."""
 

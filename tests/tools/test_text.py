@@ -15,7 +15,7 @@ from videodag_cli.toolspec import spec_of
 
 pytest.importorskip("rapidocr")
 
-CLIP = Path(__file__).parent.parent / "sample_videos" / "synthetic.mp4"
+CLIP = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
 COUNTER = (440, 290, 640, 360)
 
 

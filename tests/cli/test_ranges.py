@@ -14,7 +14,7 @@ import pytest
 
 from videodag_cli.cli import app
 
-SAMPLES = Path(__file__).parent.parent / "sample_videos"
+SAMPLES = Path(__file__).parents[2] / "sample_videos"
 VIDEODAG = [sys.executable, "-c", "from videodag_cli.cli.app import main; main()"]
 
 

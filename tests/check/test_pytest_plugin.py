@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SAMPLES = Path(__file__).parent.parent / "sample_videos"
+SAMPLES = Path(__file__).parents[2] / "sample_videos"
 SUITE = "clips.videodag.toml"
 CASE = """
 [[case]]
