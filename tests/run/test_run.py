@@ -287,7 +287,7 @@ def _toy(*nodes: Any, edges: str = "") -> Any:
 
 PLAYLIST = b"ffconcat version 1.0\nfile /etc/passwd\n"
 REFUSALS: dict[str, tuple[Any, int, str, str]] = {
-    "no video": (["-p", "codes"], 2, "usage", "VIDEO"),
+    "no video": (["-p", "codes"], 2, "usage", "no video is named"),
     "unknown option": (["-p", "codes", "CLIP", "--stride", "5"], 2, "usage", "--stride"),
     "stride 0": (["-p", "codes", "CLIP", "--frame-stride", "0"], 2, "usage", "0"),
     "two samplings": (["-p", "codes", "CLIP", "--frame-stride", "2", "--keyframes"], 2, "usage", "keyframes"),
@@ -305,7 +305,7 @@ REFUSALS: dict[str, tuple[Any, int, str, str]] = {
     "misspelt parameter": (["-p", "codes", "CLIP", "--set", "codes.formatz=1"], 2, "param.invalid", "formatz"),
     "parameter file": (["-p", "codes", "CLIP", "--params", "none.json"], 2, "param.file", "none.json"),
     "no such file": (["-p", "codes", "none.mp4"], 3, "input.missing", "there is no such file"),
-    "folder": (["-p", "codes", "."], 3, "input.not_file", ""),
+    "folder": (["-p", "codes", "."], 2, "usage", "--output-dir"),
     "pipe": (_fifo, 3, "input.not_file", ""),
     "device": (["-p", "codes", "/dev/zero"], 3, "input.not_file", ""),
     "URL": (["-p", "codes", "http://127.0.0.1:9/clip.mp4"], 3, "input.not_file", "URL"),

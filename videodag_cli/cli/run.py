@@ -419,7 +419,7 @@ def _is_many(
             raise RequestError("--output-dir names every output and its record; leave out -o and --record")
         return True
     one = from_file is None and len(videos) == 1 and not os.path.isdir(videos[0])
-    if one and glob.has_magic(videos[0]) and not os.path.lexists(videos[0]):
+    if one and not os.path.lexists(videos[0]) and glob.glob(videos[0], recursive=True):
         one = False
     if not one:
         raise RequestError(
