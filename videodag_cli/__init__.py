@@ -16,6 +16,7 @@ _HOMES = {
     "Faces": "data",
     "Frame": "data",
     "FrameResult": "lines",
+    "Poses": "data",
     "RunOptions": "run.job",
     "Sampling": "video.sampling",
     "TextLines": "data",
@@ -34,6 +35,7 @@ __all__ = [
     "Faces",
     "Frame",
     "FrameResult",
+    "Poses",
     "RunOptions",
     "Sampling",
     "TextLines",
@@ -48,7 +50,7 @@ __all__ = [
 
 TYPE_CHECKING = False  # as type checkers know it; the module `typing` is not cheap
 if TYPE_CHECKING:
-    from videodag_cli.data import Affine, Codes, Detections, Faces, Frame, TextLines, Tracks, VideoInfo
+    from videodag_cli.data import Affine, Codes, Detections, Faces, Frame, Poses, TextLines, Tracks, VideoInfo
     from videodag_cli.errors import VideodagError
     from videodag_cli.lines import FrameResult
     from videodag_cli.run.api import iter_video, run_video

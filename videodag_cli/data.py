@@ -106,6 +106,8 @@ class Frame:
     """Presentation time in seconds."""
     to_source: Affine = IDENTITY
     """Maps this picture's pixels to the upright source frame's."""
+    source_size: tuple[int, int] = (0, 0)
+    """Width and height of the upright source frame; this picture's own where nothing else is said."""
     _views: dict[object, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -116,6 +118,8 @@ class Frame:
             image = image.view()
             image.flags.writeable = False
             object.__setattr__(self, "image", image)
+        if self.source_size == (0, 0):
+            object.__setattr__(self, "source_size", (self.width, self.height))
 
     @classmethod
     def from_image(cls, image: Image, *, index: int = 0, time_s: float = 0.0) -> Frame:
@@ -170,7 +174,7 @@ class Frame:
 
     def derived(self, image: Image, to_this: Affine = IDENTITY) -> Frame:
         """A frame of the same moment with another picture; `to_this` maps its pixels to this frame's."""
-        return Frame(image, self.index, self.time_s, to_this.then(self.to_source))
+        return Frame(image, self.index, self.time_s, to_this.then(self.to_source), self.source_size)
 
 
 def _uint8(image: Any) -> Image:
@@ -197,11 +201,13 @@ class Detections:
     class_name: tuple[str, ...] | None = None
     """N names."""
     keypoints: Floats | None = None
-    """(N, K, 2) points in pixels."""
+    """(N, K, 2) points in pixels; NaN throughout in a row whose points are unknown, null in JSON."""
     area: Floats | None = None
     """(N,) area in pixels where it is not the box's."""
     data: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    """Further columns: name -> N plain values. They appear in each row under their name."""
+    """Further columns: name -> N plain values, or values with a geometry (`mapped()`). They appear in each row under their name."""
+    visibility: Floats | None = None
+    """(N, K) how likely each key point is to be seen, in [0, 1]; a third number of each point in JSON."""
 
     def __post_init__(self) -> None:
         count = np.asarray(self.xyxy).size // 4
@@ -214,6 +220,10 @@ class Detections:
         if self.keypoints is not None:
             per_box = np.asarray(self.keypoints).size // (2 * count) if count else 0
             put(self, "keypoints", _frozen(self.keypoints, np.float64, (count, per_box, 2)))
+        if self.visibility is not None:
+            if self.keypoints is None:
+                raise ValueError("visibility goes with key points")
+            put(self, "visibility", _frozen(self.visibility, np.float64, self.keypoints.shape[:2]))
         if self.area is not None:
             put(self, "area", _frozen(self.area, np.float64, (count,)))
         if self.class_name is not None:
@@ -257,6 +267,7 @@ class Detections:
             xyxy=transform.boxes(self.xyxy),
             keypoints=None if self.keypoints is None else transform.points(self.keypoints),
             area=None if self.area is None else self.area * transform.area_scale,
+            data={name: tuple(_mapped(v, transform) for v in column) for name, column in self.data.items()},
         )
 
     @property
@@ -276,7 +287,7 @@ class Detections:
             columns["class_name"] = self.class_name
         columns.update(self._own_columns())
         if self.keypoints is not None:
-            columns[self.keypoints_name] = self.keypoints.tolist()
+            columns[self.keypoints_name] = self._points()
         if self.area is not None:
             columns["area"] = self.area.tolist()
         columns.update(self.data)
@@ -286,6 +297,15 @@ class Detections:
     def keypoints_name(self) -> str:
         """What the key points are called in a row."""
         return "keypoints"
+
+    def _points(self) -> list[list[list[float]] | None]:
+        """The key points of each row as `[x, y]` or `[x, y, visibility]`; None where they are unknown."""
+        assert self.keypoints is not None
+        unknown = np.isnan(self.keypoints).all(axis=(1, 2)) & (self.keypoints.shape[1] > 0)
+        points = self.keypoints
+        if self.visibility is not None:
+            points = np.concatenate([points, self.visibility[..., None]], axis=2)
+        return [None if gone else row for gone, row in zip(unknown.tolist(), points.tolist(), strict=True)]
 
     def _own_columns(self) -> dict[str, Sequence[Any]]:
         """Columns that a subclass adds after the class name."""
@@ -349,6 +369,13 @@ class TextLines(Detections):
 Faces = NewType("Faces", Detections)
 """Detections of faces, with key points."""
 
+Poses = NewType("Poses", Detections)
+"""People with the key points of their bodies; tracks stay tracks."""
+
+
+def _mapped(value: Any, transform: Affine) -> Any:
+    return value.mapped(transform) if isinstance(value, Geometric) else value
+
 
 def concatenated(parts: Iterable[Detections]) -> Detections:
     """All boxes of `parts` in their order; a column that one part lacks is filled with zeros, empty text or None."""
@@ -367,10 +394,21 @@ def concatenated(parts: Iterable[Detections]) -> Detections:
     names: tuple[str, ...] | None = None
     if any(part.class_name is not None for part in found):
         names = tuple(n for part in found for n in (part.class_name or ("",) * len(part)))
-    shapes = {None if part.keypoints is None else part.keypoints.shape[1] for part in found}
-    keypoints = None
-    if len(shapes) == 1 and None not in shapes:
-        keypoints = np.concatenate([part.keypoints for part in found if part.keypoints is not None])
+    counts = {part.keypoints.shape[1] for part in found if part.keypoints is not None}
+    if len(counts) > 1:
+        listed = " and ".join(str(count) for count in sorted(counts))
+        raise ValueError(f"boxes with {listed} key points do not go together; keep them in outputs of their own")
+    points = counts.pop() if counts else 0
+    keypoints = visibility = None
+    if points:
+        unknown = [np.full((len(part), points), np.nan) for part in found]
+        keypoints = np.concatenate(
+            [np.stack([u, u], 2) if p.keypoints is None else p.keypoints for p, u in zip(found, unknown, strict=True)]
+        )
+    if any(part.visibility is not None for part in found):
+        visibility = np.concatenate(
+            [u if p.visibility is None else p.visibility for p, u in zip(found, unknown, strict=True)]
+        )
     extra = {name: None for part in found for name in part.data}
     return Detections(
         xyxy=np.concatenate([part.xyxy for part in found]),
@@ -378,6 +416,7 @@ def concatenated(parts: Iterable[Detections]) -> Detections:
         class_id=join("class_id", -1),
         class_name=names,
         keypoints=keypoints,
+        visibility=visibility,
         area=join("area", 0.0),
         data={name: tuple(v for part in found for v in part.data.get(name, (None,) * len(part))) for name in extra},
     )

@@ -27,6 +27,7 @@ _DECIMALS = {
     "corners": COORDINATE_DECIMALS,
     "area": COORDINATE_DECIMALS,
     "confidence": CONFIDENCE_DECIMALS,
+    "presence": CONFIDENCE_DECIMALS,
 }
 
 

@@ -110,6 +110,7 @@ class Objects:
             class_id=shown.class_id,
             class_name=shown.class_name,
             keypoints=shown.keypoints,
+            visibility=shown.visibility,
             area=shown.area,
             data=shown.data,
             tracker_id=ids,

@@ -60,6 +60,7 @@ FACE_MODELS = {
     "short": FaceModel("blazeface_short_range_128.onnx", 128),
     "full": FaceModel("blazeface_full_range_192.onnx", 192),
 }
+POSE_MODELS = {"full": "blazepose_full_256.onnx", "lite": "blazepose_lite_256.onnx"}
 
 
 def model_path(file: str) -> Path:
