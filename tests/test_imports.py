@@ -6,7 +6,9 @@ import ast
 import os
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,9 @@ def test_modules_import_only_from_those_above_them() -> None:
             continue
         below = set(LAYERS[LAYERS.index(parts[0]) + 1 :])
         assert not _imports(path) & below, f"{path.relative_to(ROOT)} imports from below itself"
+
+
+def test_the_installation_knows_the_entry_points_of_this_checkout() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["videodag.plugins"]
+    installed = {point.name: point.value for point in metadata.entry_points(group="videodag.plugins")}
+    assert declared.items() <= installed.items(), "install the checkout again: pip install --no-deps -e ."

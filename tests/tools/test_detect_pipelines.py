@@ -21,6 +21,7 @@ CLIPS = {
     "people": PEDESTRIANS,
     "vehicles": PEDESTRIANS,
     "faces": PEDESTRIANS,
+    "people_pose": PEDESTRIANS,
     "text": SYNTHETIC,
     "objects_text": SYNTHETIC,
 }

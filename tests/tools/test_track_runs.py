@@ -196,6 +196,6 @@ def test_line_counting_counts_on_the_pedestrian_clip_at_once(tmp_path: Path) -> 
     assert list(lines[0]["result"]) == ["line", "track"]
 
 
-@pytest.mark.parametrize("pipeline", ["people_tracking", "objects_tracking", "line_counting"])
+@pytest.mark.parametrize("pipeline", ["people_tracking", "objects_tracking", "line_counting", "people_pose_tracking"])
 def test_shipped_pipelines_are_valid(pipeline: str) -> None:
     assert plan_for(pipeline)

@@ -89,7 +89,8 @@ def _runs(bits: Bits, left: int, top: int, width: int, height: int) -> list[int]
     columns[:, 1:-1] = bits.T
     column, row = np.nonzero(np.diff(columns, axis=1))
     edges = (column + left) * height + row + top
-    edges = edges[np.concatenate([[True], edges[1:] != edges[:-1]]) & np.concatenate([edges[1:] != edges[:-1], [True]])]
+    touching = np.flatnonzero(edges[1:] == edges[:-1])  # a run that goes on at the top of the next column
+    edges = np.delete(edges, np.concatenate([touching, touching + 1]))
     lengths = np.diff(np.concatenate([[0], edges, [width * height]])).tolist()
     return [int(n) for n in (lengths[:-1] if len(lengths) > 1 and lengths[-1] == 0 else lengths)]
 
