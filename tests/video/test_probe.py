@@ -456,7 +456,7 @@ def test_refusals_are_one_line_with_exit_code_3(tmp_path: Path) -> None:
 
 def test_importing_the_package_loads_no_decoder() -> None:
     code = (
-        "import sys, videodag_cli.video.limits, videodag_cli.video.sampling, videodag_cli.video.source\n"
+        "import sys, videodag_cli.video.limits, videodag_cli.video.sampling, videodag_cli.video.entry\n"
         "print([name for name in ('cv2', 'av', 'pydantic') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
