@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.shared import made_once, shared_folder
+
 Image = NDArray[np.uint8]
 
 COLUMNS, ROWS = 5, 4
@@ -452,18 +454,15 @@ VALID: dict[str, Case] = {
 }
 """Every valid class by name."""
 
-_made: dict[str, Path] = {}
-
 
 def valid(name: str, folder: Path) -> Path:
     """The clip of a valid class; made once for each run of the tests."""
-    if name not in _made:
-        case = VALID[name]
-        _made[name] = case.make(folder / f"{len(_made):02d}{case.suffix}")
-    return _made[name]
+    return made_once(folder / f"{list(VALID).index(name):02d}{VALID[name].suffix}", VALID[name].make)
 
 
 @pytest.fixture(scope="session")
-def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clip_folder() -> Path:
     """Where the clips of the valid classes are kept; import it into a test module to use it."""
-    return tmp_path_factory.mktemp("clips")
+    folder = shared_folder() / "clips"
+    folder.mkdir(exist_ok=True)
+    return folder

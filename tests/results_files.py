@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
+import hashlib
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.shared import made_once, shared_folder
 
 CLIPS = Path(__file__).parent.parent / "sample_videos"
 
@@ -23,19 +23,17 @@ def videodag(*args: object, stdin: bytes = b"") -> subprocess.CompletedProcess[b
 
 
 @cache
-def _folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="videodag-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-@cache
 def run(pipeline: str, clip: str, *options: str) -> Path:
     """The results of a shipped pipeline on a sample clip; run once for all tests."""
-    output = _folder() / f"{pipeline}-{len(list(_folder().iterdir()))}.jsonl"
-    done = videodag("run", "-q", "-p", pipeline, *options, CLIPS / clip, "-o", output)
-    assert done.returncode == 0, done.stderr.decode()
-    return output
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        done = videodag("run", "-q", "-p", pipeline, *options, CLIPS / clip, "-o", folder / name)
+        assert done.returncode == 0, done.stderr.decode()
+
+    name = f"{pipeline}.jsonl"
+    key = hashlib.sha256(repr((pipeline, clip, options)).encode()).hexdigest()[:12]
+    return made_once(shared_folder() / f"{pipeline}-{key}", make) / name
 
 
 def crossings() -> Path:

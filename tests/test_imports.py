@@ -58,6 +58,7 @@ def test_listing_pipelines_loads_no_tool() -> None:
     assert not loaded("pipelines", "list") & (HEAVY - {"pydantic"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pipeline", "unused"),
     [
@@ -99,6 +100,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lazy", ["", "all"])
 @pytest.mark.parametrize("name", ["theirs", "videodag"])
 def test_a_program_that_imports_the_package_is_left_as_it_was(tmp_path: Path, name: str, lazy: str) -> None:

@@ -22,6 +22,8 @@ from tests.soak.table import Tally
 from videodag_cli.video.index import PacketIndex
 from videodag_cli.video.pixels import Converter
 
+pytestmark = pytest.mark.slow
+
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 

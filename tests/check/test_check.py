@@ -14,9 +14,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.shared import made_once, shared_folder
 from videodag_cli.check.check import DIFFERS, FAILED, PASSED, UPDATED, CaseOutcome, check_case, write_golden
 from videodag_cli.check.suite import chosen_suites, load_suite
 from videodag_cli.errors import RequestError
+
+pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).parents[2] / "sample_videos"
 VIDEODAG = [sys.executable, "-c", "from videodag_cli.cli.app import main; main()"]
@@ -35,10 +38,14 @@ def videodag(*args: str | Path, cwd: Path, **environment: str) -> subprocess.Com
     )
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def made() -> Path:
     """A folder with a suite of two cases, made by `check --add`; tests work on copies."""
-    folder = tmp_path_factory.mktemp("made")
+    return made_once(shared_folder() / "suite", _make_suite)
+
+
+def _make_suite(folder: Path) -> None:
+    folder.mkdir()
     for name in ("pedestrians.mp4", "synthetic.mp4"):
         (folder / name).symlink_to(SAMPLES / name)
     options = ["-p", "builtin:people_tracking", "--frame-stride", "2", "--end", "2", "--name", "walkers"]
@@ -49,7 +56,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["-p", "builtin:quality", "--frame-stride", "30", "--set", "black.pixel=0.08"]
     run = videodag("check", "--add", SUITE, "synthetic.mp4", *options, cwd=folder)
     assert run.returncode == 0, run.stderr
-    return folder
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ import pytest
 from tests.commands import Done, call, command
 from tests.onnx_models import constant_model
 
+pytestmark = pytest.mark.slow
+
 CLIP = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
 OUT = np.zeros((1, 7, 84), np.float32)
 OUT[0, :, 3] = [32, 32, 20, 20, 0, 0.9, 0]

@@ -38,6 +38,7 @@ def boxes_of(path: Path, node: str) -> list[tuple[int, dict[str, Any]]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 def test_csv_and_parquet_hold_the_same_rows_in_pandas_and_duckdb(tmp_path: Path, table: Any) -> None:
     sources = [results_files.crossings(), results_files.qualities(), results_files.codes()]
@@ -394,6 +395,7 @@ def test_the_command_reads_and_writes_standard_streams(tmp_path: Path) -> None:
     assert refused.stderr == b"videodag: error[input.missing]: none.jsonl: no such file\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "table"),
     [("t.csv", None), ("d.csv", "detections"), ("t.parquet", None), ("c.json", None), ("v.vtt", None)],

@@ -301,6 +301,7 @@ def test_rounded_times_do_not_break_a_duration() -> None:
 # Properties
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="ab.()<>=!'\" 0123456789s+-*/,:", max_size=60))
 def test_parser_never_crashes_on_any_text(text: str) -> None:
@@ -340,6 +341,7 @@ WORDS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=14))
 def test_parser_never_crashes_on_its_own_words(words: list[str]) -> None:
@@ -462,6 +464,7 @@ def _oracle_ranges(
             yield lines[members[0]]["frame_index"], lines[members[-1]]["frame_index"], len(members)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_frame_expressions, _videos(), st.sampled_from([0, 120_000, 400_000]), st.sampled_from([0, 150_000, 500_000]))
 def test_streamed_ranges_equal_the_naive_oracle(text: str, lines: list[Line], gap_us: int, min_us: int) -> None:
@@ -473,6 +476,7 @@ def test_streamed_ranges_equal_the_naive_oracle(text: str, lines: list[Line], ga
     assert found == list(_oracle_ranges(_oracle(expression, lines), lines, gap_us, min_us))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_frame_expressions, _videos())
 def test_statements_equal_the_naive_oracle(text: str, lines: list[Line]) -> None:

@@ -16,6 +16,8 @@ from tests.commands import Done, call, finish, pipeline, run_arguments, start
 from tests.graphs import node
 from videodag_cli.guard.board import Board
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 24
 ISOLATED = ("--isolate", "--node-timeout", "1.5")
 

@@ -16,6 +16,7 @@ from videodag_cli.graph.pipeline import parse
 WITH_EXAMPLES = [page for page in PAGES if list(examples(page.read_text()))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: page.stem)
 def test_examples_print_what_is_shown(page: Path, tmp_path: Path) -> None:
     environment = make_folder(tmp_path)

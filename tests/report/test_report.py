@@ -23,6 +23,8 @@ from videodag_cli.report.collect import collect
 from videodag_cli.report.page import json_in_script
 from videodag_cli.report.pick import lines_at, pick
 
+pytestmark = pytest.mark.slow
+
 EVIL = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>\u2028{{DATA}}"
 FLAGS = [
     "--no-sandbox",

@@ -154,6 +154,7 @@ def test_force_runs_what_is_up_to_date(clip: Path, output: Path) -> None:
     assert output.stat().st_ino != before[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["jsonl", "list"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_part_cut_at_any_byte_ends_in_the_undisturbed_file(clip: Path, output: Path, kind: str, format: str) -> None:

@@ -37,6 +37,7 @@ def test_shipped_schemas_are_those_of_the_models(name: str) -> None:
     assert load(name) == from_code(name), "run `python -m videodag_cli.schemas` and look at what changed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", RUNS)
 def test_lines_records_and_summaries_of_real_runs_are_valid(make: Any) -> None:
     path: Path = make()
@@ -140,6 +141,7 @@ expected = "good.jsonl"
 """
 
 
+@pytest.mark.slow
 def test_what_check_prints_is_valid_whatever_came_of_the_cases(tmp_path: Path) -> None:
     clip = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
     assert videodag("run", "-p", "quality", "--max-frames", 2, "-o", tmp_path / "good.jsonl", clip).returncode == 0

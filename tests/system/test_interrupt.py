@@ -18,6 +18,8 @@ from tests.clips import encode
 from tests.commands import ROOT, Done, call, finish, pipeline, run_arguments, start
 from tests.graphs import node
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 24
 ENDS_WITHIN_S = 15
 """Generous: a busy machine is no reason to fail; what hangs would do so for a minute."""

@@ -17,6 +17,8 @@ from tests.clips import encode
 from tests.commands import call, finish, pipeline, run_arguments, start
 from tests.graphs import node
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 24
 
 

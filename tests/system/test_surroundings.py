@@ -16,6 +16,8 @@ from tests.clips import encode
 from tests.commands import ROOT, call, command, pipeline
 from tests.graphs import TOYS
 
+pytestmark = pytest.mark.slow
+
 LOOK_UP = [
     "--help",
     "--version",

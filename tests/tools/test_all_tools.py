@@ -128,6 +128,7 @@ def test_every_param_is_described_and_has_a_default_unless_nothing_would_make_se
     assert set(schema.get("required", ())) <= needed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("plugin", "spec"), TOOLS)
 def test_a_tool_says_the_same_of_the_same_frames_and_leaves_them_alone(plugin: Plugin, spec: ToolSpec) -> None:
     first, second = running(plugin, spec), running(plugin, spec)

@@ -32,6 +32,7 @@ def json_of(result: FrameResult) -> dict[str, Any]:
     return result.values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipeline", CLIPS)
 def test_any_number_of_workers_gives_the_same_bytes(pipeline: str, tmp_path: Path) -> None:
     if "text" in pipeline:

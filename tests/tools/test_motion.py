@@ -133,6 +133,7 @@ def mask_digest(method: str) -> str:
     return digest.hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_masks_are_the_same_in_one_process_and_in_another(method: str) -> None:
     threads = cv2.getNumThreads()

@@ -64,6 +64,7 @@ def test_one_shot_has_no_cut(name: str) -> None:
     assert cuts(make(name), frames_of("bigbuckbunny.mp4")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["content", "adaptive"])
 @pytest.mark.parametrize("threshold", [3.0, 6.0, 27.0])
 def test_cuts_equal_those_of_scenedetect_itself(name: str, threshold: float) -> None:

@@ -30,6 +30,7 @@ from tests.clips import (
     valid,
     x264,
 )
+from tests.shared import made_once, shared_folder
 from videodag_cli.errors import InputError
 from videodag_cli.video.full import decode_everything
 from videodag_cli.video.opening import open_reader
@@ -109,16 +110,13 @@ def read(found: Probe, targets: list[int], **options: object) -> tuple[dict[int,
     return {frame.index: frame.image for frame in frames}, missing
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    folder = tmp_path_factory.mktemp("whole")
-    made: dict[str, Path] = {}
+@pytest.fixture(scope="session")
+def whole() -> Callable[[str], Path]:
+    """Makes the undamaged clip of a codec."""
 
     def make(name: str) -> Path:
-        if name not in made:
-            suffix, maker = CODECS[name]
-            made[name] = maker(folder / f"{len(made)}{suffix}")
-        return made[name]
+        suffix, maker = CODECS[name]
+        return made_once(shared_folder() / f"whole-{list(CODECS).index(name)}{suffix}", maker)
 
     return make
 

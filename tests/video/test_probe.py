@@ -246,6 +246,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     assert len(probe(path, limits=Limits(max_pixels_per_byte=10_000_000)).index) == 400
 
 
+@pytest.mark.slow
 def test_large_pictures_are_refused_even_where_the_header_lies(tmp_path: Path) -> None:
     path = encode(tmp_path / "large.mp4", indices=[0], size=(10000, 8000), options={"preset": "ultrafast"})
     assert "10000x8000" in refusal(path).message
