@@ -23,7 +23,7 @@ from videodag_cli.batch.ledger import NAME, BatchRecord, Ledger, read_ledger
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.batch.verdicts import Choices, Verdict, judge, known_failures, request_digest
-from videodag_cli.errors import OutputError, RequestError, VideodagError, worst
+from videodag_cli.errors import OutputError, RequestError, VideodagError, printable, worst
 from videodag_cli.graph.plan import Overrides, Plan
 from videodag_cli.guard.supervise import GuardLimits
 from videodag_cli.run.job import Job, RunOptions, default_workers
@@ -39,19 +39,25 @@ WAITING_FOR_EACH_JOB = 2
 class BatchEvents(Protocol):
     """Told what happens while it happens; the methods may be called from several threads."""
 
-    def begun(self, verdicts: Sequence[Verdict], jobs: int) -> None: ...
+    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int) -> None:
+        """workers: frames that each of the jobs works on at once."""
 
     def progress(self, task: VideoTask, done: int, total: int) -> None: ...
 
     def ended(self, outcome: VideoOutcome) -> None: ...
+
+    def stopped(self, record: BatchRecord) -> None:
+        """The batch ends early, by a signal or because nothing can be written; what did not run is in the record."""
 
 
 class _Silent:
-    def begun(self, verdicts: Sequence[Verdict], jobs: int) -> None: ...
+    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int) -> None: ...
 
     def progress(self, task: VideoTask, done: int, total: int) -> None: ...
 
     def ended(self, outcome: VideoOutcome) -> None: ...
+
+    def stopped(self, record: BatchRecord) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +190,8 @@ def run_batch(
     """
     events = events or _Silent()
     with writing(batch.folder):
+        if batch.folder.exists() and not batch.folder.is_dir():
+            raise OutputError(f"{printable(batch.folder)}: is not a folder", word="output.folder")
         batch.folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(batch.folder):
         before = read_ledger(batch.folder / NAME)
@@ -195,7 +203,7 @@ def run_batch(
         outcomes = [verdict.outcome for _, found in judged for verdict in found]
         ledger = Ledger(batch.folder, outcomes, jobs=jobs, others=batch.found.others, before=before)
         ledger.write("running")
-        events.begun([verdict for _, found in judged for verdict in found], jobs)
+        events.begun([verdict for _, found in judged for verdict in found], jobs, workers)
         for outcome in outcomes:
             if outcome.exit_code is not None or outcome.status == "not_run":
                 yield outcome
@@ -204,7 +212,7 @@ def run_batch(
             try:
                 yield from _work(tasks, place, ledger, events)
             except BaseException:
-                ledger.stop()
+                events.stopped(ledger.stop())
                 raise
         return ledger.end(exit_code_of_batch(ledger.outcomes, batch.options))
 

@@ -66,16 +66,16 @@ def find_videos(arguments: Sequence[str], *, root: str | None = None) -> Found:
 
     A folder is searched through all its folders (hidden ones and links to folders left out), a pattern (`*`, `?`, `[...]`, `**`)
     that no shell has expanded is expanded. A file is taken whatever it is called: if it cannot be run, that is its own failure.
-    root: outputs are named by the path below this folder.
+    A file that is named twice is one video, named as it was first. root: outputs are named by the path below this folder.
     Raises `InputError` where a folder cannot be read or a pattern matches nothing, `RequestError` for a path outside of `root`.
     """
-    videos: dict[tuple[str, str], FoundVideo] = {}
+    videos: dict[str, FoundVideo] = {}
     others: Counter[str] = Counter()
     for argument in arguments:
         for path, name in _named(argument, others):
             if root is not None:
                 name = _below(path, root)
-            videos.setdefault((os.path.abspath(path), name), FoundVideo(path, name))
+            videos.setdefault(os.path.abspath(path), FoundVideo(path, name))
     return Found(tuple(videos.values()), others)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +42,8 @@ class VideoTask:
     assertions: tuple[str, ...] = ()
     limits: GuardLimits | None = None
     """Kept for this video by a parent of the process that runs it."""
+
+    def part(self, number: int) -> VideoTask:
+        """The same task with one of its pipelines."""
+        chosen = slice(number, number + 1)
+        return replace(self, pipelines=self.pipelines[chosen], outputs=self.outputs[chosen], forced=self.forced[chosen])

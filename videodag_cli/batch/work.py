@@ -16,22 +16,31 @@ from videodag_cli.graph.plan import Plan, make_plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.run.api import run_video
 from videodag_cli.run.execution import ProgressSink
+from videodag_cli.run.job import Continuation
 from videodag_cli.system.files import writing
 
 
-def run_task(task: VideoTask, on_progress: ProgressSink | None = None) -> list[VideoOutcome]:
+def run_task(
+    task: VideoTask, on_progress: ProgressSink | None = None, continuation: Continuation | None = None
+) -> list[VideoOutcome]:
     """Run a video through each of its pipelines; what goes wrong is in the outcomes, one for each pipeline.
 
+    continuation: of a task with one pipeline, what the process that watches this one knows of it. Limits of the task are not kept here.
     Only signals and the end of the process go through.
     """
     return [
-        _run(task, spec, output, force, on_progress)
+        _run(task, spec, output, force, on_progress, continuation)
         for spec, output, force in zip(task.pipelines, task.outputs, task.forced, strict=True)
     ]
 
 
 def _run(
-    task: VideoTask, spec: PipelineSpec, output: Path, force: bool, on_progress: ProgressSink | None
+    task: VideoTask,
+    spec: PipelineSpec,
+    output: Path,
+    force: bool,
+    on_progress: ProgressSink | None,
+    continuation: Continuation | None,
 ) -> VideoOutcome:
     outcome = VideoOutcome(video=shown_path(task.video), pipeline="", output=shown_path(output))
     try:
@@ -47,6 +56,7 @@ def _run(
             options=replace(task.options, force=task.options.force or force),
             assertions=[parse_assertion(text) for text in task.assertions],
             on_progress=on_progress,
+            continuation=continuation,
         )
         return outcome.ended(record)
     except VideodagError as error:

@@ -1,8 +1,9 @@
 """Limits that only a parent process can keep, because a thread cannot stop code in C or a runaway regular expression.
 
-`supervise` runs the same command line in a child. It ends the child when it takes too long, when one tool call takes too long, or
-when it uses too much memory. With `isolate` a call that overruns or kills the child costs one frame: the child is started again and
-continues, that frame gets an error record. Parent and child share a `Board`; the child ends when its parent does.
+`supervise` runs the same command line in a child, `keep_limits` any command that asks for its `continuation`. The child is ended
+when it takes too long, when one tool call takes too long, or when it uses too much memory. With `isolate` a call that overruns or
+kills the child costs one frame: the child is started again and continues, that frame gets an error record. Parent and child share
+a `Board`; the child ends when its parent does.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -120,18 +121,42 @@ def end_with_parent(alive_fd: int, parent: int) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+class Listener(Protocol):
+    """Who takes what the children write to their standard output."""
+
+    piped: bool
+    """False: their standard output is that of this process."""
+
+    def feed(self, data: bytes) -> None: ...
+
+    def drop_torn(self) -> None:
+        """A child has ended: what it did not write whole is forgotten."""
+
+    def told(self) -> Mapping[str, Any]:
+        """What the next child has to know of what was written before it."""
+
+
 def supervise(arguments: Sequence[str], limits: GuardLimits, stdout: StraightOutput | None) -> int:
     """Run `videodag ARGUMENTS` in a child under `limits`; returns its exit code.
 
     stdout: where the child's lines go, or None when it writes to a file. Raises `StoppedError` when a limit ended it.
     """
+    return keep_limits([sys.executable, "-m", "videodag_cli", *arguments], limits, _Relay(stdout))
+
+
+def keep_limits(
+    command: Sequence[str], limits: GuardLimits, listener: Listener, *, pass_fds: Sequence[int] = ()
+) -> int:
+    """Run a command whose process asks for its `continuation`, and start it again where `limits.isolate` says so; its exit code.
+
+    pass_fds: descriptors that each child inherits. Raises `StoppedError` when a limit ended it.
+    """
     started = time.monotonic()
-    relay = _Relay(stdout)
     lost: list[Lost] = []
     serial = False
     while True:
         with writing("the watched process"):
-            child = _Child(arguments, relay, lost, serial=serial)
+            child = _Child(command, listener, lost, serial=serial, pass_fds=pass_fds)
         try:
             verdict = child.watch(limits, started)
         finally:
@@ -141,7 +166,7 @@ def supervise(arguments: Sequence[str], limits: GuardLimits, stdout: StraightOut
         culprits = child.activities
         if verdict and not (limits.isolate and verdict.of_a_call and culprits):
             raise StoppedError(verdict.message, word=verdict.word)
-        how = verdict.message if verdict else f"the process died ({_ending(child.returncode)})"
+        how = verdict.message if verdict else f"the process died ({ending(child.returncode)})"
         if limits.isolate and not serial and (len(culprits) != 1 or culprits[0].frame_index < 0):
             serial = True  # none, several or a batch were under way when it ended: find out which call it is
             continue
@@ -184,6 +209,7 @@ class _Relay:
 
     def __init__(self, stdout: StraightOutput | None) -> None:
         self.stdout = stdout
+        self.piped = stdout is not None
         self.bytes = 0
         self.written: list[int] = []
         self.failed = 0
@@ -213,19 +239,21 @@ class _Relay:
     def drop_torn(self) -> None:
         self._rest = b""
 
+    def told(self) -> Mapping[str, Any]:
+        return {"bytes": self.bytes, "written": self.written, "failed": self.failed, "errors": self.errors}
+
 
 class _Child:
     """One process that runs the video."""
 
-    def __init__(self, arguments: Sequence[str], relay: _Relay, lost: list[Lost], *, serial: bool) -> None:
-        self._relay = relay
+    def __init__(
+        self, command: Sequence[str], listener: Listener, lost: list[Lost], *, serial: bool, pass_fds: Sequence[int]
+    ) -> None:
+        self._listener = listener
         told = {
             "lost": [{"frame_index": item.frame_index, "failure": asdict(item.failure)} for item in lost],
             "serial": serial,
-            "bytes": relay.bytes,
-            "written": relay.written,
-            "failed": relay.failed,
-            "errors": relay.errors,
+            **listener.told(),
         }
         with tempfile.TemporaryFile() as file, ExitStack() as stack:
             file.write(orjson.dumps(told))
@@ -236,13 +264,13 @@ class _Child:
             stack.callback(os.close, self._alive)
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "videodag_cli", *arguments],
+                    command,
                     env={
                         **os.environ,
                         ENVIRONMENT: f"{self._board.fd},{file.fileno()},{alive_read},{os.getpid()}",
                     },
-                    stdout=None if relay.stdout is None else subprocess.PIPE,
-                    pass_fds=(self._board.fd, file.fileno(), alive_read),
+                    stdout=subprocess.PIPE if listener.piped else None,
+                    pass_fds=(self._board.fd, file.fileno(), alive_read, *pass_fds),
                     start_new_session=True,
                 )
             finally:
@@ -279,7 +307,7 @@ class _Child:
         elif select.select([pipe], [], [], POLL_S)[0]:
             data = os.read(pipe.fileno(), 1 << 16)
             if data:
-                self._relay.feed(data)
+                self._listener.feed(data)
             else:
                 self._wait(POLL_S)
 
@@ -290,7 +318,7 @@ class _Child:
             data = os.read(pipe.fileno(), 1 << 16)
             if not data:
                 return
-            self._relay.feed(data)
+            self._listener.feed(data)
 
     def _judge(self, limits: GuardLimits, started: float) -> _Verdict | None:
         now = time.monotonic()
@@ -333,13 +361,14 @@ class _Child:
             self.board_finished = self._board.finished
             self._drain()
         finally:
-            self._relay.drop_torn()
+            self._listener.drop_torn()
             if self._process.stdout is not None:
                 self._process.stdout.close()
             self._resources.close()
 
 
-def _ending(returncode: int) -> str:
+def ending(returncode: int) -> str:
+    """How a process ended: `SIGKILL`, or `exit code 3`."""
     if returncode < 0:
         try:
             return signal.Signals(-returncode).name

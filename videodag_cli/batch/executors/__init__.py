@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol, Self
@@ -11,6 +12,7 @@ from videodag_cli.batch.task import VideoTask
 
 TaskProgress = Callable[[VideoTask, int, int], None]
 """Told the task, frames done and frames in all; may be called from any thread."""
+PROGRESS_EVERY_S = 0.2
 
 
 class TaskExecutor(Protocol):
@@ -26,3 +28,17 @@ class TaskExecutor(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+class Seldom:
+    """Passes on how far a task is, at most so often; the end always."""
+
+    def __init__(self, send: Callable[[int, int], None]) -> None:
+        self._send = send
+        self._last = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= PROGRESS_EVERY_S or done == total:
+            self._last = now
+            self._send(done, total)

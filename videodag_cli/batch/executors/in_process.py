@@ -6,9 +6,9 @@ from concurrent.futures import Future
 from typing import Self
 
 from videodag_cli.batch.executors import TaskProgress
+from videodag_cli.batch.executors.child import run_guarded
 from videodag_cli.batch.outcome import VideoOutcome
 from videodag_cli.batch.task import VideoTask
-from videodag_cli.batch.work import run_task
 
 
 class InProcess:
@@ -19,7 +19,7 @@ class InProcess:
     def submit(self, task: VideoTask, on_progress: TaskProgress | None = None) -> Future[list[VideoOutcome]]:
         future: Future[list[VideoOutcome]] = Future()
         progress = None if on_progress is None else lambda done, total: on_progress(task, done, total)
-        future.set_result(run_task(task, progress))
+        future.set_result(run_guarded(task, progress))
         return future
 
     def __enter__(self) -> Self:

@@ -22,6 +22,7 @@ from videodag_cli.batch.executors import TaskProgress
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import VideoTask
 from videodag_cli.errors import StoppedError, StopSignal
+from videodag_cli.guard.supervise import ending
 
 ENVIRONMENT = "VIDEODAG_WORKER"
 """`<descriptor of the connection>,<descriptor that closes with the parent>,<parent's id>`."""
@@ -176,16 +177,6 @@ class _Worker:
         self._process.wait()
         with contextlib.suppress(OSError):
             os.close(self._alive)
-
-
-def ending(returncode: int) -> str:
-    """`SIGKILL`, or `exit code 3`."""
-    if returncode < 0:
-        try:
-            return signal.Signals(-returncode).name
-        except ValueError:
-            return f"signal {-returncode}"
-    return f"exit code {returncode}"
 
 
 def _pair() -> tuple[Connection[Any, Any], Connection[Any, Any]]:

@@ -6,25 +6,8 @@ python -m videodag_cli.batch.executors.worker
 from __future__ import annotations
 
 import os
-import time
 from multiprocessing.connection import Connection
 from typing import Any
-
-PROGRESS_EVERY_S = 0.2
-
-
-class _Progress:
-    """Sends how far a task is, at most so often."""
-
-    def __init__(self, connection: Connection[Any, Any]) -> None:
-        self._connection = connection
-        self._last = 0.0
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._last >= PROGRESS_EVERY_S or done == total:
-            self._last = now
-            self._connection.send(("progress", (done, total)))
 
 
 def main() -> None:
@@ -53,14 +36,16 @@ def main() -> None:
 
 
 def _serve(connection: Connection[Any, Any]) -> None:
-    from videodag_cli.batch.work import run_task
+    from videodag_cli.batch.executors import Seldom
+    from videodag_cli.batch.executors.child import run_guarded
 
     while True:
         try:
             task = connection.recv()
         except EOFError:
             return
-        connection.send(("outcomes", run_task(task, _Progress(connection))))
+        progress = Seldom(lambda done, total: connection.send(("progress", (done, total))))
+        connection.send(("outcomes", run_guarded(task, progress)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+"""The process that `child` starts: one task with one pipeline, read from a descriptor; what becomes of it goes to standard output.
+
+python -m videodag_cli.batch.executors.alone DESCRIPTOR
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import Any
+
+
+def main() -> None:
+    """Run the task and say its outcome; ends with the parent."""
+    from videodag_cli.cli import streams
+    from videodag_cli.errors import StopSignal
+    from videodag_cli.guard.supervise import mark_finished
+    from videodag_cli.system.signals import leave, said, stop_signals
+
+    code = 0
+    with stop_signals():
+        said()  # the parent says it
+        try:
+            out = streams.require_stdout(streams.claim_stdout())
+            streams.keep_process()
+            _run(int(sys.argv[1]), out)
+        except StopSignal as stopped:
+            code = stopped.exit_code
+        except BrokenPipeError:
+            code = 0
+        mark_finished()
+        leave(code)
+
+
+def _run(descriptor: int, out: Any) -> None:
+    import orjson
+
+    from videodag_cli.batch.executors import Seldom
+    from videodag_cli.batch.outcome import as_row
+    from videodag_cli.batch.work import run_task
+    from videodag_cli.guard.supervise import continuation
+
+    def say(message: dict[str, Any]) -> None:
+        out.write(orjson.dumps(message) + b"\n")
+
+    told = continuation()
+    with open(descriptor, "rb") as file:
+        file.seek(0)
+        task = pickle.load(file)
+    (outcome,) = run_task(task, Seldom(lambda done, total: say({"progress": [done, total]})), told)
+    say({"outcome": as_row(outcome)})
+
+
+if __name__ == "__main__":
+    main()
