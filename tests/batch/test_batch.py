@@ -9,12 +9,14 @@ from pathlib import Path
 
 import orjson
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.graphs import node
 from videodag_cli.batch.api import Batch, run_batch
 from videodag_cli.batch.executors.in_process import InProcess
 from videodag_cli.batch.ledger import BatchRecord, read_ledger
 from videodag_cli.errors import OutputError, RequestError
+from videodag_cli.schemas import load
 from videodag_cli.system.files import lock_folder
 
 Make = Callable[..., Batch]
@@ -50,6 +52,7 @@ def test_the_file_holds_what_the_batch_returned(batch: Make, tmp_path: Path) -> 
     record = run(batch())
     assert read_ledger(tmp_path / "out" / "batch.json") == record
     raw = orjson.loads((tmp_path / "out" / "batch.json").read_bytes())
+    Draft202012Validator(load("batch")).validate(raw)
     assert raw["schema"] == "videodag.batch/1"
     assert raw["counts"] == {"done": 2, "failed": 1}
 
@@ -134,8 +137,9 @@ def test_a_folder_in_use_by_another_batch_is_refused(batch: Make, tmp_path: Path
 
 def test_a_folder_that_cannot_be_written_stops_the_whole_batch(batch: Make, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError, match="out: is not a folder") as found:
         run(batch())
+    assert found.value.word == "output.folder"
 
 
 def test_fewer_than_one_job_is_refused(batch: Make) -> None:

@@ -6,8 +6,11 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from tests.graphs import TOYS, document, node, registry, write
@@ -18,6 +21,7 @@ from videodag_cli.batch.executors.processes import Processes
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.errors import StoppedError
 from videodag_cli.graph.pipeline import load
+from videodag_cli.guard.supervise import GuardLimits
 from videodag_cli.run.api import run_video
 from videodag_cli.run.job import RunOptions
 from videodag_cli.video.sampling import Sampling
@@ -37,7 +41,7 @@ def processes() -> Iterator[Processes]:
         yield place
 
 
-def task(clip: Path, output: Path, nodes: object = ("mean",), number: int = 0) -> VideoTask:
+def task(clip: Path, output: Path, nodes: object = ("mean",), number: int = 0, **limits: Any) -> VideoTask:
     file = write(output.parent, document(list(nodes), id=f"p{number}"))  # type: ignore[call-overload]
     spec = PipelineSpec(path=os.fspath(file), digest=load(file).digest, overrides={}, plugin_folders=(TOYS,))
     return VideoTask(
@@ -48,6 +52,7 @@ def task(clip: Path, output: Path, nodes: object = ("mean",), number: int = 0) -
         forced=(False,),
         sampling=Sampling(),
         options=RunOptions(workers=1),
+        limits=GuardLimits(**limits) if limits else None,
     )
 
 
@@ -85,6 +90,52 @@ def test_a_pipeline_that_changed_meanwhile_is_refused(executor: TaskExecutor, cl
     write(tmp_path, document(["index"], id="p0"))
     (outcome,) = executor.submit(made).result(30)
     assert (outcome.word, outcome.exit_code) == ("pipeline.invalid", 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits", "word", "text"),
+    [
+        ("regex", {"node_timeout_s": 1.0}, "stopped.timeout", "frame 7 in node 'stateless' (hostile.stateless)"),
+        ("c_hang", {"timeout_s": 3.0}, "stopped.timeout", "took longer than --timeout 3 s"),
+        ("memory", {"max_memory_bytes": 400 << 20}, "stopped.memory", "more than --max-memory 400 MiB"),
+        ("crash", {"timeout_s": 60.0}, "stopped.crash", "the process died (SIGSEGV) during frame"),
+    ],
+)
+def test_a_limit_ends_one_video_which_can_be_continued(
+    executor: TaskExecutor, clip: Path, tmp_path: Path, kind: str, limits: dict[str, Any], word: str, text: str
+) -> None:
+    bad = [node("hostile.stateless", at=[7], kind=kind, once=str(tmp_path / "once")), "counter"]
+    futures = [executor.submit(task(clip, tmp_path / "bad.jsonl", bad, **limits))]
+    futures.append(executor.submit(task(clip, tmp_path / "good.jsonl", number=1, **limits)))
+    ((ended,), (good,)) = (future.result(60) for future in futures)
+    assert (ended.status, ended.exit_code, ended.word, good.status) == ("failed", 7, word, "done")
+    assert text in (ended.message or "")
+    assert (tmp_path / "bad.jsonl.part").exists()
+    (ended,) = executor.submit(task(clip, tmp_path / "bad.jsonl", bad, **limits)).result(60)
+    assert (ended.status, ended.sampled) == ("done", 12)
+    assert orjson.loads((tmp_path / "bad.jsonl").read_bytes().splitlines()[-1])["result"]["counter"] == 12
+
+
+def test_a_call_that_kills_an_isolated_process_costs_one_frame(
+    executor: TaskExecutor, clip: Path, tmp_path: Path
+) -> None:
+    bad = [node("hostile.stateless", at=[5], kind="sigkill")]
+    made = task(clip, tmp_path / "out.jsonl", bad, isolate=True)
+    (ended,) = executor.submit(made).result(60)
+    assert (ended.status, ended.ok, ended.failed) == ("damaged", 11, 1)
+    lines = [orjson.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
+    assert [line["frame_index"] for line in lines if line["result"] is None] == [5]
+
+
+def test_a_frame_lost_in_one_pipeline_is_not_lost_in_the_other(
+    executor: TaskExecutor, clip: Path, tmp_path: Path
+) -> None:
+    bad = task(clip, tmp_path / "bad.jsonl", [node("hostile.stateless", at=[5], kind="sigkill")], isolate=True)
+    good = task(clip, tmp_path / "good.jsonl", [node("hostile.stateless", at=[])], number=1, isolate=True)
+    both = replace(
+        bad, pipelines=bad.pipelines + good.pipelines, outputs=bad.outputs + good.outputs, forced=(False,) * 2
+    )
+    assert [outcome.failed for outcome in executor.submit(both).result(60)] == [1, 0]
 
 
 def test_a_process_that_dies_is_the_failure_of_its_video_alone(

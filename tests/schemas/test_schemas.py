@@ -32,7 +32,7 @@ def test_each_schema_is_valid_and_says_which_it_is(name: str) -> None:
     assert schema["$id"] == f"urn:videodag:{name}:1"
 
 
-@pytest.mark.parametrize("name", ["run", "suite", "pipeline"])
+@pytest.mark.parametrize("name", ["run", "batch", "suite", "pipeline"])
 def test_shipped_schemas_are_those_of_the_models(name: str) -> None:
     assert load(name) == from_code(name), "run `python -m videodag_cli.schemas` and look at what changed"
 

@@ -1,6 +1,6 @@
-"""JSON Schemas of what is written and read: frame lines, run records, summaries, checks, suites, pipelines.
+"""JSON Schemas of what is written and read: frame lines, run records, batches, summaries, checks, suites, pipelines.
 
-They are files of this package, one per format and version. Those of records, suites and pipelines are made from the models in the code
+They are files of this package, one per format and version. Those of records, batches, suites and pipelines are made from the models in the code
 (`python -m videodag_cli.schemas` writes them anew): a changed model shows as a changed file.
 """
 
@@ -17,6 +17,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NAMES: dict[str, str] = {
     "line": "one line of a results JSONL",
     "run": "the run record beside it",
+    "batch": "`batch.json`: what became of many videos",
     "summary": "what `summary --json` and `run --format summary` print",
     "check": "what `check --json` prints",
     "suite": "a suite of regression checks (as JSON; suites are TOML)",
@@ -26,7 +27,7 @@ VERSION = 1
 
 
 def load(name: str) -> dict[str, Any]:
-    """The schema `line`, `run`, `summary`, `check`, `suite` or `pipeline`. Raises `RequestError` for another name."""
+    """The schema `line`, `run`, `batch`, `summary`, `check`, `suite` or `pipeline`. Raises `RequestError` for another name."""
     if name not in NAMES:
         raise RequestError(f"no schema {printable(name)!r}; there are: {', '.join(NAMES)}")
     found: dict[str, Any] = orjson.loads((files("videodag_cli.schemas") / file_name(name)).read_bytes())
@@ -43,6 +44,10 @@ def from_code(name: str) -> dict[str, Any] | None:
         from videodag_cli.run.record import RunRecord
 
         return _titled(name, RunRecord.model_json_schema(mode="serialization"))
+    if name == "batch":
+        from videodag_cli.batch.ledger import BatchRecord
+
+        return _titled(name, BatchRecord.model_json_schema())
     if name == "suite":
         from videodag_cli.check.suite import SuiteTable
 
