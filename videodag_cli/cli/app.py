@@ -29,7 +29,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "ranges": "Print the time ranges in which an expression is true.",
         "convert": "Write results as a table (CSV, Parquet), as COCO JSON, as MOTChallenge text or as WebVTT.",
         "diff": "Compare two results with tolerances; exit 5 where they differ.",
-        "schema": "Print the JSON Schema of frame lines, run records, summaries, checks, suites or pipelines.",
+        "schema": "Print the JSON Schema of frame lines, run records, batches, summaries, checks, suites or pipelines.",
     },
     "Look things up": {
         "probe": "Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged.",

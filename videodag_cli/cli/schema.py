@@ -10,10 +10,12 @@ import typer
 def schema(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="line, run, summary, check, suite or pipeline; without one, the list."),
+        typer.Argument(
+            metavar="[NAME]", help="line, run, batch, summary, check, suite or pipeline; without one, the list."
+        ),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of frame lines, run records, summaries, checks, suites or pipelines."""
+    """Print the JSON Schema of frame lines, run records, batches, summaries, checks, suites or pipelines."""
     from videodag_cli.cli.streams import print_json
     from videodag_cli.schemas import NAMES, load
 

@@ -1,7 +1,7 @@
 """JSON Schemas of what is written and read: frame lines, run records, batches, summaries, checks, suites, pipelines.
 
-They are files of this package, one per format and version. Those of records, batches, suites and pipelines are made from the models in the code
-(`python -m videodag_cli.schemas` writes them anew): a changed model shows as a changed file.
+They are files of this package, one per format and version. Those of records, batches, suites and pipelines are made from the models
+in the code (`python -m videodag_cli.schemas` writes them anew): a changed model shows as a changed file.
 """
 
 from __future__ import annotations
