@@ -15,14 +15,18 @@ def convert(
     to: Annotated[
         Format | None,
         typer.Option(
-            "--to", help="Format; default: from the extension .csv, .parquet, .json (coco), .txt (mot) or .vtt."
+            "--to", help="Format; default: from the extension .csv, .parquet, .jsonl, .json (coco), .txt (mot) or .vtt."
         ),
     ] = None,
     table: Annotated[
         Table | None,
         typer.Option(
-            "--table", help="Rows of csv and parquet: one per frame (the default), per detection, or per track."
+            "--table",
+            help="Rows of csv, parquet and jsonl: one per frame (the default), per detection, per track, or per interval.",
         ),
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Length of the intervals of --table intervals: 1m, 10s.")
     ] = None,
     node: Annotated[
         list[str] | None,
@@ -31,7 +35,7 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing when all went well.")] = False,
 ) -> None:
-    """Write results as a table (CSV, Parquet), as COCO JSON, as MOTChallenge text or as WebVTT."""
+    """Write results as a table (CSV, Parquet, JSON lines), as COCO JSON, as MOTChallenge text or as WebVTT."""
     from videodag_cli.convert import convert as convert_files
     from videodag_cli.errors import printable
 
@@ -40,6 +44,7 @@ def convert(
         output,
         to=to,
         table=table,
+        every=every,
         nodes=node or (),
         overwrite=overwrite,
     )

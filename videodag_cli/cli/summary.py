@@ -15,12 +15,18 @@ MAX_LISTED = 6
 
 def summary(
     results: Annotated[str, typer.Argument(metavar="RESULTS", help="Results JSONL; - is standard input.")],
+    every: Annotated[
+        str | None, typer.Option(metavar="TIME", help="One row for each interval of this length and output: 1m, 10s.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Say what a results file holds: frames, failures, numbers, classes, tracks, texts."""
     from videodag_cli.results.reading import read_lines, shown_name
     from videodag_cli.results.summary import Summary
 
+    if every is not None:
+        _by_interval(results, every, as_json=as_json)
+        return
     found = Summary.of(read_lines(results)).as_json()
     if as_json:
         from videodag_cli.cli.streams import print_json
@@ -33,6 +39,51 @@ def summary(
 
     width = None if sys.stdout.isatty() else 110
     render(Console(width=width, highlight=False), found, title=shown_name(results))
+
+
+def _by_interval(results: str, every: str, *, as_json: bool) -> None:
+    """The table of intervals that `convert` writes, on the screen."""
+    from videodag_cli.cli import streams
+    from videodag_cli.convert import interval_table, jsonl
+    from videodag_cli.convert.source import opened
+    from videodag_cli.results.intervals import parse_every
+
+    every_us = parse_every(every)
+    with opened([results], twice=True) as sources:
+        rows = jsonl.rows(interval_table.make(sources, every_us=every_us))
+        for remark in interval_table.remarks(sources):
+            streams.say(f"videodag: note: {remark}")
+        if as_json:
+            streams.print_json(list(rows))
+            return
+        typer.echo(
+            f"{'from':>12} {'frames':>7} {'failed':>7} {'missing':>7}  output: mean, min to max; classes, ids, crossings, visits"
+        )
+        for row in rows:
+            typer.echo(_interval_line(row))
+
+
+def _interval_line(row: dict[str, Any]) -> str:
+    missing = "?" if row["missing"] is None else row["missing"]
+    head = f"{clock(row['start_s']):>12} {row['frames']:>7} {row['failed']:>7} {missing:>7}"
+    if row["output"] is None:
+        return head
+    parts = []
+    if row["mean"] is not None:
+        parts.append(f"{row['mean']:.6g}, {row['min']:.6g} to {row['max']:.6g}")
+    elif not row["values"]:
+        parts.append("no value")
+    if row["by_class"]:
+        parts.append(
+            _listed([f"{_name(name)} {count}" for name, count in row["by_class"].items()], len(row["by_class"]))
+        )
+    if row["ids"] is not None:
+        parts.append(f"{row['ids']} id{'' if row['ids'] == 1 else 's'}")
+    if row["in_count"] is not None:
+        parts.append(f"in {row['in_count']}, out {row['out_count']}")
+    if row["visits"]:
+        parts.append(f"{row['visits']} visit{'' if row['visits'] == 1 else 's'} of {row['dwell_s']:.6g} s in all")
+    return f"{head}  {_name(row['output'])}: {'; '.join(parts) or str(row['values']) + ' values'}"
 
 
 def render(console: Console, found: dict[str, Any], *, title: str) -> None:

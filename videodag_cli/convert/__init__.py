@@ -1,4 +1,4 @@
-"""Results in the formats that other programs read: flat tables, COCO, MOTChallenge, WebVTT.
+"""Results in the formats that other programs read: flat tables (also by intervals of time), COCO, MOTChallenge, WebVTT.
 
 Every writer streams: memory does not grow with the number of lines. What must be known before the first byte (the columns of a table, the
 categories) is found by reading the sources twice.
@@ -13,15 +13,17 @@ from typing import BinaryIO, Literal
 from videodag_cli.convert.converted import Converted
 from videodag_cli.convert.source import Source, opened
 from videodag_cli.errors import RequestError, printable
+from videodag_cli.results.intervals import parse_every
 from videodag_cli.results.reading import with_records
 from videodag_cli.system.files import whole_file
 
-Format = Literal["csv", "parquet", "coco", "mot", "vtt"]
-Table = Literal["frames", "detections", "tracks"]
+Format = Literal["csv", "parquet", "jsonl", "coco", "mot", "vtt"]
+Table = Literal["frames", "detections", "tracks", "intervals"]
 
 FORMATS: dict[Format, str] = {
     "csv": "a table as comma-separated values",
     "parquet": "a table as Apache Parquet (extra `parquet`)",
+    "jsonl": "a table as JSON lines",
     "coco": "boxes as COCO JSON",
     "mot": "tracks as MOTChallenge text, frames counted from 1",
     "vtt": "texts, cuts, crossings and visits as WebVTT cues",
@@ -30,8 +32,10 @@ TABLES: dict[Table, str] = {
     "frames": "one row per line, one column per output",
     "detections": "one row per box",
     "tracks": "one row per tracker id",
+    "intervals": "one row per interval of time and output",
 }
-EXTENSIONS = {".csv": "csv", ".parquet": "parquet", ".json": "coco", ".txt": "mot", ".vtt": "vtt"}
+TABULAR = ("csv", "parquet", "jsonl")
+EXTENSIONS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".json": "coco", ".txt": "mot", ".vtt": "vtt"}
 
 
 Writer = Callable[[Sequence[Source], BinaryIO], Converted]
@@ -43,26 +47,32 @@ def convert(
     *,
     to: Format | None = None,
     table: Table | None = None,
+    every: str | None = None,
     nodes: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Converted:
     """Write the results files `sources` as one file `output`; `-` is standard input or output.
 
     to: the format; by default what the extension of `output` says.
-    table: which table `csv` and `parquet` hold, `frames` by default.
+    table: which table `csv`, `parquet` and `jsonl` hold, `frames` by default.
+    every: how long the intervals of the table `intervals` are, as in `1m`.
     nodes: take only the outputs of these nodes; a path such as `node.type` takes one output.
     """
     form = _format(output, to)
-    if table is not None and form not in ("csv", "parquet"):
-        raise RequestError(f"--table belongs to csv and parquet, not to {form}")
+    if table is not None and form not in TABULAR:
+        raise RequestError(f"--table belongs to csv, parquet and jsonl, not to {form}")
+    if table == "intervals" and every is None:
+        raise RequestError("--table intervals needs --every, such as --every 1m")
+    if every is not None and table != "intervals":
+        raise RequestError("--every belongs to --table intervals")
     if not sources:
         raise RequestError("name at least one results file")
     if form in ("mot", "vtt") and len(sources) > 1:
         raise RequestError(f"{form} holds one video; convert {len(sources)} results files one by one")
     if [str(s) for s in sources].count("-") > 1:
         raise RequestError("standard input can be read once")
-    write = _writer(form, table or "frames", tuple(nodes))
-    twice = form in ("csv", "parquet", "coco")
+    write = _writer(form, table or "frames", tuple(nodes), every)
+    twice = form in (*TABULAR, "coco")
     with (
         opened(sources, twice=twice) as found,
         whole_file(output, overwrite=overwrite, inputs=with_records(sources)) as stream,
@@ -84,17 +94,25 @@ def _format(output: str | Path, to: str | None) -> str:
     return EXTENSIONS[extension]
 
 
-def _writer(form: str, table: str, nodes: tuple[str, ...]) -> Writer:
+def _writer(form: str, table: str, nodes: tuple[str, ...], every: str | None) -> Writer:
     from functools import partial
 
-    if form in ("csv", "parquet"):
-        from videodag_cli.convert import csv, parquet, tables
+    if form in TABULAR:
+        from videodag_cli.convert import csv, interval_table, jsonl, parquet, tables
 
         if table not in TABLES:
             raise RequestError(f"unknown table {printable(table)!r}; known: {', '.join(TABLES)}")
         if form == "parquet":
             parquet.require()
-        write_rows = csv.write if form == "csv" else parquet.write
+        write_rows = {"csv": csv.write, "jsonl": jsonl.write, "parquet": parquet.write}[form]
+        if every is not None:
+            every_us = parse_every(every)
+
+            def write_intervals(sources: Sequence[Source], stream: BinaryIO) -> Converted:
+                made = interval_table.make(sources, nodes, every_us=every_us)
+                return Converted(form, write_rows(made, stream), "row", interval_table.remarks(sources))
+
+            return write_intervals
         return lambda sources, stream: Converted(form, write_rows(tables.make(table, sources, nodes), stream), "row")
     from videodag_cli.convert import coco, mot, vtt
 

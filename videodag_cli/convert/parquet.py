@@ -23,7 +23,13 @@ def write(table: Table, stream: BinaryIO) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
+    types = {
+        "text": pa.string(),
+        "json": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+    }
     schema = pa.schema([(column.name, types[column.kind]) for column in table.columns])
     count = 0
     rows = iter(table.rows)

@@ -12,7 +12,8 @@ import orjson
 from videodag_cli.convert.source import Row, Source, boxes, chosen, number, whole
 from videodag_cli.results.reading import Line, corners, leaves, tags
 
-Kind = Literal["text", "integer", "number", "boolean"]
+Kind = Literal["text", "integer", "number", "boolean", "json"]
+"""`json` is JSON as text; in JSON lines, what it says."""
 Value = str | int | float | bool | None
 
 
@@ -28,7 +29,7 @@ class Table:
     rows: Iterable[tuple[Value, ...]]
 
 
-_SOURCE = Column("source", "text")
+SOURCE = Column("source", "text")
 _MOMENT = (Column("frame_index", "integer"), Column("time_s", "number"))
 _ERROR = ("node", "tool", "type", "message")
 _BOX: tuple[Column, ...] = (
@@ -45,7 +46,7 @@ DETECTIONS = (
     Column("row", "integer"),
     *(Column(name, "number") for name in ("x1", "y1", "x2", "y2")),
     *_BOX,
-    Column("extra", "text"),
+    Column("extra", "json"),
 )
 """After `source` and the tags. `extra` is a JSON object of every other field of the row, key points and corners among them."""
 TRACKS = (
@@ -67,14 +68,14 @@ def make(table: str, sources: Sequence[Source], nodes: Sequence[str] = ()) -> Ta
     if table == "frames":
         return _frames(sources, nodes)
     fixed = DETECTIONS if table == "detections" else TRACKS
-    names = _tag_names(sources)
+    names = tag_names(sources)
     each = _detection_rows if table == "detections" else _track_rows
     rows = (row for source in sources for row in each(source, names, nodes))
-    return Table((_SOURCE, *_tag_columns(names, fixed), *fixed), rows)
+    return Table((SOURCE, *tag_columns(names, fixed), *fixed), rows)
 
 
-def _tag_names(sources: Sequence[Source]) -> list[str]:
-    """Tags are the same on every line of a file: the first line tells."""
+def tag_names(sources: Sequence[Source]) -> list[str]:
+    """The names of the tags in all sources. Tags are the same on every line of a file: the first line tells."""
     found: dict[str, None] = {}
     for source in sources:
         for line in source.lines():
@@ -83,12 +84,12 @@ def _tag_names(sources: Sequence[Source]) -> list[str]:
     return list(found)
 
 
-def _tag_columns(names: Iterable[str], others: Iterable[Column]) -> list[Column]:
+def tag_columns(names: Iterable[str], others: Iterable[Column]) -> list[Column]:
     taken = {"source", *(column.name for column in others)}
     return [Column(f"tag_{name}" if name in taken else name, "text") for name in names]
 
 
-def _tag_values(line: Line, names: Sequence[str]) -> list[Value]:
+def tag_values(line: Line, names: Sequence[str]) -> list[Value]:
     given = tags(line) if names else {}
     return [_as_text(given.get(name)) for name in names]
 
@@ -97,7 +98,7 @@ def _tag_values(line: Line, names: Sequence[str]) -> list[Value]:
 
 
 def _frames(sources: Sequence[Source], nodes: Sequence[str]) -> Table:
-    names = _tag_names(sources)
+    names = tag_names(sources)
     kinds: dict[str, set[str]] = {}
     for source in sources:
         for line in source.lines():
@@ -108,7 +109,7 @@ def _frames(sources: Sequence[Source], nodes: Sequence[str]) -> Table:
     errors = tuple(Column(f"error_{part}", "text") for part in _ERROR)
     fixed = (*_MOMENT, Column("ok", "boolean"), *errors)
     outputs = [column for _, column in found]
-    columns = (_SOURCE, *_tag_columns(names, (*fixed, *outputs)), *fixed, *outputs)
+    columns = (SOURCE, *tag_columns(names, (*fixed, *outputs)), *fixed, *outputs)
 
     def rows() -> Iterator[tuple[Value, ...]]:
         for source in sources:
@@ -117,7 +118,7 @@ def _frames(sources: Sequence[Source], nodes: Sequence[str]) -> Table:
                 values = dict(leaves(line["result"] or {}))
                 yield (
                     source.name,
-                    *_tag_values(line, names),
+                    *tag_values(line, names),
                     line["frame_index"],
                     float(line["time_s"]),
                     line["result"] is not None,
@@ -183,7 +184,7 @@ def _detection_rows(source: Source, names: Sequence[str], nodes: Sequence[str]) 
     for line in source.lines():
         if line["result"] is None:
             continue
-        given = _tag_values(line, names)
+        given = tag_values(line, names)
         for path, index, row in boxes(line["result"], nodes):
             taken = {column.name: _field(row, column) for column in _BOX}
             extra = {k: v for k, v in row.items() if k != "xyxy" and taken.get(k) is None and v is not None}
@@ -234,7 +235,7 @@ def _track_rows(source: Source, names: Sequence[str], nodes: Sequence[str]) -> I
                 continue
             track = tracks.get((path, tracker_id))
             if track is None:
-                track = tracks[path, tracker_id] = _Track(moment, moment, _tag_values(line, names))
+                track = tracks[path, tracker_id] = _Track(moment, moment, tag_values(line, names))
             track.last = moment
             track.frames += 1
             name = row.get("class_name")

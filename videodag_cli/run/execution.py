@@ -25,6 +25,7 @@ from videodag_cli.run.output import OutputFile, StraightOutput
 from videodag_cli.run.part import Progress
 from videodag_cli.run.record import (
     MAX_ERRORS_KEPT,
+    MAX_MISSING_TIMES,
     Accounting,
     FrameError,
     NodeTiming,
@@ -290,6 +291,7 @@ class Execution:
             contradictions=len(self.reader.problems) + len(self.reader.remarks) * self.job.options.strict,
             first_missing_time_s=index.time_s(int(missing[0])) if len(missing) else None,
             missing_ranges=ranges(missing, among=self.targets),
+            missing_times_s=[index.time_s(int(rank)) for rank in missing[:MAX_MISSING_TIMES]],
         )
 
     def _check_input(self) -> None:

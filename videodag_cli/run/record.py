@@ -16,6 +16,7 @@ from videodag_cli.graph.plan import Plan
 
 SCHEMA = "videodag.run/1"
 MAX_ERRORS_KEPT = 20
+MAX_MISSING_TIMES = 10_000
 
 
 class _Model(BaseModel):
@@ -186,6 +187,8 @@ class Accounting(_Model):
     first_missing_time_s: float | None = None
     missing_ranges: list[tuple[int, int]] = []
     """First and last `frame_index` of runs of sampled frames that could not be decoded; at most 100."""
+    missing_times_s: list[float] = []
+    """The times of these frames; of the first 10000."""
 
 
 class NodeTiming(_Model):
