@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,19 @@ def test_whole_streams_are_not_taken_for_odd_ones(codec: str, slices: int, tmp_p
     assert not (found.index.flags & BROKEN).any()
     assert (found.index.flags & DISPOSABLE).any()
     assert not found.index.slices_vary
+
+
+def test_what_no_decoder_takes_for_a_slice_is_none(tmp_path: Path) -> None:
+    """Some old files hold x264's text without the byte that says so; what comes first then reads like a P slice of an IDR picture."""
+    stream = whole("h264", 1)
+    text = bytes.fromhex("05ffffabdc45e9bde6d948b7962cd820d923eeef") + b"x264 - core 142" * 40
+    first = stream.samples[0]
+    samples = [first.with_units([text, *first.units]), *stream.samples[1:]]
+    found = probe(write(tmp_path / "clip.mp4", replace(stream, samples=samples)))
+    assert not (found.index.flags & BROKEN).any()
+    with open_reader(found, np.arange(COUNT)) as reader:
+        assert [read_index(frame.image) for frame in reader] == list(range(COUNT))
+        assert len(reader.undecodable) == 0
 
 
 @pytest.mark.parametrize("name", [name for name in VALID if name.startswith(("h264", "hevc"))])

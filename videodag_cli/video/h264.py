@@ -8,6 +8,8 @@ from typing import NamedTuple
 from videodag_cli.video.bits import Bits, unescaped
 from videodag_cli.video.picture import FRAME, NOTHING, Picture
 
+_INTRA = (2, 4)
+"""Kinds of slices: I and SI."""
 SLICES = (1, 2, 5)
 _PICTURELESS = frozenset({6, 7, 8, 9, 10, 11, 12, 13, 15})
 """Units that a packet without a picture may hold: messages, parameter sets, delimiters, ends and filler."""
@@ -54,6 +56,7 @@ class Slice(NamedTuple):
     """It holds the first macroblock."""
     redundant: bool
     """Slices may be there twice."""
+    intra: bool
 
 
 class H264Pictures:
@@ -239,7 +242,19 @@ def read_slice(unit: memoryview, sets: Callable[[int], tuple[Sps, Pps]], *, thor
         first = bits.signed_exp_golomb()
         second = bits.signed_exp_golomb() if both else 0
     resets = thorough and reference and not idr and _resets(bits, kind, sps, pps, structure)
-    return Slice(sps, reference, idr, number, structure, lsb, (first, second), resets, first_block == 0, pps.redundant)
+    return Slice(
+        sps,
+        reference,
+        idr,
+        number,
+        structure,
+        lsb,
+        (first, second),
+        resets,
+        first_block == 0,
+        pps.redundant,
+        kind in _INTRA,
+    )
 
 
 def _headers(extradata: bytes) -> Iterator[bytes]:

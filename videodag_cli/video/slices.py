@@ -74,13 +74,17 @@ class Slices:
             kind = unit[0] & 31
             if kind not in SLICES:
                 continue
-            slices += 1
-            disposable = disposable and not unit[0] & 0x60
             try:
                 head = read_slice(unit, self._find)
             except (EOFError, LookupError):
+                slices += 1
+                disposable = disposable and not unit[0] & 0x60
                 self._number = None
                 continue
+            if head.idr and not head.intra:
+                continue  # no slice (7.4.3), and no decoder takes it for one
+            slices += 1
+            disposable = disposable and not head.reference
             if head.begins and not head.redundant:
                 several = several or (bool(fields) and (head.structure == FRAME_PICTURE or head.structure in fields))
                 fields.append(head.structure)
