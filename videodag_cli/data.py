@@ -189,6 +189,24 @@ def _frozen(values: ArrayLike, dtype: Any, shape: tuple[int, ...]) -> NDArray[An
 
 
 @dataclass(frozen=True, eq=False)
+class Points:
+    """Points of one row, such as the corners of a turned box: a value for a further column of `Detections`."""
+
+    xy: Floats
+    """(K, 2) in pixels."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "xy", _frozen(self.xy, np.float64, (-1, 2)))
+
+    def mapped(self, transform: Affine) -> Points:
+        return Points(transform.points(self.xy))
+
+    def to_json(self) -> list[list[float]]:
+        rows: list[list[float]] = self.xy.tolist()
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
 class Detections:
     """N boxes found in one frame: arrays in memory, rows in JSON. Field names follow supervision."""
 

@@ -76,7 +76,7 @@ def test_a_model_of_the_users_finds_what_is_then_read(tmp_path: Path) -> None:
 
 def test_a_model_that_does_not_fit_ends_with_one_line_and_exit_2(tmp_path: Path) -> None:
     path = constant_model(
-        tmp_path / "pose.onnx", {"output0": np.zeros((1, 56, 84), np.float32)}, metadata={"task": "pose"}
+        tmp_path / "depth.onnx", {"output0": np.zeros((1, 56, 84), np.float32)}, metadata={"task": "depth"}
     )
     command = [*RUN, "-p", "builtin:objects", "--set", f"detect.model={path}", str(PEDESTRIANS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -84,5 +84,5 @@ def test_a_model_that_does_not_fit_ends_with_one_line_and_exit_2(tmp_path: Path)
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith(
-        "videodag: error[param.file]: node 'detect': model pose.onnx is made for pose estimation"
+        "videodag: error[param.file]: node 'detect': model depth.onnx is made for depth estimation"
     )

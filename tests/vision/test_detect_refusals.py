@@ -42,21 +42,34 @@ CASES: dict[str, tuple[Mapping[str, NDArray[Any]], dict[str, Any], str]] = {
     "segmentation by task": (
         {"output0": zeros(1, 37, 84)},
         {"metadata": ONE_NAME | {"task": "segment"}},
-        "is made for instance segmentation .*expected a detector's: YOLOv5",
+        "no output of four dimensions goes with its boxes",
     ),
     "segmentation by shape": (
-        {"output0": zeros(1, 37, 84), "output1": zeros(1, 32, 16, 16)},
+        {"output0": zeros(1, 30, 84), "output1": zeros(1, 32, 16, 16)},
         {},
-        "looks like instance segmentation; found outputs output0 1x37x84, output1 1x32x16x16",
+        "looks like instance segmentation; found outputs output0 1x30x84, output1 1x32x16x16",
     ),
-    "pose by task": ({"output0": zeros(1, 56, 84)}, {"metadata": {"task": "pose"}}, "is made for pose estimation"),
+    "depth": (
+        {"output0": zeros(1, 7, 84)},
+        {"metadata": {"task": "depth"}},
+        "is made for depth estimation .*expected a detector's",
+    ),
+    "pose by task": (
+        {"output0": zeros(1, 56, 84)},
+        {"metadata": {"task": "pose"}},
+        "says how many key points its 56 numbers hold; set param points",
+    ),
     "pose by values": (
         {"output0": pose_values()},
         {"metadata": ONE_NAME},
-        "looks like pose estimation: 51 columns more than its 1 classes need",
+        "looks like pose estimation: 51 columns more than its 1 classes need.*set param task=pose",
     ),
     "pose without names": ({"output0": pose_values()}, {}, "numbers outside 0..1 where class scores should be"),
-    "oriented boxes": ({"output0": zeros(1, 6, 84)}, {"metadata": {"task": "obb"}}, "is made for oriented boxes"),
+    "oriented boxes": (
+        {"output0": zeros(1, 6, 84), "more": zeros(1, 6, 84)},
+        {"metadata": {"task": "obb"}},
+        "it has no single table of boxes",
+    ),
     "classification": ({"output0": zeros(1, 1000)}, {}, "looks like classification; found outputs output0 1x1000"),
     "text recognition": (
         {"output0": np.full((1, 80, 200), 1 / 200, np.float32)},

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from videodag_cli.data import Detections, Faces, Floats, Frame
+from videodag_cli.data import Detections, Faces, Floats, Frame, Points
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.tools.params import Names, Share
 from videodag_cli.toolspec import Inline, tool
+from videodag_cli.vision.masks import Mask
 from videodag_cli.vision.onnx.builtin import OBJECT_MODELS, alike_map
 from videodag_cli.vision.onnx.description import Activation, ModelDescription
 from videodag_cli.vision.onnx.detector import InputChoice, Rules, open_detector
@@ -24,6 +25,8 @@ from videodag_cli.vision.onnx.labelfiles import read_labels
 from videodag_cli.vision.onnx.labels import COCO, class_filter, coco_by_category
 from videodag_cli.vision.onnx.layouts import LAYOUTS, Reading
 from videodag_cli.vision.onnx.layouts.base import Background, Boxes, BoxForm
+from videodag_cli.vision.onnx.layouts.extras import Details, MaskGrid, Task
+from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS
 from videodag_cli.vision.onnx.picture import Fit, Values
 from videodag_cli.vision.onnx.scores import Watch, dead_remarks
 from videodag_cli.vision.onnx.session import CPU
@@ -59,13 +62,16 @@ def _layout(value: str) -> str:
 LayoutName = Annotated[str, AfterValidator(_layout), Field(json_schema_extra={"enum": list(LAYOUTS)})]
 SizeText = Annotated[str, BeforeValidator(_size), Field(pattern=r"^[0-9]{1,4}(x[0-9]{1,4})?$")]
 
+PointsText = Annotated[str, BeforeValidator(_size), Field(pattern=r"^[0-9]{1,3}(x[23])?$")]
+
 
 @tool(version=2, stateless=True, batch_size=4)
 class Objects:
     """Objects found by a neural network, best first.
 
     A model file may be YOLOv5, YOLOv6, YOLOv8, YOLO11, YOLOX, NanoDet, DETR, RT-DETR or SSD, or anything exported with suppression
-    inside; what it is shows in its outputs and metadata.
+    inside; what it is shows in its outputs and metadata. Where a model puts out more than boxes, rows also have `keypoints`, `mask`
+    (COCO run lengths) or `corners` (of a turned box, clockwise from its own top left; `xyxy` are their bounds).
     """
 
     def __init__(
@@ -155,17 +161,37 @@ class Objects:
             bool | None,
             Field(description="whether the model drops overlapping boxes itself; default: by its layout"),
         ] = None,
+        task: Annotated[
+            Task | None,
+            Field(
+                description="what comes beside boxes: detect nothing, pose key points, segment masks, obb the angle of turned boxes; "
+                "default: by the model's metadata and outputs"
+            ),
+        ] = None,
+        points: Annotated[
+            PointsText | None,
+            Field(
+                description="number of key points of a pose model, and of numbers for each: 17x3 (x, y, visibility) or 17x2; "
+                "default: the model's metadata",
+            ),
+        ] = None,
+        masks: Annotated[
+            MaskGrid | None,
+            Field(
+                description="what a model's masks cover, the picture or each its box, where their size does not tell"
+            ),
+        ] = None,
     ) -> None:
         self._limit = max_detections
         self._is_shipped = isinstance(model, str)
         self._labels_file = printable(labels.name) if isinstance(labels, Path) else None
-        reading = Reading(layout, activation, boxes, background, suppressed)
+        reading = Reading(layout, activation, boxes, background, suppressed, task, _parse_points(points), masks)
         choice = InputChoice(_parse_size(size), fit, channels, values)
         if isinstance(model, str):
             shipped = OBJECT_MODELS[model]
             if reading != Reading():
                 raise ParamError(
-                    f"the model {model!r} comes with its layout; layout and its details go with a model file"
+                    f"the model {model!r} comes with its layout; layout, task and their details go with a model file"
                 )
             if labels is not None:
                 raise ParamError(f"param labels: the model {model!r} has its own names; labels go with a model file")
@@ -184,11 +210,16 @@ class Objects:
                 model, labels=_labels(labels), choice=choice, reading=reading, provider=provider
             )
             rules = Rules(CONFIDENCE, IOU)
+        grid, extra = parse_grid(tiles, overlap), self._detector.layout.extra
+        if extra is not None and grid.count > 1:
+            raise ParamError(
+                f"param tiles: the model puts out {TASK_WORDS[extra.task]}, which cannot be joined across tiles; crop with image.crop"
+            )
         self._rules = replace(
             rules,
             confidence=rules.confidence if confidence is None else confidence,
             iou=rules.iou if iou is None else iou,
-            grid=parse_grid(tiles, overlap),
+            grid=grid,
             class_agnostic=class_agnostic,
         )
         self._watch = Watch()
@@ -199,7 +230,7 @@ class Objects:
 
     def __call__(self, frames: list[Frame]) -> list[Detections]:
         found = self._detector.detect([frame.image for frame in frames], self._rules, self._watch)
-        return [self._detections(boxes) for boxes in found]
+        return [self._detections(frame, boxes) for frame, boxes in zip(frames, found, strict=True)]
 
     def describe(self) -> dict[str, str]:
         """What the model is, for `pipelines validate --load`."""
@@ -219,17 +250,28 @@ class Objects:
         watches = [instance._watch for instance in instances]
         return dead_remarks(watches, printable(instances[0]._detector.name, limit=80)) if instances else []
 
-    def _detections(self, boxes: Boxes) -> Detections:
+    def _detections(self, frame: Frame, boxes: Boxes) -> Detections:
         rows = np.arange(len(boxes.scores))
         if self._classes is not None:
             rows = rows[np.isin(boxes.class_ids, self._classes)]
-        rows = rows[: self._limit]
-        class_ids = boxes.class_ids[rows]
+        boxes = boxes.chosen(rows[: self._limit])
+        details = boxes.details or Details()
+        columns: dict[str, tuple[Any, ...]] = {}
+        if details.corners is not None:
+            columns["corners"] = tuple(Points(corners) for corners in details.corners)
+        if details.masks is not None:
+            limits = boxes.xyxy if details.in_box else [None] * len(boxes.scores)
+            columns["mask"] = tuple(
+                Mask.on(frame, *grid, limit) for grid, limit in zip(details.masks, limits, strict=True)
+            )
         return Detections(
-            xyxy=boxes.xyxy[rows],
-            confidence=boxes.scores[rows],
-            class_id=class_ids,
-            class_name=tuple(self._detector.label(int(i)) for i in class_ids),
+            xyxy=boxes.xyxy,
+            confidence=boxes.scores,
+            class_id=boxes.class_ids,
+            class_name=tuple(self._detector.label(int(i)) for i in boxes.class_ids),
+            keypoints=details.points,
+            visibility=details.visibility,
+            data=columns,
         )
 
 
@@ -300,6 +342,14 @@ def _labels(source: Literal["coco", "coco91"] | Path | list[str] | None) -> tupl
         return coco_by_category()
     assert not isinstance(source, str)
     return read_labels(source)
+
+
+def _parse_points(text: str | None) -> tuple[int, int | None] | None:
+    """`17x3` -> (17, 3), `17` -> (17, None)."""
+    if text is None:
+        return None
+    count, _, each = text.partition("x")
+    return int(count), int(each) if each else None
 
 
 def _parse_size(text: str | None) -> Size | None:

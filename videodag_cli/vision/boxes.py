@@ -60,6 +60,28 @@ def nms(xyxy: ArrayLike, scores: ArrayLike, *, iou: float, groups: ArrayLike | N
     return order[np.array(kept, np.int64)].astype(np.int64)
 
 
+def turned_nms(corners: ArrayLike, scores: ArrayLike, *, iou: float, groups: ArrayLike) -> Ints:
+    """`nms` for boxes that are turned: (N, 4, 2) corners, overlap by the exact intersection of their areas."""
+    import cv2
+
+    found = np.asarray(corners, np.float32).reshape(-1, 4, 2)
+    score, group = np.asarray(scores, np.float64).reshape(-1), np.asarray(groups).reshape(-1)
+    areas = [float(cv2.contourArea(box)) for box in found]
+    bounds = np.concatenate([found.min(axis=1), found.max(axis=1)], axis=1)
+    kept: list[int] = []
+    for i in np.argsort(-score, kind="stable").tolist():
+        near = np.flatnonzero(intersection_matrix(bounds[i], bounds[kept])[0] > 0) if kept else ()
+        for k in (kept[n] for n in near):
+            if group[k] != group[i]:
+                continue
+            shared = float(cv2.intersectConvexConvex(found[i], found[k])[0])
+            if shared > iou * (areas[i] + areas[k] - shared):
+                break
+        else:
+            kept.append(i)
+    return np.array(kept, np.int64)
+
+
 def class_labels(detections: Detections) -> list[str]:
     """What tells the classes apart: the names, else the numbers as text, else nothing."""
     if detections.class_name is not None:

@@ -58,6 +58,8 @@ class ModelDescription(BaseModel):
     values_from: From
     fit: Fit
     fit_from: From
+    task: str = "boxes"
+    """What comes out: boxes, or boxes with something beside them."""
     activation: Activation
     suppressed: bool
     """Overlapping boxes are dropped inside the model; else they are dropped here."""
@@ -77,6 +79,7 @@ class ModelDescription(BaseModel):
         form = f"{self.channels.upper()}, {VALUE_WORDS[self.values]}, {FIT_WORDS[self.fit]}"
         return {
             "layout": self.layout,
+            **({} if self.task == "boxes" else {"gives": self.task}),
             "why": "; ".join(self._why),
             "input": f"{shape}, {form}, {self.dtype}",
             "scores": _ACTIVATION[self.activation],
@@ -91,6 +94,7 @@ class ModelDescription(BaseModel):
     def sentences(self) -> list[tuple[str, str]]:
         """Everything with who decided it, as (what, text) for a screen; a text may take several entries of one name."""
         rows = [("layout", self.layout)]
+        rows += [] if self.task == "boxes" else [("gives", self.task)]
         rows += [("because", text) for text in self._why]
         rows += [
             ("input", f"{self.width}x{self.height}, {self.dtype} ({_FROM[self.size_from]})"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.data import Affine, Floats, Image, Ints
 from videodag_cli.errors import ParamError, printable
-from videodag_cli.vision.boxes import nms
+from videodag_cli.vision.boxes import nms, turned_nms
 from videodag_cli.vision.onnx.bridges import without_bridges
 from videodag_cli.vision.onnx.description import From, LabelsFrom, ModelDescription
 from videodag_cli.vision.onnx.facts import MAX_SIDE, Facts, Size, facts_of
@@ -22,6 +22,7 @@ from videodag_cli.vision.onnx.labels import BACKGROUND, COCO, coco_by_category, 
 from videodag_cli.vision.onnx.layouts import Reading, recognise
 from videodag_cli.vision.onnx.layouts.base import Boxes, Layout, Outputs
 from videodag_cli.vision.onnx.layouts.evidence import Evidence
+from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS
 from videodag_cli.vision.onnx.picture import Fit, InputFormat, Values, packed, placed
 from videodag_cli.vision.onnx.scores import Watch, check_boxes, check_outputs, checked_scores
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model
@@ -117,6 +118,7 @@ class Detector:
             values_from="layout" if self.choice.values is None else "param",
             fit=self.form.fit,
             fit_from="layout" if self.choice.fit is None else "param",
+            task=TASK_WORDS["detect" if self.layout.extra is None else self.layout.extra.task],
             activation=self.layout.activation,
             suppressed=self.layout.suppressed,
             batch_size=self.batch_size,
@@ -148,8 +150,8 @@ class Detector:
                 crops.append(image[top:bottom, left:right])
                 places.append((number, index, tile))
         parts: list[list[TileBoxes]] = [[] for _ in images]
-        for (number, index, tile), boxes in zip(places, self._candidates(crops, rules.confidence, watch), strict=True):
-            parts[number].append((index, tile, self._suppressed(boxes, rules)))
+        for (number, index, tile), boxes in zip(places, self._found(crops, rules, watch), strict=True):
+            parts[number].append((index, tile, boxes))
         if watch is not None:
             watch.pictures += len(images)
         return [self._one(image, found, rules) for image, found in zip(images, parts, strict=True)]
@@ -166,7 +168,11 @@ class Detector:
                 shifted.append(boxes._replace(xyxy=moved))
                 tile_of.append(np.full(len(moved), index, np.int64))
                 cut.append(cut_sides(moved, tile, width, height))
-            every = Boxes(*(np.concatenate(columns) for columns in zip(*shifted, strict=True)))
+            every = Boxes(
+                np.concatenate([b.xyxy for b in shifted]),
+                np.concatenate([b.scores for b in shifted]),
+                np.concatenate([b.class_ids for b in shifted]),
+            )
             groups = groups_of(every, rules)
             found = joined(Parts(every, np.concatenate(tile_of), np.concatenate(cut), groups), iou=rules.iou)
         if rules.bridges:
@@ -176,10 +182,13 @@ class Detector:
     def _suppressed(self, boxes: Boxes, rules: Rules) -> Boxes:
         if self.layout.suppressed and rules.alike is None and not rules.class_agnostic:
             return boxes.chosen(np.argsort(-boxes.scores, kind="stable"))
+        if boxes.details is not None and boxes.details.corners is not None:
+            corners = boxes.details.corners
+            return boxes.chosen(turned_nms(corners, boxes.scores, iou=rules.iou, groups=groups_of(boxes, rules)))
         return boxes.chosen(nms(boxes.xyxy, boxes.scores, iou=rules.iou, groups=groups_of(boxes, rules)))
 
-    def _candidates(self, images: Sequence[Image], confidence: float, watch: Watch | None) -> list[Boxes]:
-        """What the network says about each picture, in the picture's pixels, clipped, without suppression."""
+    def _found(self, images: Sequence[Image], rules: Rules, watch: Watch | None) -> list[Boxes]:
+        """What the network says about each picture, in the picture's pixels, clipped, best first and suppressed."""
         found: list[Boxes] = []
         for start in range(0, len(images), self.batch_size):
             chunk = images[start : start + self.batch_size]
@@ -189,15 +198,34 @@ class Detector:
             for row, (image, (_, back)) in enumerate(zip(chunk, canvases, strict=True)):
                 if watch is not None and watch.wants_more:
                     watch.saw(self._all_scores(outputs, row))
-                boxes = self.layout.decode(outputs, row, self.size, confidence)
+                boxes = self.layout.candidates(outputs, row, self.size, rules.confidence)
                 boxes = boxes._replace(scores=checked_scores(boxes.scores, self._shown))
                 check_boxes(boxes.xyxy, self._shown)
-                found.append(_in_picture(boxes, back, image))
+                if self.layout.extra is None:
+                    found.append(self._suppressed(_in_picture(boxes, back, image), rules))
+                else:
+                    found.append(self._detailed(boxes, outputs, row, back, image, rules))
         return found
+
+    def _detailed(self, boxes: Boxes, outputs: Outputs, row: int, back: Affine, image: Image, rules: Rules) -> Boxes:
+        """The same with what the model says beside the boxes. Turned boxes are suppressed as such, and their bounds are clipped."""
+        extra, rows, inside = self.layout.extra, boxes.rows, boxes.xyxy
+        assert extra is not None
+        assert rows is not None
+        if extra.task == "obb":
+            details = extra.details(outputs, row, rows, inside, self.size)
+            assert details.corners is not None
+            bounds = np.concatenate([details.corners.min(axis=1), details.corners.max(axis=1)], axis=1)
+            boxes = boxes._replace(xyxy=bounds, details=details.mapped(back))
+            return self._suppressed(_in_picture(boxes, back, image), rules)
+        kept = self._suppressed(_in_picture(boxes._replace(rows=np.arange(len(rows))), back, image), rules)
+        assert kept.rows is not None
+        details = extra.details(outputs, row, rows[kept.rows], inside[kept.rows], self.size)
+        return kept._replace(details=details.mapped(back))
 
     def _all_scores(self, outputs: Outputs, row: int) -> Floats:
         """The scores of every candidate, whatever the threshold; outputs that are final may be filled up with negative ones."""
-        every = self.layout.decode(outputs, row, self.size, -np.inf)
+        every = self.layout.candidates(outputs, row, self.size, -np.inf)
         return checked_scores(every.scores, self._shown, negative=self.layout.suppressed)
 
     @property
@@ -234,7 +262,7 @@ def _in_picture(boxes: Boxes, back: Affine, image: Image) -> Boxes:
     chosen = np.flatnonzero(valid)
     if len(chosen) > MAX_CANDIDATES:
         chosen = chosen[np.sort(np.argsort(-boxes.scores[chosen], kind="stable")[:MAX_CANDIDATES])]
-    return Boxes(xyxy[chosen], boxes.scores[chosen], boxes.class_ids[chosen])
+    return boxes._replace(xyxy=xyxy).chosen(chosen)
 
 
 _opened: dict[tuple[Any, ...], Detector] = {}

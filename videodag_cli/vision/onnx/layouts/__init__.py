@@ -16,6 +16,8 @@ from videodag_cli.vision.onnx.description import Activation
 from videodag_cli.vision.onnx.layouts import arrays, nanodet, pairs, ssd, tables, yolo
 from videodag_cli.vision.onnx.layouts.base import Background, Boxes, BoxForm, Layout, Outputs
 from videodag_cli.vision.onnx.layouts.evidence import Evidence, Kind
+from videodag_cli.vision.onnx.layouts.extras import MaskGrid, Task
+from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS, extra_of
 
 __all__ = ["LAYOUTS", "Boxes", "Evidence", "Layout", "Outputs", "Reading", "recognise"]
 
@@ -46,6 +48,10 @@ class Reading:
     boxes: BoxForm | None = None
     background: Background | None = None
     suppressed: bool | None = None
+    task: Task | None = None
+    points: tuple[int, int | None] | None = None
+    """Number of key points, and of numbers for each."""
+    masks: MaskGrid | None = None
 
 
 def recognise(
@@ -60,14 +66,28 @@ def recognise(
     `further` gives evidence from another run, for where the first does not decide.
     """
     reading = reading or Reading()
-    task = evidence.facts.task
-    if task is not None and task != "detect":
-        raise _refused(
-            name, f"is made for {_TASKS.get(task, printable(task))} (its metadata says task={task})", evidence
-        )
+    made_for = evidence.facts.task
+    if made_for is not None and made_for not in TASK_WORDS and reading.task is None:
+        what = _TASKS.get(made_for, printable(made_for))
+        raise _refused(name, f"is made for {what} (its metadata says task={made_for})", evidence)
+    extra = extra_of(evidence, name, task=reading.task, points=reading.points, masks=reading.masks)
+    if extra is not None:
+        evidence = evidence.without(extra)
+        layout = _read(evidence, name, reading, lambda: None if (more := further()) is None else more.without(extra))
+        if not layout.tells_rows:
+            raise _refused(
+                name, f"its boxes are those of {layout.name}, of which no {TASK_WORDS[extra.task]} are known", evidence
+            )
+        return replace(layout, extra=extra, reasons=(*layout.reasons, extra.reason))
+    return _read(evidence, name, reading, further)
+
+
+def _read(evidence: Evidence, name: str, reading: Reading, further: Callable[[], Evidence | None]) -> Layout:
+    """The layout of a detector's outputs."""
     if reading.layout is not None:
         return _set(_forced(evidence, name, reading.layout), reading, evidence, name)
-    shape_task = _task_by_shape(evidence) if task is None else None
+    sure = evidence.facts.task is not None or reading.task is not None
+    shape_task = None if sure else _task_by_shape(evidence)
     if shape_task:
         raise _refused(name, f"looks like {shape_task}", evidence)
     fitting, rejected = _judged(evidence)
@@ -162,7 +182,8 @@ def _none(evidence: Evidence, name: str, rejected: dict[str, str]) -> ParamError
             guess = guess or (_TASKS["pose"] if extra > 0 and extra % 3 == 0 else None)
             if guess and "outside 0..1" in unlabelled.get("yolov8", ""):
                 why = f"looks like {guess}: {extra} columns more than its {known} classes need"
-                return _refused(name, why, evidence)
+                asked = {_TASKS["obb"]: "obb", _TASKS["pose"]: "pose"}.get(guess)
+                return _refused(name, why, evidence, f"; if it is that, set param task={asked}" if asked else "")
     if not rejected:
         return _refused(name, "has outputs that no known detector has", evidence)
     seen = "; ".join(f"not {kind}: {why}" for kind, why in list(rejected.items())[:_LISTED])

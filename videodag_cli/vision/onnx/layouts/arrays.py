@@ -51,6 +51,7 @@ _LETTERBOX, _STRETCHED = InputFormat(), InputFormat(fit="stretch")
 class Arrays(Layout):
     """Boxes, scores and classes in outputs of their own, and perhaps how many of them count."""
 
+    tells_rows = True
     boxes_output: str
     classes: str
     scores: str | None
@@ -71,7 +72,7 @@ class Arrays(Layout):
         xyxy = boxes[valid, :4]
         xyxy = xyxy[:, [1, 0, 3, 2]] if self.y_first else xyxy
         xyxy = from_centers(xyxy) if self.boxes == "center" else xyxy
-        return Boxes.of(to_pixels(xyxy, size), scores[valid], np.rint(classes[valid]))
+        return Boxes.of(to_pixels(xyxy, size), scores[valid], np.rint(classes[valid]), valid)
 
 
 class _Parts(NamedTuple):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from videodag_cli.data import Floats, Ints
 from videodag_cli.vision.onnx.description import Activation
 from videodag_cli.vision.onnx.facts import Size
+from videodag_cli.vision.onnx.layouts.extras import Details, Extra
 from videodag_cli.vision.onnx.picture import InputFormat
 
 Outputs = Mapping[str, NDArray[Any]]
@@ -32,16 +33,30 @@ class Boxes(NamedTuple):
     xyxy: Floats
     scores: Floats
     class_ids: Ints
+    rows: Ints | None = None
+    """Where each was in the outputs; None where the layout does not tell."""
+    details: Details | None = None
+    """What the model says of each box beside its place."""
 
     def chosen(self, rows: NDArray[Any]) -> Boxes:
-        return Boxes(self.xyxy[rows], self.scores[rows], self.class_ids[rows])
+        return Boxes(
+            self.xyxy[rows],
+            self.scores[rows],
+            self.class_ids[rows],
+            None if self.rows is None else self.rows[rows],
+            None if self.details is None else self.details.chosen(rows),
+        )
 
     @classmethod
-    def of(cls, xyxy: Any, scores: Any, class_ids: Any) -> Boxes:
+    def of(cls, xyxy: Any, scores: Any, class_ids: Any, rows: NDArray[Any] | None = None) -> Boxes:
+        """`rows`: their places in the outputs, or which of the outputs' rows they are as true and false."""
+        if rows is not None and rows.dtype == np.bool_:
+            rows = np.flatnonzero(rows)
         return cls(
             np.asarray(xyxy, np.float64).reshape(-1, 4),
             np.asarray(scores, np.float64).reshape(-1),
             np.asarray(class_ids).reshape(-1).astype(np.int64),
+            rows,
         )
 
 
@@ -59,12 +74,20 @@ class Layout(ABC):
     """What is still to be done to the scores."""
     activates: ClassVar[bool] = False
     """`decode` can apply any activation."""
+    tells_rows: ClassVar[bool] = False
+    """`decode` says where in the outputs each box was."""
     reasons: tuple[str, ...] = ()
     """What was seen that speaks for this layout."""
     first_class: int = 0
     """Number of the first real class: 1 where 0 means background."""
     asks: frozenset[Ask] = frozenset()
     """Params that the user has to give, because files of this kind differ and do not tell."""
+    extra: Extra | None = None
+    """What comes beside boxes."""
+
+    def candidates(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
+        """`decode` on the outputs without what belongs to the extra."""
+        return self.decode(outputs if self.extra is None else self.extra.trimmed(outputs), row, size, threshold)
 
     @abstractmethod
     def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from videodag_cli.vision.onnx.facts import Facts, Size
 from videodag_cli.vision.onnx.graph import Graph
 from videodag_cli.vision.onnx.labels import literal
 from videodag_cli.vision.onnx.layouts.base import Layout, Outputs, cell_count
+from videodag_cli.vision.onnx.layouts.extras import Extra
 
 ONE_PER_CELL = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 """Strides of detectors that put out one candidate for each cell."""
@@ -42,6 +43,10 @@ class Evidence:
         others = [v.shape for n, v in self.outputs.items() if n != names[0]]
         belong = any(len(s) in (2, 4) and s[1] in rows and (len(s) == 2 or s[2:] == (1, 4)) for s in others)
         return None if belong else names[0]
+
+    def without(self, extra: Extra) -> Evidence:
+        """The same without what comes beside boxes."""
+        return replace(self, runs=tuple(extra.trimmed(run) for run in self.runs))
 
     @property
     def outputs(self) -> Outputs:

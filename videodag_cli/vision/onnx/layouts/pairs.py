@@ -42,6 +42,7 @@ class BoxesAndScores(Layout):
     """(batch, N, 4) boxes and (batch, N, classes) scores."""
 
     activates = True
+    tells_rows = True
     boxes_output: str
     scores_output: str
     boxes: BoxForm
@@ -55,7 +56,7 @@ class BoxesAndScores(Layout):
         chosen = best > threshold
         boxes = np.asarray(outputs[self.boxes_output][row], np.float64).reshape(-1, 4)[chosen]
         xyxy = from_centers(boxes) if self.boxes == "center" else boxes
-        return Boxes.of(to_pixels(xyxy, size), best[chosen], class_ids[chosen] + first)
+        return Boxes.of(to_pixels(xyxy, size), best[chosen], class_ids[chosen] + first, chosen)
 
 
 class _Pair(NamedTuple):

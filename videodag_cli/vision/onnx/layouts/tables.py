@@ -48,6 +48,7 @@ _MOST_FINAL = 1000
 class Table(Layout):
     """Rows of box, score and class, in the order that `columns` gives (box, score, class as column numbers)."""
 
+    tells_rows = True
     output: str
     columns: tuple[int, int, int]
     boxes: BoxForm = "corners"
@@ -61,16 +62,18 @@ class Table(Layout):
         elif self.picture_column is not None:
             table = table[table[:, self.picture_column] == row]
         box, score, kind = self.columns
-        table = table[(table[:, score] > threshold) & (table[:, kind] >= 0)]
+        chosen = (table[:, score] > threshold) & (table[:, kind] >= 0)
+        table = table[chosen]
         xyxy = table[:, box : box + 4]
         xyxy = from_centers(xyxy) if self.boxes == "center" else xyxy
-        return Boxes.of(to_pixels(xyxy, size), table[:, score], np.rint(table[:, kind]))
+        return Boxes.of(to_pixels(xyxy, size), table[:, score], np.rint(table[:, kind]), chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Queries(Layout):
     """Rows of centre, size, and a score for each class, as Ultralytics exports RT-DETR; boxes are shares of the picture."""
 
+    tells_rows = True
     output: str
     boxes: BoxForm = "center"
 
@@ -80,7 +83,7 @@ class Queries(Layout):
         chosen = best > threshold
         boxes = table[chosen, :4]
         xyxy = from_centers(boxes) if self.boxes == "center" else boxes
-        return Boxes.of(to_pixels(xyxy, size), best[chosen], class_ids[chosen])
+        return Boxes.of(to_pixels(xyxy, size), best[chosen], class_ids[chosen], chosen)
 
 
 def _six(

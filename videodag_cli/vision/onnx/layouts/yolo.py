@@ -38,6 +38,7 @@ class Yolo(Layout):
     """`cx, cy, w, h [, objectness], scores...` for each candidate."""
 
     activates = True
+    tells_rows = True
     output: str
     objectness: bool
     across: bool = False
@@ -63,7 +64,7 @@ class Yolo(Layout):
         xyxy = from_centers(boxes)
         if not self.grid:
             xyxy = to_pixels(xyxy, size)
-        return Boxes.of(xyxy, best[chosen], class_ids[chosen])
+        return Boxes.of(xyxy, best[chosen], class_ids[chosen], chosen)
 
 
 def _shaped(name: str, *, objectness: bool, across: bool = False, form: InputFormat, relative: bool = False) -> Shaped:
