@@ -15,8 +15,8 @@ from videodag_cli.errors import ParamError, printable
 from videodag_cli.vision.onnx.description import Activation
 from videodag_cli.vision.onnx.layouts import arrays, nanodet, pairs, ssd, tables, yolo
 from videodag_cli.vision.onnx.layouts.base import Background, Boxes, BoxForm, Layout, Outputs
-from videodag_cli.vision.onnx.layouts.evidence import Evidence, Kind
-from videodag_cli.vision.onnx.layouts.extras import MaskGrid, Task
+from videodag_cli.vision.onnx.layouts.evidence import Evidence, Kind, seen, shares
+from videodag_cli.vision.onnx.layouts.extras import Columns, MaskGrid, Task
 from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS, extra_of
 
 __all__ = ["LAYOUTS", "Boxes", "Evidence", "Layout", "Outputs", "Reading", "recognise"]
@@ -78,6 +78,12 @@ def recognise(
             raise _refused(
                 name, f"its boxes are those of {layout.name}, of which no {TASK_WORDS[extra.task]} are known", evidence
             )
+        if isinstance(extra, Columns) and extra.task != "segment":
+            boxes = seen(evidence.rows(extra.table, across=extra.across))
+            if len(boxes) and shares(boxes):
+                raise _refused(
+                    name, "puts out boxes as shares of the picture, and its further numbers may be either", evidence
+                )
         return replace(layout, extra=extra, reasons=(*layout.reasons, extra.reason))
     return _read(evidence, name, reading, further)
 
