@@ -20,7 +20,7 @@ MAX_MISSING_TIMES = 10_000
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Request(_Model):
@@ -245,7 +245,7 @@ class RunRecord(_Model):
     output: OutputFacts | None = None
     assertions: list[dict[str, Any]] = []
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, defer_build=True)
 
     def to_json(self) -> bytes:
         data = self.model_dump(mode="json", by_alias=True)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class StreamFacts(BaseModel):
     """One stream of the container."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     index: int = Field(description="Number of the stream in the container, 0-based; what --stream takes")
     kind: str = Field(description="video, audio, picture (cover art), data, subtitle or unknown")
@@ -20,7 +20,7 @@ class StreamFacts(BaseModel):
 class FullFacts(BaseModel):
     """What decoding every frame showed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     decoded: int = Field(description="Frames that were decoded right")
     undecodable: int = Field(description="Frames that could not be decoded right")
@@ -36,7 +36,7 @@ class FullFacts(BaseModel):
 class MeasuredFacts(BaseModel):
     """What the container and its packet index say. Rates and ratios are exact fractions as text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     container: str = Field(description="Major brand of the file, such as isom or qt")
     size_bytes: int

@@ -227,10 +227,10 @@ def _in_order_of_output(
     repeated = same & (order[by_output][1:] == order[by_output][:-1])
     backward = same & (times[by_output][1:] < times[by_output][:-1])
     tied = same & (times[by_output][1:] == times[by_output][:-1])
-    untrusted = np.unique(sequence[by_output][1:][repeated])
+    untrusted = frozenset(sequence[by_output][1:][repeated].tolist())
     follow_decoding = bool((times[1:] >= times[:-1]).all())
     changed = 0
-    for number in np.unique(sequence[by_output][1:][backward | tied]):
+    for number in dict.fromkeys(sequence[by_output][1:][backward | tied].tolist()):
         if number in untrusted:
             continue
         low, high = np.searchsorted(sequence[by_output], [number, number + 1])

@@ -38,7 +38,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=200)]
 class Zone(BaseModel):
     """`{"name": "door", "polygon": [[0.1, 0.2], [0.5, 0.2], [0.5, 0.9]]}`; a repeated last corner is dropped."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     name: _Name
     polygon: Annotated[tuple[_Point, ...], AfterValidator(lambda corners: _simple(corners))]
 
@@ -46,7 +46,7 @@ class Zone(BaseModel):
 class Line(BaseModel):
     """`{"name": "gate", "start": [0.5, 1.0], "end": [0.5, 0.0]}`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     name: _Name
     start: _Point
     end: Annotated[_Point, Field(description="the way from start to end gives the line its left and right")]
