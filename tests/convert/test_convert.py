@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import webvtt
 from faster_coco_eval import COCO
+from faster_coco_eval.core.mask import encode
 from numpy.typing import NDArray
 
 from tests import results_files
@@ -96,8 +97,9 @@ def test_detections_are_the_boxes_of_the_lines_with_everything_else_in_extra(tmp
     for row, (index, original) in zip(rows, wanted, strict=True):
         assert row["frame_index"] == index
         assert [row[name] for name in ("x1", "y1", "x2", "y2")] == original["xyxy"]
-        extra = {k: v for k, v in original.items() if k not in ("xyxy", "text")}
+        extra = {k: v for k, v in original.items() if k not in ("xyxy", "text", "corners")}
         assert json.loads(row["extra"]) == extra
+        assert json.loads(row["corners"]) == original["corners"]
 
 
 def test_column_types_do_not_depend_on_the_data(tmp_path: Path) -> None:
@@ -159,6 +161,38 @@ def test_coco_loads_in_faster_coco_eval_with_the_same_boxes(tmp_path: Path) -> N
         assert [x, y, x + width, y + height] == pytest.approx(row["xyxy"], abs=1e-3)
         assert (annotation["score"], annotation["track_id"]) == (row["confidence"], row["tracker_id"])
     assert len(coco.getAnnIds(catIds=[1])) == len(wanted)
+
+
+def test_coco_reads_key_points_masks_and_turned_boxes(tmp_path: Path) -> None:
+    bits = np.zeros((20, 30), np.uint8)
+    bits[4:9, 3:12] = 1
+    mask = encode(np.asfortranarray(bits))
+    mask = {"size": [20, 30], "counts": mask["counts"].decode()}
+    points = [[float(i), 2.0, 0.9 if i else 0.1] for i in range(17)]
+    people = [box(0, 0, 20, 10, class_id=0, class_name="person", keypoints=points, presence=0.9, mask=mask)]
+    people += [box(0, 0, 9, 9, class_id=0, class_name="person", keypoints=None, presence=0.1, mask=None)]
+    turned = box(0, 0, 9, 9, class_id=1, class_name="ship", corners=[[4, 0], [9, 5], [5, 9], [0, 4]])
+    source = write(tmp_path / "a.jsonl", [line(0, {"d": [*people, turned]}) | {"size": [30, 20]}])
+    convert([source], tmp_path / "c.json")
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(tmp_path / "c.json"))
+    person, ship = coco.cats[1], coco.cats[2]
+    assert (person["keypoints"][0], person["keypoints"][16], len(person["skeleton"])) == ("nose", "right_ankle", 19)
+    assert ship == {"id": 2, "name": "ship"}
+    first, second, third = coco.anns.values()
+    assert (coco.annToMask(first) == bits).all()
+    assert first["area"] == bits.sum()
+    assert first["keypoints"] == [v for i in range(17) for v in (i, 2, 2 if i else 1)]
+    assert (first["num_keypoints"], second["num_keypoints"], second["keypoints"]) == (17, 0, [0] * 51)
+    assert third["segmentation"] == [[4, 0, 9, 5, 5, 9, 0, 4]]
+    assert third["area"] == 40
+    assert "keypoints" not in third
+    convert([source], tmp_path / "c.csv", table="detections")
+    rows = pd.read_csv(tmp_path / "c.csv")
+    assert json.loads(rows["keypoints"][0]) == points
+    assert json.loads(rows["mask"][0]) == mask
+    assert json.loads(rows["corners"][2]) == turned["corners"]
+    assert rows["presence"].tolist()[:2] == [0.9, 0.1]
 
 
 def test_coco_leaves_failed_frames_out_and_says_so(tmp_path: Path) -> None:

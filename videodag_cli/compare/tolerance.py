@@ -45,6 +45,15 @@ class Tolerance(BaseModel):
         default=0.02,
         description="A row may come or go when its confidence is this close to a threshold in the run record's params.",
     )
+    oks: Share = Field(
+        default=0.9,
+        description="Key points with a visibility: smallest likeness as COCO measures it (object keypoint similarity), over the points "
+        "seen in both (visibility of at least 0.5).",
+    )
+    visibility: Share = Field(default=0.25, description="Largest difference of a key point's visibility.")
+    mask_iou: Share = Field(
+        default=0.9, description="Masks: smallest overlap (intersection over union) of their pixels."
+    )
     motion_px: NotNegative = Field(
         default=0.25, description="Motion of the picture (dx, dy, magnitude): largest difference in pixels."
     )

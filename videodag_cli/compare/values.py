@@ -18,6 +18,8 @@ from videodag_cli.compare.rows import (
 )
 from videodag_cli.compare.tolerance import Tolerance, Tolerances
 from videodag_cli.errors import printable
+from videodag_cli.vision.keypoints import oks
+from videodag_cli.vision.masks import is_mask, mask_iou
 
 Found = tuple[str, str, str]
 """Output, kind of difference, and what it is in words."""
@@ -216,6 +218,12 @@ class _Output:
                 yield self.found("lost field", path, f"{name} {printable(field, limit=40)} is missing")
             elif field == "tracker_id":
                 yield from self.identity(path, old, after[field], name)
+            elif field == "keypoints" and _seen_points(old) and _seen_points(after[field]):
+                yield from self.points(path, name, before, old, after[field])
+            elif field == "mask" and is_mask(old) and is_mask(after[field]):
+                yield from self.mask(path, name, old, after[field])
+            elif (old is None) != (after[field] is None):
+                yield self.found("value", path, f"{name} {field} {_shown(old)} -> {_shown(after[field])}")
             elif field in POINTS:
                 moved = _moved(old, after[field])
                 if moved > allowed:
@@ -237,6 +245,31 @@ class _Output:
         for field in after:
             if field not in before:
                 yield self.found("new field", path, f"{name} {printable(field, limit=40)} is new")
+
+    def points(
+        self, path: str, name: str, row: Row, before: list[list[float]], after: list[list[float]]
+    ) -> Iterator[Found]:
+        """Differences between key points with a visibility."""
+        if len(before) != len(after):
+            yield self.found("length", path, f"{name} has {len(after)} key points, {len(before)} expected")
+            return
+        likeness, seen = (
+            oks(before, after, row["xyxy"]),
+            max(abs(a[2] - b[2]) for a, b in zip(before, after, strict=True)),
+        )
+        if likeness < self.tolerance.oks:
+            yield self.found("moved", path, f"{name} keypoints moved (OKS {likeness:.2f})")
+        elif seen > self.tolerance.visibility + 1e-9:
+            yield self.found("number", path, f"{name} visibility of a key point changed by {seen:.2f}")
+
+    def mask(self, path: str, name: str, before: Row, after: Row) -> Iterator[Found]:
+        try:
+            overlap = mask_iou(before, after)
+        except (ValueError, TypeError):
+            yield from self.objects(f"{path}.mask", before, after)
+            return
+        if overlap < self.tolerance.mask_iou:
+            yield self.found("moved", path, f"{name} mask changed (IoU {overlap:.2f})")
 
     # Everything else
 
@@ -288,6 +321,15 @@ class _Output:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _seen_points(value: object) -> bool:
+    """Whether these are key points with a visibility."""
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(isinstance(point, list) and len(point) == 3 and all(map(_is_number, point)) for point in value)
+    )
 
 
 def _is_close(before: Any, after: Any, absolute: float, relative: float) -> bool:

@@ -39,6 +39,10 @@ _BOX: tuple[Column, ...] = (
     Column("tracker_id", "integer"),
     Column("area", "number"),
     Column("text", "text"),
+    Column("presence", "number"),
+    Column("keypoints", "json"),
+    Column("corners", "json"),
+    Column("mask", "json"),
 )
 DETECTIONS = (
     *_MOMENT,
@@ -48,7 +52,7 @@ DETECTIONS = (
     *_BOX,
     Column("extra", "json"),
 )
-"""After `source` and the tags. `extra` is a JSON object of every other field of the row, key points and corners among them."""
+"""After `source` and the tags. `extra` is a JSON object of every other field of the row."""
 TRACKS = (
     Column("output", "text"),
     Column("tracker_id", "integer"),
@@ -208,6 +212,9 @@ def _field(row: Row, column: Column) -> Value:
     if column.kind == "number":
         value = number(row, column.name)
         return None if value is None else float(value)
+    if column.kind == "json":
+        found = row.get(column.name)
+        return orjson.dumps(found).decode() if isinstance(found, list | dict) else None
     text = row.get(column.name)
     return text if isinstance(text, str) else None
 

@@ -6,6 +6,9 @@ et al., "BlazePose: On-device Real-time Body Pose tracking", 2020).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import exp
+
 COCO_POINTS = (
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),
     *("right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee"),
@@ -32,3 +35,28 @@ BLAZEPOSE_POINTS = (
 """BlazePose's 33."""
 COCO_OF_BLAZEPOSE = tuple(BLAZEPOSE_POINTS.index(name) for name in COCO_POINTS)
 """Where COCO's 17 are among the 33."""
+
+
+SEEN = 0.5
+"""A point of at least this visibility is seen."""
+_OTHER_DEVIATION = 0.05
+"""Where the points are not COCO's 17."""
+
+
+def point_names(count: int) -> tuple[str, ...]:
+    """The names of so many points, as far as the number tells: COCO's, BlazePose's, else their place from 0."""
+    known = {len(COCO_POINTS): COCO_POINTS, len(BLAZEPOSE_POINTS): BLAZEPOSE_POINTS}
+    return known.get(count, tuple(str(place) for place in range(count)))
+
+
+def oks(before: Sequence[Sequence[float]], after: Sequence[Sequence[float]], xyxy: Sequence[float]) -> float:
+    """Object keypoint similarity of as many points `[x, y, visibility]`, over those seen in both; 1 where there are none."""
+    size = max((xyxy[2] - xyxy[0]) * (xyxy[3] - xyxy[1]), 1.0)
+    is_coco = len(before) == len(COCO_POINTS)
+    likeness = []
+    for place, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old[2] >= SEEN and new[2] >= SEEN:
+            deviation = 2 * (COCO_DEVIATIONS[place] if is_coco else _OTHER_DEVIATION)
+            distance = (old[0] - new[0]) ** 2 + (old[1] - new[1]) ** 2
+            likeness.append(exp(-distance / (2 * size * deviation**2)))
+    return sum(likeness) / len(likeness) if likeness else 1.0
