@@ -71,6 +71,19 @@ class FrameResult:
         return orjson.dumps(self.as_json(tags), option=orjson.OPT_APPEND_NEWLINE)
 
 
+def frame_line(data: bytes) -> dict[str, Any] | None:
+    """The parsed line of a frame that `FrameResult.line` gave; None for anything else."""
+    try:
+        found = orjson.loads(data)
+    except ValueError:
+        return None
+    if not isinstance(found, dict) or type(found.get("frame_index")) is not int or "time_s" not in found:
+        return None
+    if found.get("result") is None and not isinstance(found.get("error"), dict):
+        return None
+    return found
+
+
 RESERVED_TAGS = frozenset({"frame_index", "time_s", "size", "result", "error"})
 """The keys of a line that are not tags."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
@@ -14,8 +15,9 @@ from videodag_cli.cli.run import run as run_command
 from videodag_cli.convert import FORMATS as CONVERT_FORMATS
 from videodag_cli.convert import TABLES, Format, Table
 from videodag_cli.errors import RequestError
+from videodag_cli.lines import FrameResult, NodeFailure
 from videodag_cli.run.job import RunOptions
-from videodag_cli.run.sinks import FORMATS, make_sink
+from videodag_cli.run.sinks import FORMATS, make_sink, written_frames
 from videodag_cli.times import parse_seconds
 from videodag_cli.video.decoders import DECODERS
 
@@ -49,7 +51,12 @@ def test_options_of_a_run_have_the_library_s_choices_and_defaults() -> None:
 
 def test_every_format_of_a_run_has_a_sink_and_others_are_refused() -> None:
     for format in FORMATS:
-        assert make_sink(format, tags={}).resumable in (True, False)
+        sink = make_sink(format, tags={"cam": "7"})
+        results = [FrameResult(0, 0.0, {"n": 1}), FrameResult(3, 0.1, None, NodeFailure("n", "t", "E", "why"))]
+        written = io.BytesIO(
+            sink.header() + b"".join(sink.frame(r, first=r is results[0]) for r in results) + sink.footer()
+        )
+        assert list(written_frames(written, sink)) == [r.as_json({"cam": "7"}) for r in results if sink.resumable]
     with pytest.raises(RequestError, match="jsonl, list, summary"):
         RunOptions(format="xml")
 

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 
 from tests.clips import encode
 from tests.graphs import document, node, registry, write
-from videodag_cli.errors import OutputError, StoppedError, VideodagError
+from videodag_cli.errors import OutputError, RequestError, StoppedError, VideodagError
+from videodag_cli.expressions.assertions import parse_assertion
 from videodag_cli.run.api import run_video
 from videodag_cli.run.job import RunOptions
 from videodag_cli.run.output import OutputFile
 from videodag_cli.run.part import decode_state, encode_state, scan
 from videodag_cli.run.record import RunRecord
+from videodag_cli.run.sinks import make_sink
 from videodag_cli.video.sampling import Sampling
 
 FRAMES = 30
@@ -45,11 +47,11 @@ def output(tmp_path: Path) -> Path:
 
 
 def run(clip: Path, output: Path, nodes: Any = ("mean",), edges: str = "", **more: Any) -> RunRecord:
-    """A run over toy tools; `more` are `sampling`, `record` and options."""
+    """A run over toy tools; `more` are `sampling`, `record`, `assertions` and options."""
     folder = clip.parent / "pipelines"
     folder.mkdir(exist_ok=True)
     file = write(folder, document(list(nodes), edges))
-    keywords = {name: more.pop(name) for name in ("sampling", "record") if name in more}
+    keywords = {name: more.pop(name) for name in ("sampling", "record", "assertions") if name in more}
     options = RunOptions(workers=2, checkpoint_every_s=0.0, **more)
     return run_video(clip, os.fspath(file), output=output, registry=registry(), options=options, **keywords)
 
@@ -238,22 +240,34 @@ def test_a_part_of_another_request_is_replaced(clip: Path, output: Path) -> None
     assert output.read_bytes().count(b"\n") == FRAMES
 
 
-def test_foreign_and_disordered_lines_in_a_part_are_cut_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["jsonl", "list"])
+def test_foreign_and_disordered_lines_in_a_part_are_cut_off(tmp_path: Path, format: str) -> None:
     def line(frame: int) -> bytes:
         return b'{"frame_index":%d,"time_s":0.0,"result":{}}\n' % frame
 
+    sink = make_sink(format)
+    begin, between, end = {"jsonl": (b"", b"", b""), "list": (b'{"results":[\n', b",", b"]}\n")}[format]
+    whole = begin + line(0) + between + line(3)
     part = tmp_path / "part"
     for tail in (
+        b"",
+        end,
         b"\0" * 100,
         b"\n",
-        b"5\n",
-        b"{}\n",
-        line(1),
-        b'{"frame_index":"2","time_s":0,"result":{}}\n',
-        line(7)[:-1],
+        between + b"5\n",
+        between + b"{}\n",
+        between + line(1),
+        between + b'{"frame_index":"2","time_s":0,"result":{}}\n',
+        between + b'{"frame_index":5,"time_s":0,"result":null}\n',
+        between + b'{"frame_index":5,"time_s":0,"result":null,"error":{"node":1}}\n',
+        between + line(7)[:-1],
+        b"," + line(7) if format == "jsonl" else line(7),
     ):
-        part.write_bytes(line(0) + line(3) + tail)
-        assert (scan(part).lines, scan(part).last_frame, scan(part).kept_bytes) == (2, 3, len(line(0) + line(3)))
+        part.write_bytes(whole + tail)
+        found = scan(part, sink)
+        assert (found.lines, found.last_frame, found.kept_bytes) == (2, 3, len(whole))
+    part.write_bytes(whole.removeprefix(begin) if begin else b"[\n" + whole)
+    assert scan(part, sink).kept_bytes == 0
 
 
 def test_a_record_without_its_rename_costs_nothing(clip: Path, output: Path) -> None:
@@ -494,3 +508,16 @@ def test_arrays_in_a_state_come_back_bit_by_bit(array: Any) -> None:
 def test_a_state_that_would_come_back_different_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="a state"):
         encode_state(value)
+
+
+def test_assertions_on_a_finished_summary_are_what_its_run_found_and_others_are_refused(
+    clip: Path, output: Path
+) -> None:
+    def judged(*texts: str) -> list[bool]:
+        record = run(clip, output, format="summary", assertions=[parse_assertion(text) for text in texts])
+        return [outcome["holds"] for outcome in record.assertions]
+
+    assert judged("ever mean >= 0", "mean < 0") == [True, False]
+    assert judged("mean < 0", "ever mean >= 0") == [False, True]
+    with pytest.raises(RequestError, match="keeps no lines to judge; --force"):
+        judged("ever mean > 1")

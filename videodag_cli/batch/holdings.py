@@ -18,6 +18,7 @@ from videodag_cli.graph.plugins import Registry
 from videodag_cli.run.output import is_as_recorded
 from videodag_cli.run.part import scan
 from videodag_cli.run.record import Identity, Request, RunRecord, digest_file, is_same_input, read_record, request_facts
+from videodag_cli.run.sinks import make_sink
 from videodag_cli.system.files import is_locked
 
 Kind = Literal["finished", "damaged", "failed", "unfinished", "running", "stale", "orphaned"]
@@ -124,7 +125,7 @@ def _unfinished(name: str, part: Path, inputs: _Inputs) -> Holding:
         return Holding(name, kind, "", "", message="nothing says what it belongs to")
     if kind == "unfinished" and inputs.gone(name, identity):
         kind = "orphaned"
-    return Holding(name, kind, identity.path, request.pipeline["id"], scan(part).lines)
+    return Holding(name, kind, identity.path, request.pipeline["id"], scan(part, make_sink(request.format)).lines)
 
 
 class _Changes:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.errors import RequestError, printable
-
-SUFFIX_OF_FORMAT = {"jsonl": ".jsonl", "list": ".json", "summary": ".json"}
+from videodag_cli.run.sinks import make_sink
 
 
 def output_name(name: str, pipeline_id: str, format: str) -> str:
     """`cam1/IMG_0001.MOV.people.jsonl`."""
-    return f"{name}.{pipeline_id}{SUFFIX_OF_FORMAT[format]}"
+    return f"{name}.{pipeline_id}{make_sink(format).suffix}"
 
 
 def outputs_for(

@@ -103,7 +103,7 @@ def _options(
 def main() -> None:
     """Run the command line of this process and end it."""
     from videodag_cli.cli import streams
-    from videodag_cli.system import signals
+    from videodag_cli.system import signals, stdio
 
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # they would be looked for at every start
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would phone home, whoever imports it first
@@ -111,8 +111,8 @@ def main() -> None:
         "OPENBLAS_NUM_THREADS", "1"
     )  # frames are worked on side by side; and it crashes where memory is short
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded, by whatever tool
-    streams.fill_closed()
-    streams.prepare()
+    stdio.fill_closed()
+    stdio.prepare()
     watched = "VIDEODAG_CHILD" in os.environ
     runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and not watched
     with signals.stop_signals():  # never left: the process ends inside, whatever tools left running

@@ -81,6 +81,7 @@ def check(
     from videodag_cli.check.suite import case_table, chosen_suites, free_name, load_suite
     from videodag_cli.cli import streams
     from videodag_cli.errors import RequestError
+    from videodag_cli.system import stdio
 
     sampling = {
         "frame_stride": frame_stride,
@@ -90,7 +91,7 @@ def check(
         "end": end,
         "max_frames": max_frames,
     }
-    output = streams.require_stdout(streams.claim_stdout())
+    output = stdio.require_stdout(stdio.claim_stdout())
 
     def say(text: str) -> None:
         output.write(f"{text}\n".encode("utf-8", "backslashreplace"))

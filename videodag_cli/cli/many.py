@@ -20,7 +20,7 @@ from videodag_cli.cli.batch_progress import batch_progress
 from videodag_cli.errors import RequestError, VideodagError, printable
 
 if TYPE_CHECKING:
-    from videodag_cli.run.output import StraightOutput
+    from videodag_cli.system.straight import StraightOutput
 
 SHOWN_FAILURES = 20
 

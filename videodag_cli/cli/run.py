@@ -296,9 +296,10 @@ def run(
     ] = None,
 ) -> None:
     """Run a pipeline over videos and write one JSON line per sampled frame."""
-    from videodag_cli.cli import streams
     from videodag_cli.graph.plugins import make_registry
     from videodag_cli.run.job import RunOptions
+    from videodag_cli.system import stdio
+    from videodag_cli.system.signals import keep_process
     from videodag_cli.video.sampling import Sampling
 
     videos = video or []
@@ -308,18 +309,19 @@ def run(
         from videodag_cli.cli.many import find_all
 
         found = find_all(videos, from_file, null=null, root=root)  # before standard input is emptied
-    claimed = streams.claim_stdout()
-    output = "-" if streams.means_stdout(output) else output
+    claimed = stdio.claim_stdout()
+    output = "-" if stdio.means_stdout(output) else output
     limits = _guard_limits(timeout, node_timeout, max_memory, isolate, max_errors)
     continuation = None
     if limits.needed and not many:
         from videodag_cli.guard import supervise as guard
+        from videodag_cli.run.sinks import make_sink
 
         continuation = guard.continuation()
         if continuation is None and not dry_run:
-            relayed = streams.require_stdout(claimed) if output == "-" else None
-            raise typer.Exit(guard.supervise(sys.argv[1:], limits, relayed))
-    streams.keep_process()
+            relayed = stdio.require_stdout(claimed) if output == "-" else None
+            raise typer.Exit(guard.supervise(sys.argv[1:], limits, relayed, sink=make_sink(format)))
+    keep_process()
     options = RunOptions(
         workers=_positive("--workers", workers),
         batch_size=_positive("--batch-size", batch_size),
@@ -370,15 +372,15 @@ def run(
         for line in remarks.opening:
             remarks.say(line)
         if dry_run:
-            raise typer.Exit(view.dry_run(batch, streams.require_stdout(claimed)))
-        out = streams.require_stdout(claimed) if json else None
+            raise typer.Exit(view.dry_run(batch, stdio.require_stdout(claimed)))
+        out = stdio.require_stdout(claimed) if json else None
         raise typer.Exit(view.run_many(batch, mode=mode, quiet=quiet, json=out))
     ((plan, _),) = planned
     assertions = _assertions(assert_ or [], plan)
     if dry_run:
-        _dry_run(videos[0], plan, sampling, options, output, streams.require_stdout(claimed))
+        _dry_run(videos[0], plan, sampling, options, output, stdio.require_stdout(claimed))
         return
-    destination = streams.require_stdout(claimed) if output == "-" else output
+    destination = stdio.require_stdout(claimed) if output == "-" else output
     from videodag_cli.cli.progress import progress as show_progress
     from videodag_cli.run.api import run_video
 

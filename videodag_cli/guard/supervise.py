@@ -29,11 +29,12 @@ from videodag_cli.errors import StoppedError, StopSignal
 from videodag_cli.guard.board import Activity, Board
 from videodag_cli.lines import NodeFailure
 from videodag_cli.run.job import Continuation
-from videodag_cli.run.output import StraightOutput
-from videodag_cli.run.part import Progress
-from videodag_cli.run.record import MAX_ERRORS_KEPT, FrameError
+from videodag_cli.run.part import Progress, Written
+from videodag_cli.run.record import FrameError
+from videodag_cli.run.sinks import Sink
 from videodag_cli.system.files import writing
 from videodag_cli.system.signals import leave
+from videodag_cli.system.straight import StraightOutput
 
 ENVIRONMENT = "VIDEODAG_CHILD"
 POLL_S = 0.05
@@ -136,12 +137,14 @@ class Listener(Protocol):
         """What the next child has to know of what was written before it."""
 
 
-def supervise(arguments: Sequence[str], limits: GuardLimits, stdout: StraightOutput | None) -> int:
+def supervise(arguments: Sequence[str], limits: GuardLimits, stdout: StraightOutput | None, *, sink: Sink) -> int:
     """Run `videodag ARGUMENTS` in a child under `limits`; returns its exit code.
 
-    stdout: where the child's lines go, or None when it writes to a file. Raises `StoppedError` when a limit ended it.
+    stdout: where the child's lines go, or None when it writes to a file.
+    sink: what the child writes with.
+    Raises `StoppedError` when a limit ended it.
     """
-    return keep_limits([sys.executable, "-m", "videodag_cli", *arguments], limits, _Relay(stdout))
+    return keep_limits([sys.executable, "-m", "videodag_cli", *arguments], limits, _Relay(stdout, sink))
 
 
 def keep_limits(
@@ -207,40 +210,32 @@ class _Verdict:
 class _Relay:
     """Forwards whole lines from the children to standard output and remembers how far they came."""
 
-    def __init__(self, stdout: StraightOutput | None) -> None:
+    def __init__(self, stdout: StraightOutput | None, sink: Sink) -> None:
         self.stdout = stdout
         self.piped = stdout is not None
         self.bytes = 0
-        self.written: list[int] = []
-        self.failed = 0
-        self.errors: list[dict[str, Any]] = []
+        self.written = Written(sink)
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
         assert self.stdout is not None
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self.stdout.write(line + b"\n")
-            self.bytes += len(line) + 1
-            self._note(line)
-
-    def _note(self, line: bytes) -> None:
-        try:
-            found = orjson.loads(line.removeprefix(b","))
-            frame, time_s, result = found["frame_index"], found["time_s"], found["result"]
-        except (ValueError, KeyError, TypeError):
-            return  # the brackets of a list, or a summary
-        self.written.append(frame)
-        if result is None:
-            self.failed += 1
-            if len(self.errors) < MAX_ERRORS_KEPT:
-                self.errors.append({"frame_index": frame, "time_s": time_s, **found["error"]})
+            line += b"\n"
+            self.stdout.write(line)
+            self.bytes += len(line)
+            self.written.add(line)
 
     def drop_torn(self) -> None:
         self._rest = b""
 
     def told(self) -> Mapping[str, Any]:
-        return {"bytes": self.bytes, "written": self.written, "failed": self.failed, "errors": self.errors}
+        return {
+            "bytes": self.bytes,
+            "written": self.written.frames,
+            "failed": self.written.failed,
+            "errors": [error.model_dump() for error in self.written.errors],
+        }
 
 
 class _Child:

@@ -90,7 +90,7 @@ def _unsafe(text: str) -> bool:
 
 
 def _asset(name: str) -> str:
-    return (files("videodag_cli.report") / "assets" / name).read_text("utf-8")
+    return (files(__package__) / "assets" / name).read_text("utf-8")
 
 
 def _licence() -> str:

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videodag_cli.engine.engine import Engine
-from videodag_cli.errors import OutputError, printable
+from videodag_cli.errors import OutputError, RequestError, printable
 from videodag_cli.graph.pipeline import LoadedPipeline
 from videodag_cli.graph.plan import Overrides, Plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.lines import FrameResult
 from videodag_cli.run.execution import Execution, ProgressSink, RunStart, feed_lines, outcomes
 from videodag_cli.run.job import Continuation, Job, RunOptions, default_workers, exit_code_of, plan_for
-from videodag_cli.run.output import OutputFile, StraightOutput, record_path
-from videodag_cli.run.record import (
-    RunRecord,
-)
+from videodag_cli.run.output import OutputFile, record_path
+from videodag_cli.run.record import RunRecord
+from videodag_cli.run.sinks import make_sink
 from videodag_cli.system.files import is_special, write_atomically
+from videodag_cli.system.straight import StraightOutput
 from videodag_cli.video.choice import choose_decoder
 from videodag_cli.video.probing import probe
 from videodag_cli.video.sampling import Sampling, select
@@ -68,7 +68,9 @@ def run_video(
             if isinstance(destination, OutputFile):
                 finished = _begin(job, destination)
                 if finished is not None:
-                    found = as_of_now(finished, job.options, _judged(assertions, destination.path))
+                    found = as_of_now(
+                        finished, job.options, _judged(assertions, finished, destination.path, job.options)
+                    )
                     if record is not None:
                         write_atomically(Path(record), found.to_json())
                     return found
@@ -208,11 +210,23 @@ def as_of_now(record: RunRecord, options: RunOptions, assertions: list[dict[str,
     return record.model_copy(update={"exit_code": code, "status": "up_to_date", "assertions": assertions})
 
 
-def _judged(assertions: Sequence[Assertion], path: Path) -> list[dict[str, Any]]:
-    """The outcome of assertions over a finished file."""
-    if assertions:
-        feed_lines(assertions, path)
-    return outcomes(assertions)
+def _judged(
+    assertions: Sequence[Assertion], record: RunRecord, path: Path, options: RunOptions
+) -> list[dict[str, Any]]:
+    """The outcome of assertions over a finished file; of a format that keeps no lines, what the run itself found."""
+    sink = make_sink(options.format)
+    if sink.resumable:
+        if assertions:
+            feed_lines(assertions, path, sink)
+        return outcomes(assertions)
+    found = {outcome["assertion"]: outcome for outcome in record.assertions}
+    for assertion in assertions:
+        if assertion.text not in found:
+            raise RequestError(
+                f"--assert {assertion.text!r}: {printable(path)} is finished and --format {options.format} keeps no lines to "
+                "judge; --force runs the video again"
+            )
+    return [found[assertion.text] for assertion in assertions]
 
 
 __all__ = [

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import orjson
 
 from videodag_cli.engine.engine import Engine
 from videodag_cli.engine.timings import Timings
@@ -21,7 +20,7 @@ from videodag_cli.errors import InputError, StoppedError, lacks_memory, no_memor
 from videodag_cli.graph.plan import Plan
 from videodag_cli.lines import FrameResult
 from videodag_cli.run.job import Continuation, Job, default_workers, exit_code_of
-from videodag_cli.run.output import OutputFile, StraightOutput
+from videodag_cli.run.output import OutputFile
 from videodag_cli.run.part import Progress
 from videodag_cli.run.record import (
     MAX_ERRORS_KEPT,
@@ -33,9 +32,10 @@ from videodag_cli.run.record import (
     digest_file,
     package_versions,
 )
-from videodag_cli.run.sinks import make_sink
+from videodag_cli.run.sinks import Sink, make_sink, written_frames
 from videodag_cli.run.strict import every_frame
 from videodag_cli.system.memory import give_back
+from videodag_cli.system.straight import StraightOutput
 from videodag_cli.video.opening import open_reader
 from videodag_cli.video.probing import probe
 from videodag_cli.video.ranges import ranges
@@ -148,7 +148,7 @@ class Execution:
         """How far an unfinished output has come; the part is cut there, the tools get their states."""
         progress = Progress()
         if isinstance(self.destination, OutputFile) and self.sink.resumable:
-            progress = self.destination.progress()
+            progress = self.destination.progress(self.sink)
         elif isinstance(self.destination, StraightOutput):
             progress = self._continuation.progress
         if self.engine.is_stateless:
@@ -195,7 +195,7 @@ class Execution:
         failed = self.progress.failed
         errors = list(self.progress.errors)
         if assertions and count and isinstance(destination, OutputFile):
-            feed_lines(assertions, destination.part)
+            feed_lines(assertions, destination.part, sink)
         written_s = 0.0
         if destination is not None and count == 0 and not self.progress.kept_bytes:
             self._write(sink.header())
@@ -327,15 +327,12 @@ def outcomes(assertions: Sequence[Assertion]) -> list[dict[str, Any]]:
     return [assertion.finish().as_json() for assertion in assertions]
 
 
-def feed_lines(assertions: Sequence[Assertion], path: Path) -> None:
-    """Give the lines of a file to assertions; of an unfinished one the whole lines."""
+def feed_lines(assertions: Sequence[Assertion], path: Path, sink: Sink) -> None:
+    """Give the lines of a file that the sink wrote to assertions; of an unfinished one the whole lines."""
     with open(path, "rb") as file:
-        for line in file:
-            body = line.removeprefix(b",")
-            if body.startswith(b"{") and line.endswith(b"\n") and not body.startswith(b'{"results":['):
-                parsed = orjson.loads(body)
-                for assertion in assertions:
-                    assertion.feed(parsed)
+        for line in written_frames(file, sink):
+            for assertion in assertions:
+                assertion.feed(line)
 
 
 def _nothing_sampled(sampling: Sampling) -> str:

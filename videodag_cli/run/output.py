@@ -20,6 +20,7 @@ import orjson
 from videodag_cli.errors import OutputError, printable
 from videodag_cli.run.part import Progress, decode_state, encode_state, scan
 from videodag_cli.run.record import Identity, OutputFacts, Request, RunRecord, differences, is_same_input, read_record
+from videodag_cli.run.sinks import Sink
 from videodag_cli.system.files import (
     PART_SUFFIX,
     check_place,
@@ -29,33 +30,6 @@ from videodag_cli.system.files import (
     write_atomically,
     writing,
 )
-
-
-class StraightOutput:
-    """Standard output, a device or a pipe: nothing is kept, nothing can be continued."""
-
-    def __init__(self, fd: int, name: str, *, owned: bool = False) -> None:
-        self._fd = fd
-        self._owned = owned
-        self.name = name
-
-    @classmethod
-    def open(cls, path: Path) -> StraightOutput:
-        with writing(path):
-            return cls(os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY), os.fspath(path), owned=True)
-
-    def is_file(self, path: Path) -> bool:
-        """Whether this descriptor is the file at `path`."""
-        return os.path.samestat(os.fstat(self._fd), os.stat(path))
-
-    def write(self, data: bytes) -> None:
-        with writing(self.name):
-            write_all(self._fd, data)
-
-    def close(self) -> None:
-        if self._owned:
-            os.close(self._fd)
-            self._owned = False
 
 
 @dataclass
@@ -162,10 +136,10 @@ class OutputFile:
         self._lines = 0
         self.keep_note(request, identity)
 
-    def progress(self) -> Progress:
+    def progress(self, sink: Sink) -> Progress:
         """How far the locked part has come, with the states of its checkpoint if there is one."""
         with writing(self.shown):
-            found = scan(self.part)
+            found = scan(self.part, sink)
         checkpoint = (self._read_note() or {}).get("checkpoint")
         if checkpoint is None:
             return found

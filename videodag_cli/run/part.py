@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from videodag_cli.run.record import MAX_ERRORS_KEPT, FrameError
-
-LIST_HEADER = b'{"results":['
+from videodag_cli.run.sinks import Sink
 
 
 @dataclass(frozen=True)
@@ -37,34 +34,60 @@ class Progress:
     """The nodes' states behind `state_frame`, where a checkpoint holds them."""
 
 
-def scan(part: Path) -> Progress:
-    """The whole frame lines of a part; a torn, foreign or disordered line ends them."""
-    kept, lines, failed, last = 0, 0, 0, -1
-    written: set[int] = set()
-    errors: list[FrameError] = []
+class Written:
+    """Counts the lines of a sink as they are written or read again."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.kept_bytes = 0
+        self.frames: list[int] = []
+        self.failed = 0
+        self.errors: list[FrameError] = []
+
+    def add(self, line: bytes) -> bool:
+        """Count a whole line; False where it does not continue those before."""
+        header = self._sink.header()
+        if header and not self.kept_bytes:
+            if line != header:
+                return False
+        elif not self._add_frame(self._sink.read(line, first=not self.frames)):
+            return False
+        self.kept_bytes += len(line)
+        return True
+
+    def _add_frame(self, line: dict[str, Any] | None) -> bool:
+        if line is None or (self.frames and line["frame_index"] <= self.frames[-1]):
+            return False
+        if line.get("result") is None:
+            if len(self.errors) < MAX_ERRORS_KEPT:
+                try:
+                    error = FrameError(frame_index=line["frame_index"], time_s=line["time_s"], **line["error"])
+                except (TypeError, ValueError):
+                    return False
+                self.errors.append(error)
+            self.failed += 1
+        self.frames.append(line["frame_index"])
+        return True
+
+    def progress(self) -> Progress:
+        return Progress(
+            kept_bytes=self.kept_bytes,
+            lines=len(self.frames),
+            failed=self.failed,
+            last_frame=self.frames[-1] if self.frames else -1,
+            written=frozenset(self.frames),
+            errors=tuple(self.errors),
+        )
+
+
+def scan(part: Path, sink: Sink) -> Progress:
+    """How far a part that the sink wrote has come; a torn, foreign or disordered line ends it."""
+    written = Written(sink)
     with open(part, "rb") as file:
         for line in file:
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") or not written.add(line):
                 break
-            if kept == 0 and line == LIST_HEADER + b"\n":
-                kept = len(line)
-                continue
-            try:
-                found = orjson.loads(line.removeprefix(b","))
-                frame, result = found["frame_index"], found["result"]
-                if type(frame) is not int or frame <= last:
-                    break
-                if result is None:
-                    failed += 1
-                    if len(errors) < MAX_ERRORS_KEPT:
-                        errors.append(FrameError(frame_index=frame, time_s=found["time_s"], **found["error"]))
-            except (ValueError, KeyError, TypeError):
-                break
-            last = frame
-            lines += 1
-            written.add(frame)
-            kept += len(line)
-    return Progress(kept, lines, failed, last, frozenset(written), tuple(errors))
+    return written.progress()
 
 
 def encode_state(value: Any) -> Any:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from videodag_cli.errors import StopSignal
 
@@ -252,3 +253,15 @@ def _default_after_first() -> None:
             handler = once(number, None)
             if handler:
                 once(number, handler)
+
+
+def keep_process() -> None:
+    """From now on `os._exit` raises `SystemExit` in this process, so that no tool ends a run as if it had succeeded."""
+    owner = os.getpid()
+
+    def refused(status: int) -> NoReturn:
+        if os.getpid() != owner:  # a child that a tool forked
+            leave(status)
+        raise SystemExit(status)
+
+    os._exit = refused

@@ -12,17 +12,17 @@ from typing import Any
 
 def main() -> None:
     """Run the task and say its outcome; ends with the parent."""
-    from videodag_cli.cli import streams
     from videodag_cli.errors import StopSignal
     from videodag_cli.guard.supervise import mark_finished
-    from videodag_cli.system.signals import leave, said, stop_signals
+    from videodag_cli.system import stdio
+    from videodag_cli.system.signals import keep_process, leave, said, stop_signals
 
     code = 0
     with stop_signals():
         said()  # the parent says it
         try:
-            out = streams.require_stdout(streams.claim_stdout())
-            streams.keep_process()
+            out = stdio.require_stdout(stdio.claim_stdout())
+            keep_process()
             _run(int(sys.argv[1]), out)
         except StopSignal as stopped:
             code = stopped.exit_code

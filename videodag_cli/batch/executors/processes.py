@@ -19,13 +19,12 @@ from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from videodag_cli.batch.executors import TaskProgress
+from videodag_cli.batch.executors.worker import ENVIRONMENT
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import VideoTask
 from videodag_cli.errors import StoppedError, StopSignal
 from videodag_cli.guard.supervise import ending
 
-ENVIRONMENT = "VIDEODAG_WORKER"
-"""`<descriptor of the connection>,<descriptor that closes with the parent>,<parent's id>`."""
 STOP_WITHIN_S = 1.3
 """A process that has not ended this long after it was asked to is killed."""
 POLL_S = 0.2

@@ -9,14 +9,15 @@ import os
 from multiprocessing.connection import Connection
 from typing import Any
 
+ENVIRONMENT = "VIDEODAG_WORKER"
+"""`<descriptor of the connection>,<descriptor that closes with the parent>,<parent's id>`."""
+
 
 def main() -> None:
     """Serve the parent that started this process; ends with it."""
-    from videodag_cli.batch.executors.processes import ENVIRONMENT
-    from videodag_cli.cli import streams
     from videodag_cli.errors import StopSignal
     from videodag_cli.guard.supervise import end_with_parent
-    from videodag_cli.system.signals import leave, said, stop_signals
+    from videodag_cli.system.signals import keep_process, leave, said, stop_signals
 
     fd, alive, parent = map(int, os.environ.pop(ENVIRONMENT).split(","))
     end_with_parent(alive, parent)
@@ -24,7 +25,7 @@ def main() -> None:
     code = 0
     with stop_signals():
         said()  # the parent says it
-        streams.keep_process()
+        keep_process()
         try:
             _serve(connection)
         except StopSignal as stopped:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from videodag_cli.lines import FrameResult
+from videodag_cli.lines import FrameResult, frame_line
 
 
 class JsonLines:
+    suffix = ".jsonl"
     resumable = True
 
     def __init__(self, tags: Mapping[str, str]) -> None:
@@ -21,6 +23,9 @@ class JsonLines:
 
     def footer(self) -> bytes:
         return b""
+
+    def read(self, line: bytes, *, first: bool) -> dict[str, Any] | None:
+        return frame_line(line)
 
 
 make = JsonLines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
@@ -11,6 +12,7 @@ from videodag_cli.results.summary import Summary
 
 
 class SummaryDocument:
+    suffix = ".json"
     resumable = False
 
     def __init__(self, tags: Mapping[str, str]) -> None:
@@ -27,6 +29,9 @@ class SummaryDocument:
     def footer(self) -> bytes:
         document = {**self._tags, **self._summary.as_json()}
         return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+    def read(self, line: bytes, *, first: bool) -> dict[str, Any] | None:
+        return None
 
 
 make = SummaryDocument
