@@ -35,7 +35,7 @@ class Inline:
 
     is_value: Callable[[str], bool]
     hint: str
-    """What to write where text was meant as a value and was taken for a file's name."""
+    """What to write where text was meant as a value and was read as a file's name."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def tool(
 
     def attach(found: Any) -> Any:
         if not (inspect.isfunction(found) or inspect.isclass(found)):
-            raise TypeError(f"@tool goes on a function or a class, not on {type(found).__name__}")
+            raise TypeError(f"@tool decorates a function or a class, not {type(found).__name__}")
         spec = ToolSpec(
             id=id or snake_case(found.__name__),
             target=found,

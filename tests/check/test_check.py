@@ -303,7 +303,7 @@ def test_assertion_that_does_not_hold_fails_and_is_not_added(suite: Path) -> Non
     run = videodag("check", "--add", SUITE, "synthetic.mp4", *options, cwd=suite.parent)
     assert run.returncode == 5
     assert "error[check.assertion]" in run.stderr
-    assert "'brightness > 300' does not hold: not so on any of 3 frames: 0.00-4.80 s (frames 0-80)" in run.stdout
+    assert "'brightness > 300' does not hold: not true on any of 3 frames: 0.00-4.80 s (frames 0-80)" in run.stdout
     assert suite.read_bytes() == before
     assert not golden_of(suite, "synthetic-quality-2").exists()
 
@@ -323,7 +323,7 @@ def test_assertion_that_does_not_hold_fails_and_is_not_added(suite: Path) -> Non
             ["--add", SUITE, "synthetic.mp4", "-p", "builtin:quality", "--assert", "people.count > 1"],
             "is not an output of this",
         ),
-        (["--frame-stride", "5"], "options of a case go with --add"),
+        (["--frame-stride", "5"], "these options need --add"),
     ],
 )
 def test_misuse_is_refused_and_changes_nothing(suite: Path, args: list[str], problem: str) -> None:

@@ -48,7 +48,7 @@ def test_each_case_is_a_test_and_failures_read_like_those_of_check(folder: Path)
     assert run.returncode == 1
     assert "clips.videodag.toml::codes PASSED" in run.stdout
     assert "clips.videodag.toml::other FAILED" in run.stdout
-    assert "does not hold: not so on any of 2 frames: 0.00-4.80 s (frames 0-60)" in run.stdout
+    assert "does not hold: not true on any of 2 frames: 0.00-4.80 s (frames 0-60)" in run.stdout
     assert "Traceback" not in run.stdout
     assert "1 failed, 1 passed" in run.stdout
 

@@ -1,4 +1,4 @@
-"""What a model file was taken for is the same in `model`, `validate --load`, `run --dry-run` and the record."""
+"""What a model file was read as is the same in `model`, `validate --load`, `run --dry-run` and the record."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def test_json_holds_everything(folder: Path) -> None:
         (["data.yaml"], "param.file", "model data.yaml is text"),
         (["best.onnx", "--set", "siez=64"], "param.invalid", "unknown param 'siez'; did you mean 'size'"),
         (["best.onnx", "--set", "size"], "usage", "give PARAM=VALUE"),
-        (["best.onnx", "--labels", "a,b"], "param.invalid", "puts out 3 classes"),
+        (["best.onnx", "--labels", "a,b"], "param.invalid", "outputs 3 classes"),
         (["best.onnx", "--labels", "a,b,c", "--set", "labels=a"], "usage", "labels is given already"),
-        (["best.onnx", "--at", "1"], "usage", "--at goes with --try"),
+        (["best.onnx", "--at", "1"], "usage", "--at needs --try"),
         (["best.onnx", "--try", "none.mp4"], "input.missing", "none.mp4: there is no such file"),
         (["best.onnx", "--try", "data.yaml"], "input.not_mp4", "neither an MP4 or MOV file nor a picture"),
         (["best.onnx", "--try", "."], "input.not_file", "is not a regular file"),
@@ -140,7 +140,7 @@ def test_a_model_whose_numbers_cannot_be_scores_fails_with_the_line(folder: Path
     done = model(folder, "bad.onnx", "--labels", "lamp,", "--try", "still.png")
     assert done.code == 4
     assert done.lines[0]["result"] is None
-    assert "puts out a confidence of 4.7" in done.error
+    assert "outputs a confidence of 4.7" in done.error
 
 
 def test_a_dead_model_is_remarked_on_when_it_is_tried(folder: Path) -> None:

@@ -194,7 +194,7 @@ def test_frame_that_fails_and_frame_that_is_fine_again() -> None:
     other = copy.deepcopy(after)
     other[7]["error"]["type"] = "KeyError"
     assert told_of(compared(other, after)) == [
-        "frame 35 t=1.40s detect: failed with KeyError: bad input, expected is ValueError: bad input"
+        "frame 35 t=1.40s detect: failed with KeyError: bad input, expected ValueError: bad input"
     ]
 
 
@@ -314,7 +314,7 @@ def test_bad_tolerance_is_refused(table: dict[str, Any]) -> None:
 
 def test_unordered_result_is_refused() -> None:
     lines = walkers(3)
-    with pytest.raises(RequestError, match="not in order: frame 0 comes after frame 10"):
+    with pytest.raises(RequestError, match="out of order: frame 0 comes after frame 10"):
         compared([lines[0], lines[2], lines[0]], lines)
 
 

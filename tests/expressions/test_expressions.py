@@ -125,7 +125,7 @@ def test_failed_frame_satisfies_nothing(text: str) -> None:
         ("people > 3", "people is a list of 3 and 3 is a number.*people.count"),
         ("people", "people is a list of 3, not true or false"),
         ("quality == 1", "quality is an object.*quality.good"),
-        ("codes.text > 3", "a text and 3 is a number"),
+        ("codes.text > 3", "text and 3 is a number"),
         ("left contains 'x'", "left is a number"),
         ("left.count > 1", "left is a number, not a list that can be counted"),
         ("people.confidence + 1 > 1", "one value per row"),
@@ -142,8 +142,8 @@ def test_types_that_do_not_fit_are_told(text: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("text", "column", "problem"),
     [
-        ("", 1, "the text ends"),
-        ("people.count >= ", 17, "the text ends"),
+        ("", 1, "the expression ends"),
+        ("people.count >= ", 17, "the expression ends"),
         ("people.count >> 1", 14, "one of == !="),
         ("people.count = 1", 14, "written '=='"),
         ("a && b", 3, "written 'and'"),
@@ -158,9 +158,9 @@ def test_types_that_do_not_fit_are_told(text: str, problem: str) -> None:
         ("a < 'text'", 3, "compares numbers"),
         ("a contains 3", 3, "text in text"),
         ("1 + true == 3", 5, "arithmetic is for numbers"),
-        ("any(people: any(people: x))", 13, "inside each other"),
-        ("any(people: a for 3s)", 15, "words of time"),
-        ("any(people: (a for 3s))", 16, "words of time"),
+        ("any(people: any(people: x))", 13, "cannot be nested"),
+        ("any(people: a for 3s)", 15, "time words"),
+        ("any(people: (a for 3s))", 16, "time words"),
         ("any(people.count: a)", 1, "not their count"),
         ("(a", 3, r"'\)' for the '\(' in column 1"),
         ("a b", 3, "the end"),
@@ -256,7 +256,7 @@ def test_failing_assertion_names_its_ranges() -> None:
         (0.7, 0.9, 7, 8, 2),
     ]
     assert outcome.message == (
-        "'not a' does not hold: not so on 4 of 9 frames: 0.20-0.40 s (frames 2-3), 0.70-0.90 s (frames 7-8); "
+        "'not a' does not hold: not true on 4 of 9 frames: 0.20-0.40 s (frames 2-3), 0.70-0.90 s (frames 7-8); "
         "1 failed frame satisfies nothing"
     )
 

@@ -64,7 +64,7 @@ def test_all_problems_of_form_are_reported_at_once() -> None:
         (b"", "is not valid JSON"),
         (b"[1]", "is not a JSON object but list"),
         (b'{"id": NaN}', "NaN is not a JSON number"),
-        (b'{"id":"a","id":"b"}', "key 'id' stands twice"),
+        (b'{"id":"a","id":"b"}', "duplicate key 'id'"),
         (b'{"x":' * 100 + b"1" + b"}" * 100, "nested deeper"),
         (b"[" * 100_000, "nested deeper"),
         (b"\xff\xfe", "is not valid JSON"),

@@ -88,12 +88,12 @@ def test_an_unknown_edge_end_is_named() -> None:
     )
 
 
-def test_an_edge_that_stands_twice_is_named() -> None:
-    assert "edge mean -> twice: stands twice" in problems(["mean", "twice"], "mean>twice mean>twice")
+def test_an_edge_that_is_listed_twice_is_named() -> None:
+    assert "edge mean -> twice: is listed twice" in problems(["mean", "twice"], "mean>twice mean>twice")
 
 
 def test_a_duplicate_id_is_named() -> None:
-    assert "node 'mean': the id stands twice" in problems(["mean", "mean"])
+    assert "node 'mean': duplicate id" in problems(["mean", "mean"])
 
 
 def test_an_entry_node_with_a_predecessor_is_named() -> None:

@@ -43,7 +43,7 @@ def test_a_local_file_is_a_plugin_named_by_its_stem(folder: Path) -> None:
         ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
         ("x = (", "SyntaxError"),
         ("raise SystemExit(3)", "SystemExit: 3"),
-        ("x = 1", "it holds no tool"),
+        ("x = 1", "it contains no tools"),
         (GOOD + "\n@tool(id='half')\ndef other(frame: Frame) -> Half: ...\n", "two tools have the id 'half'"),
     ],
 )

@@ -33,7 +33,7 @@ def test_lines_are_read_one_at_a_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"frame_index":0,"time_s":0.0,"result":{"a"', "line 1: the line is torn"),
+        ('{"frame_index":0,"time_s":0.0,"result":{"a"', "line 1: the line is incomplete"),
         ("hello\n", r"line 1: not JSON"),
         ("[1]\n", "line 1: not a JSON object"),
         ('{"a":1}\n', '"frame_index" is missing'),

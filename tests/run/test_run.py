@@ -154,7 +154,7 @@ def test_stop_ends_at_the_first_failure_and_goes_on_there(clip: Path, tmp_path: 
     assert (tmp_path / "o.jsonl.part").read_bytes().count(b"\n") == 7
     again = call(run_arguments(clip, failing, "-o", output, "--on-error", "stop"))
     assert again.code == 0
-    assert "continuing behind the 7 lines of an earlier run" in again.err
+    assert "continuing after the 7 lines of an earlier run" in again.err
     assert output.read_bytes().count(b"\n") == FRAMES
 
 

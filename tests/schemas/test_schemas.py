@@ -166,6 +166,6 @@ def test_the_command_lists_and_prints_schemas() -> None:
     assert videodag("pipelines", "schema").stdout == videodag("schema", "pipeline").stdout
     refused = videodag("schema", "lines")
     assert refused.returncode == 2
-    assert b"there are: line, run, batch, summary, check, suite, pipeline" in refused.stderr
+    assert b"choose one of: line, run, batch, summary, check, suite, pipeline" in refused.stderr
     with pytest.raises(RequestError):
         load("lines")

@@ -85,7 +85,7 @@ def test_a_signal_ends_even_what_hangs_and_nothing_is_lost(
     assert kept.endswith(b"\n")
     again = call(run.into_file())
     assert again.code == 0
-    assert f"continuing behind the {kept.count(10)} lines" in again.err
+    assert f"continuing after the {kept.count(10)} lines" in again.err
     assert run.output.read_bytes().startswith(kept)
     assert run.output.read_bytes() == reference
 

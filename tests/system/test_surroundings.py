@@ -162,5 +162,5 @@ def test_a_deleted_working_folder_is_named_where_it_is_needed(
     line = line.format(clip=folder / "clip.mp4", results=folder / "codes.jsonl")
     found, _, err = in_a_deleted_folder(command(*line.split()), tmp_path / "gone")
     assert found == code
-    assert "the working directory does not exist any more" in err
+    assert "the working directory no longer exists" in err
     assert "standard output" not in err

@@ -106,8 +106,8 @@ def test_crop_refuses_what_is_no_region(region: object) -> None:
 @pytest.mark.parametrize(
     ("region", "units", "message"),
     [
-        ([10, 10, 65, 20], "pixel", r"the region \[10, 10, 65, 20\] reaches out of the picture, 64x36"),
-        ([0.5, 0.5, 1.01, 1], "fraction", r"the region \[0.5, 0.5, 1.01, 1\] reaches out of the picture, 0 to 1"),
+        ([10, 10, 65, 20], "pixel", r"the region \[10, 10, 65, 20\] extends beyond the picture, 64x36"),
+        ([0.5, 0.5, 1.01, 1], "fraction", r"the region \[0.5, 0.5, 1.01, 1\] extends beyond the picture, 0 to 1"),
         ([0, 0, 0.5, 1], "pixel", "units=fraction"),
     ],
 )

@@ -63,7 +63,7 @@ def test_inside_equals_opencv_and_includes_the_border(
     ("corners", "problem"),
     [
         ([(0, 0), (4, 0)], "at least 3 corners"),
-        ([(0, 0), (4, 0), (4, 0), (0, 4)], "corner 2 stands twice"),
+        ([(0, 0), (4, 0), (4, 0), (0, 4)], "corner 2 is repeated"),
         ([(0, 0), (4, 4), (4, 0), (0, 4)], "crosses itself: edges 1 and 3"),
         ([(0, 0), (4, 0), (2, 0)], "folds back"),
         ([(0, 0), (4, 0), (4, 4), (2, 0), (0, 4)], "crosses itself"),
@@ -94,7 +94,7 @@ TRIANGLE = [[0, 0], [100, 0], [0, 100]]
         ([], "at least 1"),
         ([{"name": "a", "polygon": [[0, 0], [1, 1]]}], r"zones\.list\.0\.polygon.*at least 3 corners"),
         ([{"name": "a", "polygon": [[0, 0], [4, 4], [4, 0], [0, 4]]}], "crosses itself"),
-        ([{"name": "a", "polygon": TRIANGLE}] * 2, "'a' stands twice"),
+        ([{"name": "a", "polygon": TRIANGLE}] * 2, "duplicate name 'a'"),
         ([{"name": "", "polygon": TRIANGLE}], "at least 1 character"),
         ([{"name": "a", "polygon": [[0, -1], [1, 0], [1, 1]]}], "greater than or equal to 0"),
         ([{"name": "a", "polygon": [[0, "nan"], [1, 0], [1, 1]]}], "finite|greater"),
@@ -139,7 +139,7 @@ def test_places_outside_the_picture_are_refused_with_a_hint_on_units() -> None:
     with pytest.raises(ParamError, match=r"zone 'left': the point \(320, 0\) .* 0 to 1; with units=pixel"):
         Count(VIDEO, zones=[LEFT_HALF], units="fraction")
     small = Zone(name="a", polygon=((0, 0), (0.5, 0), (0.5, 1)))
-    with pytest.raises(ParamError, match="zone 'a': all of it lies in one pixel; with units=fraction"):
+    with pytest.raises(ParamError, match="zone 'a': it lies entirely within one pixel; with units=fraction"):
         Count(VIDEO, zones=[small])
     with pytest.raises(ParamError, match=r"line 'far': the point \(641, 0\) is outside the picture, 640x360"):
         Line(VIDEO, lines=[LineShape(name="far", start=(0, 0), end=(641, 0))])

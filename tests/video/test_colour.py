@@ -280,5 +280,5 @@ def test_opencv_reads_the_same_bytes_or_is_refused(layout: str, params: str, equ
     if equal:
         assert all(np.array_equal(a, b) for a, b in zip(read(path), read(path, decoder="opencv"), strict=True))
     else:
-        with pytest.raises(InputError, match=r"OpenCV is not known to read this right.*use --decoder auto"):
+        with pytest.raises(InputError, match=r"OpenCV is not known to read this correctly.*use --decoder auto"):
             read(path, decoder="opencv")

@@ -43,7 +43,7 @@ def test_both_readers_agree_where_the_header_proves_progressive(
 def test_opencv_is_refused_where_pictures_may_be_interlaced(tmp_path: Path) -> None:
     found = probe(clip(tmp_path / "a.mov", {"flags": "+ildct+ilme"}))
     assert not is_progressive(found.extradata)
-    with pytest.raises(InputError, match="interlaced, or the header does not tell"):
+    with pytest.raises(InputError, match="interlaced, or the header does not say"):
         open_reader(found, select(found.index, Sampling()), decoder="opencv")
 
 

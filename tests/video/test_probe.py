@@ -73,7 +73,7 @@ def refusal(path: str | Path, **options: Any) -> InputError:
 
 NOT_VIDEOS: dict[str, tuple[bytes, str, str]] = {
     "empty": (b"", "input.not_mp4", "empty"),
-    "text": (b"these are words\n" * 20, "input.not_mp4", "a text"),
+    "text": (b"these are words\n" * 20, "input.not_mp4", "this is text"),
     "playlist": (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", "input.not_mp4", "a playlist"),
     "concat script": (b"ffconcat version 1.0\nfile '/etc/hostname'\n", "input.not_mp4", "a concat script"),
     "Matroska": (b"\x1a\x45\xdf\xa3" + bytes(100), "input.not_mp4", "Matroska"),
@@ -81,8 +81,8 @@ NOT_VIDEOS: dict[str, tuple[bytes, str, str]] = {
     "PNG": (b"\x89PNG\r\n\x1a\n" + bytes(100), "input.not_mp4", "PNG"),
     "JPEG": (b"\xff\xd8\xff\xe0" + bytes(100), "input.not_mp4", "JPEG"),
     "transport stream": (b"G" + bytes(187), "input.not_mp4", "transport stream"),
-    "zeros": (bytes(1000), "input.not_mp4", "no MP4 or MOV"),
-    "short": (b"\x00\x00", "input.not_mp4", "no MP4 or MOV"),
+    "zeros": (bytes(1000), "input.not_mp4", "not an MP4 or MOV"),
+    "short": (b"\x00\x00", "input.not_mp4", "not an MP4 or MOV"),
     "HEIF": (b"\x00\x00\x00\x10ftypheic\x00\x00\x00\x00", "input.no_video", "a picture"),
     "only a header": (b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00", "input.no_frames", "never finished"),
 }
@@ -451,7 +451,7 @@ def test_refusals_are_one_line_with_exit_code_3(tmp_path: Path) -> None:
     done = run_probe(path)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("videodag: error[input.not_mp4]: ")
-    assert "new\\nline.mp4: this is a text" in done.stderr
+    assert "new\\nline.mp4: this is text" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

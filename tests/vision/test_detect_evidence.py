@@ -122,7 +122,7 @@ def test_a_forced_layout_must_fit_the_shapes_and_the_labels(tmp_path: Path) -> N
     assert message.startswith("param layout: the outputs of model model.onnx cannot be detr")
     assert "layouts whose shape fits: yolov5, yolov6, yolov8," in message
     message = refusal(tmp_path, yolov5(2), metadata=names(2), layout="yolov8-rows")
-    assert "puts out 3 classes (yolov8-rows), but there are 2 labels" in message
+    assert "outputs 3 classes (yolov8-rows), but there are 2 labels" in message
 
 
 def test_what_a_file_was_taken_for_has_reasons(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_score_and_class_of_seven_numbers_are_not_exchanged(tmp_path: Path) -> N
     ones = f32(np.column_stack([np.zeros(5), boxes, np.ones(5), np.ones(5)]))
     for table in (ones, np.zeros((0, 7), np.float32)):
         message = refusal(tmp_path, Case({"output": table}), metadata=names(3))
-        assert "no row of it tells the score from the class" in message
+        assert "no row distinguishes the score from the class" in message
         assert opened(tmp_path, Case({"graph2_flat_predictions": table})).description.layout == "yolo-nas-flat"
 
 
@@ -302,7 +302,7 @@ def test_activation_and_form_of_boxes_can_be_set_where_the_layout_has_them(tmp_p
     assert "numbers outside 0..1 where class scores should be" in refusal(tmp_path, case, metadata=names(2))
     assert_objects(opened(tmp_path, case, metadata=names(2), layout="yolov8", activation="sigmoid"), 2)
     message = refusal(tmp_path, yolov8_rows(2), metadata=names(2), boxes="corners")
-    assert message.startswith("param boxes does not go with layout yolov8-rows")
+    assert message.startswith("param boxes does not apply to layout yolov8-rows")
 
 
 def test_an_unknown_layout_is_named_with_the_nearest() -> None:

@@ -368,7 +368,7 @@ def test_labels_come_from_a_file_a_list_or_json_and_must_be_as_many_as_the_class
     for labels in (lines, as_json, ["ant", "bee", "fly"]):
         assert Objects(model=model, labels=labels)([picture()])[0].class_name == ("ant",)
     assert Objects(model=model)([picture()])[0].class_name == ("class 0",)
-    with pytest.raises(ParamError, match=r"puts out 3 classes .* but there are 2 labels"):
+    with pytest.raises(ParamError, match=r"outputs 3 classes .* but there are 2 labels"):
         Objects(model=model, labels=["ant", "bee"])
 
 

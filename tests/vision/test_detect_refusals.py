@@ -74,7 +74,7 @@ CASES: dict[str, tuple[Mapping[str, NDArray[Any]], dict[str, Any], str]] = {
     "text recognition": (
         {"output0": np.full((1, 80, 200), 1 / 200, np.float32)},
         {},
-        "looks like text recognition: every row is shares of one",
+        "looks like text recognition: every row adds up to one",
     ),
     "heat map": ({"heat": zeros(1, 21, 64, 64)}, {}, "looks like semantic segmentation or a heat map"),
     "nothing known": ({"a": zeros(1, 3, 7, 2, 2)}, {}, "has outputs that no known detector has"),
@@ -120,7 +120,7 @@ def test_a_cut_off_model_is_refused_without_a_word_from_onnxruntime(tmp_path: Pa
     (tmp_path / "bad.onnx").write_bytes(whole.replace(b"Conv", b"Kohl"))
     code = "import sys; from pathlib import Path; from videodag_cli.tools.detect import Objects; Objects(model=Path(sys.argv[1]))"
     for name, words in (
-        ("cut.onnx", "is the beginning of an ONNX file, whose end is missing"),
+        ("cut.onnx", "is an incomplete ONNX file, whose end is missing"),
         ("bad.onnx", "cannot be opened by onnxruntime"),
     ):
         done = subprocess.run(

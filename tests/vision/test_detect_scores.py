@@ -45,7 +45,7 @@ GOOD = [32.0, 32, 20, 20, 0.9, 0, 0]
 )
 def test_a_box_or_score_that_is_no_number_is_an_error(bad: list[float], message: str, tmp_path: Path) -> None:
     model = constant_model(tmp_path / "m.onnx", {"output0": table(GOOD, bad)}, metadata=METADATA)
-    with pytest.raises(ModelError, match=f"model m.onnx puts out .*{message}"):
+    with pytest.raises(ModelError, match=f"model m.onnx outputs .*{message}"):
         Objects(model=model)([frame()])
 
 
@@ -70,7 +70,7 @@ def test_a_confidence_outside_0_to_1_is_never_a_line(factor: float, shown: str, 
     """A picture of grey level 90 makes 90 / 255 of itself: 0.353."""
     model = scaled_model(tmp_path / "m.onnx", factor)
     stretched = {"fit": "stretch", "labels": ["lamp"]}
-    with pytest.raises(ModelError, match=f"model m.onnx puts out a confidence of {shown}[0-9]*, which is not within"):
+    with pytest.raises(ModelError, match=f"model m.onnx outputs a confidence of {shown}[0-9]*, which is not within"):
         Objects(model=model, **stretched)([frame()])  # type: ignore[arg-type]
     done = call(
         command(
@@ -108,7 +108,7 @@ def test_a_face_whose_score_is_no_number_is_an_error(monkeypatch: pytest.MonkeyP
             return [np.zeros((1, count, 16), np.float32), np.full((1, count, 1), np.nan, np.float32)]
 
     monkeypatch.setattr(detector, "_session", Session())
-    with pytest.raises(ModelError, match=r"blazeface_short_range_128\.onnx puts out values that are not numbers"):
+    with pytest.raises(ModelError, match=r"blazeface_short_range_128\.onnx outputs values that are not numbers"):
         detector.detect(frame().image, [np.array([0.0, 0, 200, 100])], confidence=0.5, iou=0.3)
 
 

@@ -77,7 +77,7 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
-            raise RequestError(f"--jobs {self.jobs}: give a whole number from 1 up, or auto")
+            raise RequestError(f"--jobs {self.jobs}: must be a whole number of at least 1, or auto")
 
 
 @dataclass(frozen=True)

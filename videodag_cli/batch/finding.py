@@ -96,7 +96,7 @@ def read_list(source: str, *, null: bool = False) -> list[str]:
 
 
 def _named(argument: str, others: Counter[str]) -> Iterable[tuple[str, str]]:
-    """Paths and names of what one argument stands for."""
+    """Paths and names of what one argument means."""
     if os.path.isdir(argument):
         yield from _in_folder(argument, others)
     elif glob.has_magic(argument) and not os.path.lexists(argument):

@@ -26,10 +26,10 @@ TOLD: dict[Kind, str] = {
     "finished": "finished, and up to date",
     "damaged": "finished, with frames that failed or could not be decoded",
     "failed": "could not be run",
-    "unfinished": "begun and not finished: run the same command again",
+    "unfinished": "started but not finished; run the same command again",
     "running": "being written now",
     "stale": "finished, but the input or the request has changed since",
-    "orphaned": "its input is not there any more",
+    "orphaned": "its input no longer exists",
 }
 RECORD_SUFFIX, PART_SUFFIX, NOTE_SUFFIX = ".run.json", ".part", ".part.json"
 

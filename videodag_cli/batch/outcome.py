@@ -1,4 +1,4 @@
-"""What became of each video of a batch, as it stands in `batch.json`."""
+"""What became of each video of a batch, as `batch.json` holds it."""
 
 from __future__ import annotations
 

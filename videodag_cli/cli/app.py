@@ -20,7 +20,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Run": {
         "run": "Run a pipeline over videos and write one JSON line per sampled frame.",
         "status": "Say what an output folder holds: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.",
-        "clean": "List the outputs of an output folder that belong to no input any more; with --yes, remove them.",
+        "clean": "List the outputs of an output folder whose input no longer exists; with --yes, remove them.",
         "check": "Run suites of regression checks: exit 5 on a difference, 4 on a failed run, 2 on a bad suite.",
     },
     "Work with results": {
@@ -33,7 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Look things up": {
         "probe": "Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged.",
-        "model": "Show what an ONNX file is taken for, and why: layout, input, classes; with --try, what it finds in one frame.",
+        "model": "Show what an ONNX file is read as, and why: layout, input, classes; with --try, what it finds in one frame.",
         "pipelines": "List, draw and check pipelines.",
         "tools": "List and describe tools.",
         "help": "Show a page of the guide, or what it says about a command, option, tool, param or error word.",
@@ -231,7 +231,7 @@ def _other_error(error: BaseException) -> int:
     return 1
 
 
-_FOLDER_GONE = "the working directory does not exist any more"
+_FOLDER_GONE = "the working directory no longer exists"
 _NEED_FOLDER = {
     "input.missing",
     "output.folder",

@@ -32,7 +32,7 @@ def overrides(
 
 
 def _meant(pipelines: Sequence[Pipeline], place: str, what: str, rest: str) -> tuple[int, str]:
-    """Which pipeline and node `[PIPELINE:]NODE` stands for. A node that a single pipeline does not have is left to the planner."""
+    """Which pipeline and node `[PIPELINE:]NODE` means. A node that a single pipeline does not have is left to the planner."""
     head, colon, node_id = place.partition(":")
     ids = [pipeline.id for pipeline in pipelines]
     if colon:

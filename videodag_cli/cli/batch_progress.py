@@ -170,7 +170,7 @@ class _Bars(BatchAccount):
 
 @contextmanager
 def batch_progress(mode: str, *, quiet: bool) -> Iterator[BatchAccount]:
-    """Who is told how far a batch is."""
+    """Who learns how far a batch is."""
     if mode == "json":
         yield _JsonLines()
     elif mode == "always" or (mode == "auto" and not quiet and sys.stderr.isatty()):

@@ -118,7 +118,7 @@ def check(
         else:
             given = [pipeline, name, *sampling.values(), *(set_ or ()), *(assert_ or ())]
             if any(given):
-                raise RequestError("options of a case go with --add; a suite's own cases say themselves how they run")
+                raise RequestError("these options need --add; the cases of a suite have their own")
             cases = [case for suite in chosen_suites(suites or ()) for case in load_suite(suite)]
             outcomes = _checked(cases, folder, jobs, update, say if not as_json else None)
     _report(outcomes, say if as_json else None, junit)
@@ -195,7 +195,7 @@ def _relative(path: str, suite: Path) -> str:
 
 
 def _set_table(case: Case, assignments: list[str]) -> dict[str, Any]:
-    """`--set` as it stands in a suite: numbers as numbers, files relative to the suite."""
+    """`--set` as a suite writes it: numbers as numbers, files relative to the suite."""
     from videodag_cli.check.check import pipeline_of
     from videodag_cli.cli.assignments import overrides
     from videodag_cli.graph.plan import make_plan

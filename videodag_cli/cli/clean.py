@@ -15,7 +15,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what is listed as JSON.")] = False,
 ) -> None:
-    """List the outputs of an output folder that belong to no input any more; with --yes, remove them.
+    """List the outputs of an output folder whose input no longer exists; with --yes, remove them.
 
     An output belongs to no input when the video that its record names does not exist. Files that no run has made are left alone.
     """
@@ -41,5 +41,5 @@ def clean(
         return
     for path in files:
         typer.echo(printable(path))
-    what = "removed" if yes else "would be removed by --yes" if files else "belong to no input"
+    what = "removed" if yes else "would be removed by --yes" if files else "have no input any longer"
     typer.echo(f"{len(files)} files of {len(orphans)} outputs {what}", err=True)

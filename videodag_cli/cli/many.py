@@ -1,4 +1,4 @@
-"""Many videos on the command line: what is asked for, what is shown while it runs, and the table at the end."""
+"""Many videos on the command line: the request, what is shown while it runs, and the table at the end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def parse_jobs(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise RequestError(f"--jobs {printable(text)!r}: give a whole number from 1 up, or auto")
+        raise RequestError(f"--jobs {printable(text)!r}: must be a whole number of at least 1, or auto")
     return int(text)
 
 

@@ -37,7 +37,7 @@ def model(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what an ONNX file is taken for, and why: layout, input, classes; with --try, what it finds in one frame."""
+    """Show what an ONNX file is read as, and why: layout, input, classes; with --try, what it finds in one frame."""
     import orjson
 
     from videodag_cli.cli import streams
@@ -45,7 +45,7 @@ def model(
     from videodag_cli.graph.plugins import Registry
 
     if at is not None and try_ is None:
-        raise RequestError("--at goes with --try CLIP")
+        raise RequestError("--at needs --try CLIP")
     given = _given(file, labels, layout, set_ or [])
     registry = Registry()
     description, params = _taken_for(given, registry)

@@ -87,7 +87,7 @@ def validate(
     pipelines_dir: Folders = None,
     plugins_dir: Plugins = None,
     load_models: Annotated[
-        bool, typer.Option("--load", help="Also make the tools: open the models and say what they were taken for.")
+        bool, typer.Option("--load", help="Also make the tools: open the models and say what they were read as.")
     ] = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Replace a param, as in run.")
@@ -105,7 +105,7 @@ def validate(
 
     if (set_ or params is not None) and len(pipelines or ()) != 1:
         raise RequestError(
-            "--set and --params go with one pipeline; name it: videodag pipelines validate objects --set ..."
+            "--set and --params need exactly one pipeline; name it: videodag pipelines validate objects --set ..."
         )
     places = search_places(pipelines_dir or ())
     names = pipelines or [str(found.path) for found in catalogue(places)]

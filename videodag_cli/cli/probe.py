@@ -28,7 +28,7 @@ def probe(
     ] = None,
     max_pixels_per_byte: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Refuse more decoded pixels for each byte (1000000; 15000 beyond 4096x4096)."),
+        typer.Option(metavar="N", help="Refuse more decoded pixels per byte (1000000; 15000 beyond 4096x4096)."),
     ] = None,
 ) -> None:
     """Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged."""
@@ -64,7 +64,7 @@ def _screen(shown: str, facts: VideoFacts) -> list[str]:
     if facts.frame_rate is not None and "/" in facts.frame_rate:
         rate += f" ({facts.frame_rate})"
     kind = "variable" if facts.variable_frame_rate else "constant"
-    scan = {True: "interlaced", False: "progressive", None: "interlacing not told"}[facts.interlaced]
+    scan = {True: "interlaced", False: "progressive", None: "interlacing not specified"}[facts.interlaced]
     turned = f"turned {facts.rotation}° clockwise" if facts.rotation else ""
     upright = ", ".join(word for word in ("mirrored" if facts.mirrored else "", turned) if word)
     aspect = facts.display_aspect_ratio + (
@@ -98,7 +98,7 @@ def _screen(shown: str, facts: VideoFacts) -> list[str]:
             + ", ".join(w for w in (facts.codec, facts.profile, facts.pixel_format, scan) if w),
         ),
         ("picture", f"{facts.width}x{facts.height}, shown as {aspect}" + (f", stored {upright}" if upright else "")),
-        ("colour", facts.color or "not told: BT.601, limited range"),
+        ("colour", facts.color or "not specified: BT.601, limited range"),
         ("frames", f"{facts.frame_count} in {facts.packet_count} packets{hidden}; the header claims {header}"),
         ("rate", f"{rate}, {kind}"),
         ("time", f"from {clock(facts.first_time_s or 0)} for {clock(facts.duration_s)} ({facts.duration_s:g} s)"),

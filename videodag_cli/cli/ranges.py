@@ -22,7 +22,7 @@ def ranges(
         str | None, typer.Option("--min", metavar="TIME", help="Leave out shorter ranges: 2s, 500ms.")
     ] = None,
     gap: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Bridge pauses up to this long: 1s; done before --min.")
+        str | None, typer.Option(metavar="TIME", help="Bridge gaps up to this long, such as 1s; applied before --min.")
     ] = None,
     format: Annotated[Literal["jsonl", "csv", "vtt"], typer.Option(help="Form of the ranges.")] = "jsonl",
 ) -> None:

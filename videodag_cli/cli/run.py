@@ -88,7 +88,9 @@ def run(
     params: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help='Replace params by a JSON file {"node": {"param": value}}.', rich_help_panel=PARAMS
+            metavar="FILE",
+            help='Replace params with those of a JSON file {"node": {"param": value}}.',
+            rich_help_panel=PARAMS,
         ),
     ] = None,
     output: Annotated[
@@ -218,7 +220,7 @@ def run(
         typer.Option(metavar="DIR", help="Also load the tools in DIR/*.py.", rich_help_panel=MACHINE),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Decide and list everything, and do nothing.", rich_help_panel=MACHINE)
+        bool, typer.Option("--dry-run", help="Decide and list everything, but do nothing.", rich_help_panel=MACHINE)
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print neither progress nor summary.", rich_help_panel=MACHINE)
@@ -270,7 +272,7 @@ def run(
     max_failed: Annotated[
         str,
         typer.Option(
-            metavar="N|P%", help="So many videos may fail before the exit code says so.", rich_help_panel=MANY
+            metavar="N|P%", help="This many videos may fail before the exit code reports it.", rich_help_panel=MANY
         ),
     ] = "0",
     profile: Annotated[
@@ -290,7 +292,7 @@ def run(
         int | None,
         typer.Option(
             metavar="N",
-            help="Refuse more decoded pixels for each byte (1000000; 15000 beyond 4096x4096).",
+            help="Refuse more decoded pixels per byte (1000000; 15000 beyond 4096x4096).",
             rich_help_panel=LIMITS,
         ),
     ] = None,
@@ -409,7 +411,7 @@ def _is_many(
     output: str,
     record: Path | None,
 ) -> bool:
-    """Whether a batch is asked for. Raises `RequestError` where that takes an output folder and none is given."""
+    """Whether a batch is requested. Raises `RequestError` where that takes an output folder and none is given."""
     import glob
 
     from videodag_cli.errors import RequestError
@@ -433,7 +435,7 @@ def _is_many(
 
 
 class _Remarks:
-    """What a run tells a person on standard error."""
+    """What a run says on standard error."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
@@ -455,7 +457,7 @@ class _Remarks:
         for line in self.opening:
             self.say(line)
         if start.continued_at:
-            self.say(f"continuing behind the {start.continued_at} lines of an earlier run")
+            self.say(f"continuing after the {start.continued_at} lines of an earlier run")
 
     def finished(self, record: RunRecord, output: str, *, profile: bool) -> None:
         from videodag_cli.cli.verdict import bottleneck, profile_table
@@ -516,7 +518,7 @@ def _positive(option: str, value: int | None) -> int | None:
     from videodag_cli.errors import RequestError
 
     if value is not None and value < 1:
-        raise RequestError(f"{option} {value}: give a whole number from 1 up")
+        raise RequestError(f"{option} {value}: must be a whole number of at least 1")
     return value
 
 
@@ -526,7 +528,7 @@ def _seconds(option: str, text: str, *, positive: bool = False) -> float:
 
     seconds = parse_seconds(text, what=option)
     if positive and not seconds:
-        raise RequestError(f"{option} {text}: give a time above 0")
+        raise RequestError(f"{option} {text}: must be a time above 0")
     return float(seconds)
 
 

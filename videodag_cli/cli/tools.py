@@ -1,4 +1,4 @@
-"""`videodag tools`: what can stand in a pipeline."""
+"""`videodag tools`: what a pipeline can contain."""
 
 from __future__ import annotations
 

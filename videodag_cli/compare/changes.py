@@ -21,7 +21,7 @@ class Change:
 
 
 def changes(golden: Record | None, now: Record | None) -> list[Change]:
-    """What changed in request, input and packages; the most telling first. Empty where one record is missing."""
+    """What changed in request, input and packages; the most important first. Empty where one record is missing."""
     if golden is None or now is None:
         return []
     return [Change(*changed) for changed in changed_facts(_facts(golden), _facts(now))]
@@ -42,12 +42,12 @@ def thresholds(record: Record | None) -> tuple[float, ...]:
 
 
 def has_own_threshold(record: Record | None) -> bool:
-    """Whether a detector chose its threshold itself, so that the record does not tell it."""
+    """Whether a detector chose its threshold itself, so that the record does not say."""
     return any(value is None for value in _confidences(record))
 
 
 def same_thresholds(before: Record | None, after: Record | None) -> bool:
-    """Whether two runs were asked to cut off at the same confidences, as far as their records tell."""
+    """Whether two runs were asked to cut off at the same confidences, as far as their records say."""
     return after is None or _confidences(before) == _confidences(after)
 
 

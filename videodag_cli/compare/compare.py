@@ -172,7 +172,7 @@ def _one_frame(comparison: Comparison, comparer: FrameComparer, before: Line, af
     else:
         was, now = before.get("error") or {}, after.get("error") or {}
         if (was.get("node"), was.get("type")) != (now.get("node"), now.get("type")):
-            add(str(now.get("node", "")), "error", f"failed with {_failure(now)}, expected is {_failure(was)}")
+            add(str(now.get("node", "")), "error", f"failed with {_failure(now)}, expected {_failure(was)}")
 
 
 def _failure(error: Mapping[str, Any]) -> str:
@@ -184,7 +184,7 @@ def _ordered(lines: Iterable[Line], name: str) -> Iterator[Line]:
     for line in lines:
         if line["frame_index"] <= last:
             raise RequestError(
-                f"the {name} result is not in order: frame {line['frame_index']} comes after frame {last}"
+                f"the {name} result is out of order: frame {line['frame_index']} comes after frame {last}"
             )
         last = line["frame_index"]
         yield line

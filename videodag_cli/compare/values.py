@@ -1,4 +1,4 @@
-"""Compares the outputs of one frame; what a value is, its JSON tells: rows with `xyxy` are detections, `tracker_id` is an identity."""
+"""Compares the outputs of one frame; a value is what its JSON looks like: rows with `xyxy` are detections, `tracker_id` an identity."""
 
 from __future__ import annotations
 

@@ -43,6 +43,7 @@ def write(sources: Sequence[Source], stream: BinaryIO, *, nodes: Sequence[str] =
         remarks.append("the boxes have no tracker ids: this is a detection file, with -1 as id")
     if failed:
         remarks.append(
-            f"{failed} failed frame{'s have' if failed > 1 else ' has'} no boxes, which the format cannot tell from empty"
+            f"{failed} failed frame{'s have' if failed > 1 else ' has'} no boxes, which the format cannot distinguish from "
+            "frames without objects"
         )
     return Converted("mot", count, "box", tuple(remarks))

@@ -79,7 +79,7 @@ def make(table: str, sources: Sequence[Source], nodes: Sequence[str] = ()) -> Ta
 
 
 def tag_names(sources: Sequence[Source]) -> list[str]:
-    """The names of the tags in all sources. Tags are the same on every line of a file: the first line tells."""
+    """The names of the tags in all sources. Tags are the same on every line of a file: the first line gives them."""
     found: dict[str, None] = {}
     for source in sources:
         for line in source.lines():

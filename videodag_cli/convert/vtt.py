@@ -1,6 +1,6 @@
 """WebVTT: one cue for each span in which a text was seen, a flag was true or an event was reported.
 
-A cue's identifier is the path of its output. Cues stand in the order of their start, which is not the order in which spans end: they are
+A cue's identifier is the path of its output. Cues are in the order of their start, which is not the order in which spans end: they are
 sorted in a temporary database, so that memory does not grow with their number.
 """
 

@@ -68,7 +68,7 @@ class Engine:
     workers: how many frames the stateless nodes work on at once; results do not depend on it.
     batch_size: at most this many frames are given at once to tools that take batches; results do not depend on it.
     serial: one call at a time, on the caller's thread.
-    calls: is told about every call.
+    calls: learns of every call.
     lost: calls that are not made but fail, by frame index and node.
     """
 

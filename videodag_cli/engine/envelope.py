@@ -1,4 +1,4 @@
-"""What travels through the stages of an engine, a frame with everything that belongs to it or a marker, and who is told of calls."""
+"""What travels through the stages of an engine, a frame with everything that belongs to it or a marker, and who learns of calls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Item = Envelope | Marker
 
 
 class CallLog(Protocol):
-    """Is told about every call of a tool, so that somebody else can see what hangs."""
+    """Learns of every call of a tool, so that somebody else can see what hangs."""
 
     def name_nodes(self, nodes: Sequence[tuple[str, str]]) -> None:
         """Which node and tool the numbers of `enter` mean."""

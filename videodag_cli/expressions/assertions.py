@@ -46,7 +46,7 @@ class AssertionOutcome:
 class Assertion:
     """A statement that is fed every line of one result, in order, and then asked.
 
-    `feed` never raises for what is in a line: types that do not fit are told by `finish`.
+    `feed` never raises for what is in a line: types that do not fit are reported by `finish`.
     """
 
     def __init__(self, text: str, expression: tree.Condition) -> None:
@@ -234,9 +234,9 @@ class _OverFrames(_Observed):
         if not wanted:
             where = self.whole if self._is_always else self.satisfied
             share = "all" if satisfied == total else str(satisfied)
-            return AssertionOutcome(False, tuple(where.kept), f"it is so on {share} of {total} frames: {where}")
+            return AssertionOutcome(False, tuple(where.kept), f"it is true on {share} of {total} frames: {where}")
         share = str(total - satisfied) if satisfied else "any"
-        message = f"not so on {share} of {total} frames: {self.unsatisfied}{self.failures}"
+        message = f"not true on {share} of {total} frames: {self.unsatisfied}{self.failures}"
         return AssertionOutcome(False, tuple(self.unsatisfied.kept), message)
 
 
@@ -254,7 +254,7 @@ class _Lasting(_Observed):
             return AssertionOutcome(True)
         if longest is None:
             frames = self.whole.frames
-            return AssertionOutcome(False, tuple(self.whole.kept), f"not so on any of {frames} frames{self.failures}")
+            return AssertionOutcome(False, tuple(self.whole.kept), f"not true on any of {frames} frames{self.failures}")
         span = f"{longest.duration_us / 1e6:g} s, {longest}"
         message = f"the longest stretch is {span}" if wanted else f"there is a stretch of {span}"
         return AssertionOutcome(False, (longest,), message + self.failures)
@@ -274,10 +274,10 @@ class _Reached(_Observed):
             if not wanted:
                 return AssertionOutcome(True)
             frames = self.whole.frames
-            return AssertionOutcome(False, tuple(self.whole.kept), f"not so on any of {frames} frames{self.failures}")
+            return AssertionOutcome(False, tuple(self.whole.kept), f"not true on any of {frames} frames{self.failures}")
         after_us = round((first.start_s - whole.start_s) * 1_000_000)
         if (after_us <= self._duration_us + GRACE_US) is wanted:
             return AssertionOutcome(True)
         return AssertionOutcome(
-            False, (first,), f"first so {after_us / 1e6:g} s after the first frame, at {first}{self.failures}"
+            False, (first,), f"first true {after_us / 1e6:g} s after the first frame, at {first}{self.failures}"
         )

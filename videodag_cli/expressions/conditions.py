@@ -33,7 +33,7 @@ class Judge:
         self._lacking: dict[tree.Path, str] = {}
 
     def judge(self, condition: tree.Condition, line: Mapping[str, Any]) -> Known:
-        """The value on one line; raises RequestError where types do not fit (a text compared with a number)."""
+        """The value on one line; raises RequestError where types do not fit (text compared with a number)."""
         if not isinstance(line.get("result"), dict):
             return None
         return self._known(condition, line, line)
@@ -194,7 +194,7 @@ def _compared(compare: tree.Compare, left: Any, right: Any, asks_null: bool) -> 
     elif sign in _ORDERINGS:
         fits = kinds == {"a number"}
     else:
-        fits = len(kinds) == 1 and kinds <= {"a number", "a text", "true or false"}
+        fits = len(kinds) == 1 and kinds <= {"a number", "text", "true or false"}
     if not fits:
         raise RequestError(
             f"{_shown(compare.left)} is {_kind(left)} and {_shown(compare.right)} is {_kind(right)}: "
@@ -239,7 +239,7 @@ def _kind(value: Any) -> str:
     if isinstance(value, int | float):
         return "a number"
     if isinstance(value, str):
-        return "a text"
+        return "text"
     return f"a list of {len(value)}" if isinstance(value, list) else "an object"
 
 

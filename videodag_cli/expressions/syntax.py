@@ -106,7 +106,7 @@ class _Parser:
         if foreign:
             self.fail(f"{foreign.group()!r} is written {_FOREIGN[foreign.group()]!r} here")
         if self.at == len(self.text):
-            self.fail(f"{what} is expected, but the text ends")
+            self.fail(f"{what} is expected, but the expression ends")
         self.fail(f"{what} is expected")
 
     def deeper(self) -> None:
@@ -126,7 +126,7 @@ class _Parser:
     def end_expected(self, found: Tree) -> NoReturn:
         word = self.peek_word()
         if isinstance(found, tree.For | tree.Within) and word in {"and", "or", "for", "within"}:
-            self.fail("a time applies to all that is left of it; put parentheses around the part that ends with it")
+            self.fail("a time applies to everything to its left; put parentheses around the part that ends with it")
         if _COMPARISON.match(self.text, self.at):
             self.fail("comparisons are not chained; combine two with 'and'")
         self.expected("'and', 'or', 'for', 'within' or the end")
@@ -152,7 +152,7 @@ class _Parser:
 
     def no_quantifier(self, term: Condition, at: int) -> None:
         if any(isinstance(part, tree.Quantified) for part in tree.walk(term)):
-            self.fail("'always' and 'ever' speak of the whole video; they cannot stand inside another time word", at)
+            self.fail("'always' and 'ever' speak of the whole video; they cannot be used inside another time word", at)
 
     def duration(self) -> int:
         self.skip_space()
@@ -251,7 +251,7 @@ class _Parser:
         """`found` as something to compare or to compute with."""
         is_condition = isinstance(found, tree.Rows) and found.word != "count"
         if is_condition or not isinstance(found, tree.Literal | tree.Path | tree.Arithmetic | tree.Rows):
-            self.fail("a number, a text or a path is expected here, not a condition", self.after_space(at))
+            self.fail("a number, text or a path is expected here, not a condition", self.after_space(at))
         return found
 
     def after_space(self, at: int) -> int:
@@ -317,7 +317,7 @@ class _Parser:
         self.text_fits = text_fits
         if not self.sign(")"):
             if self.in_rows and self.peek_word() in {"for", "within", "always", "ever"}:
-                self.fail("words of time cannot stand inside any(), all() and count()")
+                self.fail("time words cannot be used inside any(), all() and count()")
             if isinstance(found, tree.For | tree.Within | tree.Quantified) and self.at < len(self.text):
                 self.end_expected(found)
             self.expected(f"')' for the '(' in column {start + 1}")
@@ -339,7 +339,7 @@ class _Parser:
         start = self.at
         word = self.word("any", "all", "count")
         if self.in_rows:
-            self.fail("any(), all() and count() cannot stand inside each other", start)
+            self.fail("any(), all() and count() cannot be nested", start)
         self.sign("(")
         self.text_fits, text_fits = False, self.text_fits
         source = self.path()
@@ -352,7 +352,7 @@ class _Parser:
         self.in_rows, self.text_fits = False, text_fits
         if not self.sign(")"):
             if self.peek_word() in {"for", "within", "always", "ever"}:
-                self.fail("words of time cannot stand inside any(), all() and count()")
+                self.fail("time words cannot be used inside any(), all() and count()")
             self.expected("')'")
         return tree.Rows(word, source, condition)
 

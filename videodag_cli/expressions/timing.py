@@ -212,7 +212,7 @@ class Clock:
         if self._last is not None:
             before, index, before_us = self._last
             if frame_index <= index or start_us < before_us:
-                raise RequestError(f"the lines are not in order: frame {frame_index} comes after frame {index}")
+                raise RequestError(f"the lines are out of order: frame {frame_index} comes after frame {index}")
             self._step_us = start_us - before_us
             ended = before, Moment(index, before_us, start_us)
         self._last = (line, frame_index, start_us)
@@ -282,8 +282,8 @@ def find_ranges(
 ) -> Iterator[TimeRange]:
     """The ranges in which `where` is satisfied, as soon as each is complete.
 
-    `on_unseen` is told at the end which fields no line had. Raises RequestError for a node that the lines do not have and for types that
-    do not fit.
+    `on_unseen` receives, at the end, the fields that no line had. Raises RequestError for a node that the lines do not have and for
+    types that do not fit.
     """
     judge, clock = Judge(), Clock()
     nodes = tree.node_ids(where)

@@ -51,7 +51,7 @@ class Pipeline(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     id: str = Field(min_length=1, max_length=200, description="Equal to the file's name without `.json`.")
-    name: str = Field(min_length=1, description="What a person reads in lists.")
+    name: str = Field(min_length=1, description="The name shown in lists.")
     description: str = ""
     nodes: tuple[Node, ...] = Field(max_length=MAX_NODES)
     edges: tuple[Edge, ...] = Field(default=(), max_length=MAX_NODES * 20)
@@ -85,7 +85,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Found:
-    """A pipeline file that a name stands for."""
+    """A pipeline file found by its name."""
 
     path: Path
     place: Place
@@ -202,7 +202,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"key {key!r} stands twice in one object")
+                raise ValueError(f"duplicate key {key!r} in one object")
             seen.add(key)
     return found
 
@@ -252,7 +252,7 @@ def catalogue(places: Sequence[Place]) -> list[Found]:
 
 
 def find(name: str, places: Sequence[Place]) -> Found:
-    """The file that a name stands for: a path ending in `.json`, `builtin:ID`, or an id that is searched for.
+    """The file that a name means: a path ending in `.json`, `builtin:ID`, or an id that is searched for.
 
     Raises `PipelineError` (`pipeline.unknown`) with the nearest names.
     """

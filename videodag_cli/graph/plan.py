@@ -171,7 +171,7 @@ class _Planner:
     def _collect_nodes(self) -> None:
         for node in self.pipeline.nodes:
             if node.id in self.nodes:
-                self.problems.append(f"node {_q(node.id)}: the id stands twice; every node needs its own")
+                self.problems.append(f"node {_q(node.id)}: duplicate id; every node needs its own")
                 continue
             self.nodes[node.id] = node
             if not _ORDINARY_ID.fullmatch(node.id):
@@ -191,7 +191,7 @@ class _Planner:
             if missing:
                 continue
             if edge.from_node in self.before[edge.to_node]:
-                self.problems.append(f"{name}: stands twice; remove one")
+                self.problems.append(f"{name}: is listed twice; remove one")
                 continue
             self.before[edge.to_node].append(edge.from_node)
             self.after[edge.from_node].append(edge.to_node)
@@ -246,7 +246,7 @@ class _Planner:
                 if name not in self.nodes:
                     self.problems.append(f"{what}: {unknown_name('node', name, sorted(self.nodes))}")
                 elif name in seen:
-                    self.problems.append(f"{what}: {_q(name)} stands twice; remove one")
+                    self.problems.append(f"{what}: {_q(name)} is listed twice; remove one")
                 seen.add(name)
         for name in dict.fromkeys(self.pipeline.entry_nodes):
             for before in self.before.get(name, ()):

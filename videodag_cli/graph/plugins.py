@@ -170,7 +170,7 @@ def _tools_of(module: ModuleType) -> dict[str, ToolSpec]:
         if other is not spec:
             raise ValueError(f"two tools have the id {spec.id!r}")
     if not tools:
-        raise ValueError("it holds no tool; decorate a function or class with @tool")
+        raise ValueError("it contains no tools; decorate a function or class with @tool")
     return tools
 
 

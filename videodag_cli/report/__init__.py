@@ -46,7 +46,7 @@ def write_report(
         asked = pick.lines_at(at, found)
         pictures, size, remarks = _pictures(found, record, results, video, pick.pick(found, asked=asked))
         if record is None:
-            remarks.insert(0, "There is no run record beside the results: what it would tell is missing on this page.")
+            remarks.insert(0, "There is no run record beside the results: what it would say is missing from this page.")
         recorded = ((record or {}).get("input") or {}).get("video") or {}
         if size is None and isinstance(recorded.get("width"), int) and isinstance(recorded.get("height"), int):
             size = (recorded["width"], recorded["height"])

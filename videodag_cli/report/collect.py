@@ -1,4 +1,4 @@
-"""The lines of a results file as columns: compact enough to stand in one page at 100,000 frames.
+"""The lines of a results file as columns: compact enough to fit in one page at 100,000 frames.
 
 Numbers become one float per line, boxes flat arrays with an offset per line. Coordinates are kept in fixed point (a quarter of a pixel, or
 coarser on huge pictures), which a drawing cannot tell from the exact value.

@@ -1,6 +1,6 @@
 """One HTML file out of the collected columns, the record and the pictures.
 
-The page loads nothing: style, scripts and data stand inside, and its content security policy allows only those, by their digests.
+The page loads nothing: style, scripts and data are inside, and its content security policy allows only those, by their digests.
 Data enters as JSON and as one compressed block of arrays; both are read by the scripts, which put text on the page as text, never as
 markup.
 """
@@ -80,7 +80,7 @@ def render(found: Collected, facts: Mapping[str, Any], *, title: str) -> bytes:
 
 
 def json_in_script(value: object) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """JSON that cannot end the script element it is in."""
     text = orjson.dumps(value).decode()
     return "".join(_ESCAPES.get(character, character) for character in text) if _unsafe(text) else text
 

@@ -56,7 +56,7 @@ def pick(found: Collected, *, asked: Sequence[int] = ()) -> dict[int, list[str]]
 
 
 def _candidates(found: Collected) -> Iterator[tuple[int, str]]:
-    """Lines worth a picture, the most telling first."""
+    """Lines worth a picture, the most important first."""
     count = len(found)
     if not count:
         return

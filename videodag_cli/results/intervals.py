@@ -145,7 +145,7 @@ def intervals(lines: Iterable[Line], every_us: int, *, also_us: Sequence[int] = 
     for line in lines:
         index, time_us = line["frame_index"], round(line["time_s"] * 1_000_000)
         if index <= last[0] or time_us < last[1]:
-            raise RequestError(f"the lines are not in order: frame {index} comes after frame {last[0]}")
+            raise RequestError(f"the lines are out of order: frame {index} comes after frame {last[0]}")
         if open_ is None or (last[0] < 0 and time_us < open_.start_us):
             open_ = _interval(time_us, every_us)
         last = (index, time_us)

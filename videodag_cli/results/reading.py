@@ -45,7 +45,7 @@ def read_lines(source: str | Path) -> Iterator[Line]:
                 line = orjson.loads(raw)
             except orjson.JSONDecodeError as error:
                 if not raw.endswith(b"\n"):
-                    raise _foreign(name, number, "the line is torn: the file ends in the middle of it") from error
+                    raise _foreign(name, number, "the line is incomplete: the file ends in the middle of it") from error
                 raise _foreign(name, number, f"not JSON ({printable(error, limit=120)})") from error
             problem = _problem(line)
             if problem:
@@ -96,7 +96,7 @@ def tags(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_boxes(value: object) -> bool:
-    """Whether a value is a list of rows with boxes (detections, tracks, codes, text lines); of an empty list nobody can tell."""
+    """Whether a value is a list of rows with boxes (detections, tracks, codes, text lines); an empty list does not say."""
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "xyxy" in value[0]
 
 
@@ -134,7 +134,7 @@ def path_part(key: str) -> str:
 
 
 def shown_name(source: str | Path) -> str:
-    """A file's name as it stands in messages."""
+    """A file's name as messages show it."""
     return "standard input" if str(source) == "-" else printable(source)
 
 

@@ -15,7 +15,7 @@ from videodag_cli.results.reading import MAX_TIME_S, leaves
 
 FLAG, TEXT, EVENT, VISIT = "flag", "text", "event", "visit"
 UNEVENTFUL = frozenset({"good"})
-"""Flags that say that nothing is wrong; what is wrong stands beside them."""
+"""Flags that say that nothing is wrong; what is wrong is beside them."""
 Key = tuple[str, str, str]
 
 
@@ -125,7 +125,7 @@ def _row(path: str, row: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, 
         if text:
             yield (path, TEXT, text), row
     elif _is_time(row.get("entered_s")) and (row.get("left_s") is None or _is_time(row["left_s"])):
-        # Those inside and those who have left stand in two lists of one zone.
+        # Those inside and those who have left are in two lists of one zone.
         yield (path.rpartition(".")[0] or path, VISIT, _words(_who(row))), row
     elif "xyxy" not in row:
         yield (path, EVENT, _in_words(row)), row

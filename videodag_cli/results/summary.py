@@ -194,7 +194,7 @@ class Summary:
         return summary
 
     def feed(self, line: Mapping[str, Any]) -> None:
-        """Take one line, as it stands in the file."""
+        """Take one line, as it is in the file."""
         self.frames += 1
         moment = (line["frame_index"], line["time_s"])
         self._first = self._first or moment

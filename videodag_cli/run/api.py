@@ -175,7 +175,7 @@ def _check_record(path: Path, job: Job, destination: OutputFile | StraightOutput
     place = OutputFile(path)
     place.check_place([job.path])
     if not os.access(place.path.parent, os.W_OK):
-        raise OutputError(f"{place.shown}: its folder cannot be written; choose another", word="output.folder")
+        raise OutputError(f"{place.shown}: its folder cannot be written to; choose another", word="output.folder")
     if isinstance(destination, OutputFile):
         mine = place.path in (destination.path, destination.part, destination.note)
     else:

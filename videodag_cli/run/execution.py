@@ -337,7 +337,7 @@ def feed_lines(assertions: Sequence[Assertion], path: Path, sink: Sink) -> None:
 
 def _nothing_sampled(sampling: Sampling) -> str:
     if sampling.start is not None or sampling.end is not None:
-        return "holds no frame in the window asked for"
+        return "has no frame in the requested window"
     return "shows no keyframe; sample it otherwise" if sampling.keyframes else "holds no frame"
 
 

@@ -1,4 +1,4 @@
-"""What is asked for: a video, a checked plan, a sampling, and how the run is carried out."""
+"""The request: a video, a checked plan, a sampling, and how the run is carried out."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class RunOptions:
         if self.format not in FORMATS:
             raise RequestError(f"format {self.format!r} is unknown; one of {', '.join(FORMATS)}")
         if not 0 <= self.accept_damage_percent <= 100:
-            raise RequestError(f"accepted damage of {self.accept_damage_percent:g} %: give a share from 0 to 100")
+            raise RequestError(f"accepted damage of {self.accept_damage_percent:g} %: must be a share from 0 to 100")
         if self.max_errors is not None and self.max_errors < 0:
-            raise RequestError(f"{self.max_errors} errors at most: give a number from 0 up")
+            raise RequestError(f"{self.max_errors} errors at most: must be 0 or more")
         for tag in self.tags:
             if tag in RESERVED_TAGS:
                 raise RequestError(f"tag {tag!r} is a field of every line; choose another name")
@@ -109,7 +109,7 @@ def plan_for(
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for, checked as far as can be without the video."""
+    """A request, checked as far as possible without the video."""
 
     given: str
     plan: Plan

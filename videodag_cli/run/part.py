@@ -100,13 +100,13 @@ def encode_state(value: Any) -> Any:
     if isinstance(value, dict):
         for key in value:
             if type(key) is not str:
-                raise TypeError(f"a state has text keys, not {type(key).__name__}")
+                raise TypeError(f"the keys of a state must be text, not {type(key).__name__}")
         return {key: encode_state(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [encode_state(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
         if value.dtype.hasobject or value.dtype.names is not None:
-            raise TypeError(f"a state holds plain numpy arrays, not {value.dtype}")
+            raise TypeError(f"a state may contain only plain numpy arrays, not {value.dtype}")
         data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
         kind = "__ndarray__" if isinstance(value, np.ndarray) else "__numpy__"
         return {kind: [value.dtype.str, list(value.shape), data]}
@@ -114,7 +114,7 @@ def encode_state(value: Any) -> Any:
         return value if math.isfinite(value) else {"__float__": repr(value)}
     if value is None or type(value) in (bool, int, str):
         return value
-    raise TypeError(f"a state holds JSON values and numpy arrays, not {type(value).__name__}")
+    raise TypeError(f"a state may contain only JSON values and numpy arrays, not {type(value).__name__}")
 
 
 def decode_state(value: Any) -> Any:

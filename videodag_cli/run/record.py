@@ -1,4 +1,4 @@
-"""The run record: what was asked for, what came of it, and how to tell two requests apart."""
+"""The run record: the request, what came of it, and how to tell two requests apart."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def make_request(
     decoder: str,
     strict: bool,
 ) -> Request:
-    """The request that a plan and its options stand for."""
+    """The request that a plan and its options make."""
     loaded = plan.loaded
     return Request(
         pipeline={
@@ -183,7 +183,7 @@ class Accounting(_Model):
     after_damage: int = 0
     """Frames with a line that follow a damaged one before decoding could start anew: they may show its traces."""
     contradictions: int = 0
-    """Ways in which the decoder and the container disagreed; `problems` tells them."""
+    """Ways in which the decoder and the container disagreed; `problems` lists them."""
     first_missing_time_s: float | None = None
     missing_ranges: list[tuple[int, int]] = []
     """First and last `frame_index` of runs of sampled frames that could not be decoded; at most 100."""
@@ -228,7 +228,7 @@ class RunRecord(_Model):
     accounting: Accounting
     nodes: dict[str, NodeTiming]
     models: dict[str, dict[str, Any]] = {}
-    """Node -> what its model was taken for: layout, input, normalisation, labels, and who decided each."""
+    """Node -> what its model was read as: layout, input, normalisation, labels, and who decided each."""
     profile: dict[str, float] = {}
     """Seconds spent: decode, convert, wait, nodes, write."""
     packages: dict[str, str]
@@ -241,7 +241,7 @@ class RunRecord(_Model):
     problems: list[str] = []
     """What the decoder and the container disagreed about."""
     remarks: list[str] = []
-    """What a person should know although nothing went wrong: a model that finds nothing, states that cannot be kept."""
+    """What is worth knowing although nothing went wrong: a model that finds nothing, states that cannot be kept."""
     output: OutputFacts | None = None
     assertions: list[dict[str, Any]] = []
 

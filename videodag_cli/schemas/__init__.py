@@ -29,7 +29,7 @@ VERSION = 1
 def load(name: str) -> dict[str, Any]:
     """The schema `line`, `run`, `batch`, `summary`, `check`, `suite` or `pipeline`. Raises `RequestError` for another name."""
     if name not in NAMES:
-        raise RequestError(f"no schema {printable(name)!r}; there are: {', '.join(NAMES)}")
+        raise RequestError(f"no schema {printable(name)!r}; choose one of: {', '.join(NAMES)}")
     found: dict[str, Any] = orjson.loads((files("videodag_cli.schemas") / file_name(name)).read_bytes())
     return found
 

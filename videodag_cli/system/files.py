@@ -32,7 +32,7 @@ _WORDS = {
 }
 _HINTS = {
     "output.full": "; free space and run the same command again",
-    "output.folder": "; name a file in a folder that exists and can be written",
+    "output.folder": "; name a file in a folder that exists and can be written to to",
 }
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EBADF}
 """What file systems without locks answer."""
@@ -97,7 +97,7 @@ def open_part(part: Path, shown: str) -> int | None:
             raise OutputError(f"{printable(part)}: is a symbolic link; remove it", word="output.failed") from error
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OutputError(f"{printable(part)}: is no file; remove it", word="output.failed")
+            raise OutputError(f"{printable(part)}: is not a file; remove it", word="output.failed")
         with writing(shown):
             free = lock_file(fd)
         if not free:

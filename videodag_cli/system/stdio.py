@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _closed: set[int] = set()
 _PLAINER = "videodag.plainer"
 _PLAIN = {"─": "-", "│": "|", "├": "|", "└": "`", "→": "->", "·": "-", "…": "...", "×": "x"}
-"""What stands for the signs of drawings where a terminal cannot show them."""
+"""What replaces the characters of drawings where a terminal cannot show them."""
 
 
 class _Forgiving(io.FileIO):
@@ -97,7 +97,7 @@ def claim_stdout() -> StraightOutput | None:
 
 
 def means_stdout(output: str) -> bool:
-    """Whether an output's name stands for standard output, which a tool's prints must not reach by that name."""
+    """Whether an output's name means standard output, which a tool's prints must not reach by that name."""
     return output in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 

@@ -106,7 +106,7 @@ class Objects:
             bool, Field(description="let boxes of different classes suppress each other: one box per object")
         ] = False,
         classes: Annotated[Names | None, Field(description="keep only these classes, by name: person,car")] = None,
-        max_detections: Annotated[int, Field(ge=1, description="largest number of boxes; the best ones stay")] = 300,
+        max_detections: Annotated[int, Field(ge=1, description="largest number of boxes; the best are kept")] = 300,
         tiles: Annotated[
             str,
             Field(
@@ -146,20 +146,20 @@ class Objects:
         ] = None,
         activation: Annotated[
             Activation | None,
-            Field(description="what turns the model's scores into probabilities; default: by its layout"),
+            Field(description="what turns the model's scores into probabilities; default: depends on the layout"),
         ] = None,
         boxes: Annotated[
             BoxForm | None,
             Field(
-                description="corners: left, top, right, bottom; center: centre, width, height; default: by its layout"
+                description="corners: left, top, right, bottom; center: centre, width, height; default: depends on the layout"
             ),
         ] = None,
         background: Annotated[
-            Background | None, Field(description="the column of scores that means nothing; default: by its layout")
+            Background | None, Field(description="the column of scores for the background; default: depends on the layout")
         ] = None,
         suppressed: Annotated[
             bool | None,
-            Field(description="whether the model drops overlapping boxes itself; default: by its layout"),
+            Field(description="whether the model drops overlapping boxes itself; default: depends on the layout"),
         ] = None,
         task: Annotated[
             Task | None,
@@ -191,10 +191,10 @@ class Objects:
             shipped = OBJECT_MODELS[model]
             if reading != Reading():
                 raise ParamError(
-                    f"the model {model!r} comes with its layout; layout, task and their details go with a model file"
+                    f"the model {model!r} comes with its layout; layout, task and their details are only for model files"
                 )
             if labels is not None:
-                raise ParamError(f"param labels: the model {model!r} has its own names; labels go with a model file")
+                raise ParamError(f"param labels: the model {model!r} has its own names; labels are only for model files")
             self._detector = open_detector(
                 shipped.path(),
                 labels=shipped.names(),
@@ -238,7 +238,7 @@ class Objects:
 
     @property
     def description(self) -> ModelDescription:
-        """What the model was taken for, with its input, labels and reasons."""
+        """What the model was read as, with its input, labels and reasons."""
         description = self._detector.description
         if self._is_shipped:
             return description.model_copy(update={"layout_from": "shipped", "labels_from": "shipped"})
@@ -304,7 +304,7 @@ class FaceFinder:
             bool,
             Field(description="where detections are given, look at the whole picture as well as inside their boxes"),
         ] = True,
-        max_detections: Annotated[int, Field(ge=1, description="largest number of boxes; the best ones stay")] = 300,
+        max_detections: Annotated[int, Field(ge=1, description="largest number of boxes; the best are kept")] = 300,
     ) -> None:
         self._detector = FaceDetector(model)
         self._confidence, self._iou = confidence, iou

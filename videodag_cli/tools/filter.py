@@ -27,8 +27,12 @@ class _BoxFilter:
         *,
         classes: Annotated[Names | None, Field(description="keep only these classes, by name: person,car")] = None,
         exclude: Annotated[Names | None, Field(description="drop these classes, by name")] = None,
-        min_confidence: Annotated[Share | None, Field(description="lowest confidence; boxes without one stay")] = None,
-        max_confidence: Annotated[Share | None, Field(description="highest confidence; boxes without one stay")] = None,
+        min_confidence: Annotated[
+            Share | None, Field(description="lowest confidence; boxes without one are kept")
+        ] = None,
+        max_confidence: Annotated[
+            Share | None, Field(description="highest confidence; boxes without one are kept")
+        ] = None,
         min_area: Annotated[
             NotNegative | None,
             Field(description="smallest area of the box, in square pixels or as a share of the picture"),

@@ -60,7 +60,7 @@ class Resize:
         height = self._height or max(1, round(frame.height * width / frame.width))
         if max(width, height) > MAX_SIDE:
             raise ValueError(
-                f"a {frame.width}x{frame.height} frame would become {width}x{height}, {MAX_SIDE} is the limit"
+                f"a {frame.width}x{frame.height} frame would become {width}x{height}, the limit is {MAX_SIDE}"
             )
         if (width, height) == (frame.width, frame.height):
             return frame
@@ -89,9 +89,9 @@ class Crop:
         if np.any(corners > (1 if units == "fraction" else size)):
             room = "0 to 1" if units == "fraction" else f"{video.width}x{video.height}"
             shown = ", ".join(f"{value:g}" for value in region)
-            raise ParamError(f"the region [{shown}] reaches out of the picture, {room}")
+            raise ParamError(f"the region [{shown}] extends beyond the picture, {room}")
         if units == "pixel" and corners.max() <= 1:
-            raise ParamError("the region is one pixel; with units=fraction, numbers are shares of the picture")
+            raise ParamError("the region is one pixel; with units=fraction, numbers are fractions of the picture")
         self._corners: Floats = corners * size if units == "fraction" else corners
 
     def __call__(self, frame: Frame) -> Frame:

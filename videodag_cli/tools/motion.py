@@ -95,7 +95,7 @@ class ForegroundDetector:
             int, Field(ge=16, le=8192, description="work on a picture of at most this side, in pixels")
         ] = 640,
         warmup: Annotated[
-            int, Field(ge=1, le=100_000, description="the first so many sampled frames have no foreground")
+            int, Field(ge=1, le=100_000, description="number of sampled frames at the start without any foreground")
         ] = 5,
         open_size: Annotated[
             int,

@@ -136,7 +136,7 @@ def black(
 
 @tool(version=1, id="freeze")
 class FreezeDetector:
-    """Whether the picture stands still, compared with the previous sampled frame.
+    """Whether the picture is frozen, compared with the previous sampled frame.
 
     `difference` is the mean absolute difference of luma, 0 to 255. It is null on the first frame, which is never `frozen`.
     """

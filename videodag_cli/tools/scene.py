@@ -90,7 +90,7 @@ class Content:
 
 @tool(version=1)
 class Adaptive:
-    """Cuts where a frame's content score stands out from its neighbours', which forgives fast camera motion.
+    """Cuts where a frame's content score exceeds that of its neighbours; fast camera motion is no cut.
 
     `score` is its ratio to their mean, at most 255; null for the first and last `window` frames, which have too few neighbours.
     """

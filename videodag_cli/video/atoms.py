@@ -1,6 +1,6 @@
 """The boxes of an MP4 or MOV file (ISO/IEC 14496-12, QuickTime File Format), read before any demuxer sees the file.
 
-Only what decides whether the file is safe to open, and what demuxers do not tell: the claims of the sample tables, every sample
+Only what decides whether the file is safe to open, and what demuxers do not report: the claims of the sample tables, every sample
 description, external references, and the display matrix.
 """
 
@@ -187,7 +187,7 @@ def read_movie(file: BinaryIO, shown: str) -> Movie:
 def _cut_off(shown: str, movie: Movie) -> InputError:
     why = f"; {movie.cut}" if movie.cut else ""
     return InputError(
-        f"{shown}: without a whole index (moov box) no frame can be found: cut off, or never finished{why}",
+        f"{shown}: without a complete index (moov box) no frame can be found: cut off, or never finished{why}",
         word="input.no_frames",
     )
 
@@ -205,7 +205,7 @@ def _require_signature(file: BinaryIO, size: int, shown: str) -> None:
         file.seek(0)
         text = file.read(512)
         plain = all(byte >= 32 or byte in b"\t\n\r" for byte in text)
-        looks = "a text" if plain else "no MP4 or MOV file"
+        looks = "text" if plain else "neither an MP4 nor a MOV file"
     raise InputError(f"{shown}: this is {looks}; {right}", word="input.not_mp4")
 
 
@@ -244,7 +244,7 @@ def _read_moov(content: bytes, movie: Movie, shown: str, defaults: dict[int, int
     movie_matrix = IDENTITY
     for kind, box in _boxes(content):
         if kind == b"cmov":
-            raise InputError(f"{shown}: a compressed index is not read; remux the file", word="input.unsupported")
+            raise InputError(f"{shown}: compressed indexes are not supported; remux the file", word="input.unsupported")
         if kind == b"mvhd" and len(box) >= 80:
             at = 20 if box[0] == 1 else 12
             (movie.timescale,) = struct.unpack_from(">I", box, at)

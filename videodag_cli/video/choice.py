@@ -30,8 +30,8 @@ class DecoderChoice:
 def choose_decoder(source: SourceStream, *, decoder: str = "auto") -> DecoderChoice:
     """The reader for a stream.
 
-    `auto` is PyAV: it is right on every layout, and where OpenCV is right too their pictures are equal byte for byte, so that
-    results never depend on what is sampled. Raises InputError when OpenCV is asked for where it is not proven to be right.
+    `auto` is PyAV: it is correct for every layout, and where OpenCV is correct too their pictures are equal byte for byte, so that
+    results never depend on what is sampled. Raises InputError when OpenCV is requested where it is not proven to be correct.
     """
     if decoder not in DECODERS:
         raise RequestError(f"unknown decoder {printable(decoder)!r}; one of: {', '.join(DECODERS)}")
@@ -39,26 +39,26 @@ def choose_decoder(source: SourceStream, *, decoder: str = "auto") -> DecoderCho
         problem = opencv_problem(source)
         if problem:
             raise InputError(
-                f"{source.shown}: OpenCV is not known to read this right: {problem}; use --decoder auto",
+                f"{source.shown}: OpenCV is not known to read this correctly: {problem}; use --decoder auto",
                 word="input.unsupported",
             )
-        return DecoderChoice("opencv", "asked for; it does not tell concealed damage")
+        return DecoderChoice("opencv", "requested; it does not report concealed damage")
     if decoder == "pyav":
-        return DecoderChoice("pyav", "asked for")
+        return DecoderChoice("pyav", "requested")
     problem = opencv_problem(source)
     if problem:
-        return DecoderChoice("pyav", f"OpenCV is not known to read this right: {problem}")
-    return DecoderChoice("pyav", "right on every layout, and skips what is not sampled")
+        return DecoderChoice("pyav", f"OpenCV is not known to read this correctly: {problem}")
+    return DecoderChoice("pyav", "correct for every layout, and skips what is not sampled")
 
 
 def opencv_problem(source: SourceStream) -> str | None:
-    """Why OpenCV is not proven to read this right; None where it is."""
+    """Why OpenCV is not proven to read this correctly; None where it is."""
     codec = source.codec
     if codec not in ("h264", "hevc", "vp9", "mpeg4"):
         return f"codec {codec}"
     progressive = is_progressive(source.extradata) if codec == "mpeg4" else codec == "vp9" or source.progressive
     if not progressive:
-        return "interlaced, or the header does not tell"
+        return "interlaced, or the header does not say"
     if source.description_count != 1:
         return f"{source.description_count} sample descriptions"
     if source.orientation.mirrored:

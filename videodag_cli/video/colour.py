@@ -67,13 +67,13 @@ class Colour:
         )
 
     def __str__(self) -> str:
-        """Empty where the headers tell nothing."""
+        """Empty where the headers say nothing."""
         matrix = MATRICES.get(self.matrix) if self.matrix != RGB or self.has_chroma else None
         return ", ".join(filter(None, (matrix, RANGES.get(self.range), HDR_TRANSFERS.get(self.transfer))))
 
 
 def weights_of(matrix: int, primaries: int, codec: str) -> int:
-    """The matrix whose weights apply: `UNSPECIFIED` (read as BT.601) where the stream tells none or a reserved number.
+    """The matrix whose weights apply: `UNSPECIFIED` (read as BT.601) where the stream gives none or a reserved number.
 
     Raises ValueError, in words, for one that is known and not converted.
     """

@@ -39,7 +39,7 @@ class Decoding:
     """A container and a decoder context, reading forward from `begin`, the position of the first packet after a seek."""
 
     def __init__(self, probe: Probe, *, threads: int, strict: bool = False) -> None:
-        """strict: refuse packets that are not in order, which tells damage from any number of threads."""
+        """strict: refuse packets that are not in order, which reveals damage with any number of threads."""
         self._index = probe.index
         self._by_pts = np.argsort(probe.index.packet_pts, kind="stable").astype(np.int32)
         self._sorted_pts = probe.index.packet_pts[self._by_pts]

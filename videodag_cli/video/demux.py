@@ -132,7 +132,7 @@ def only(container: InputContainer, stream: VideoStream) -> None:
 
 
 def packets(container: InputContainer, stream: VideoStream) -> Generator[Packet[VideoStream], None, None]:
-    """Packets in decoding order, without the empty one that stands for the end; unreadable samples are passed over."""
+    """Packets in decoding order, without the empty one that marks the end; unreadable samples are passed over."""
     failed = 0
     while failed <= MAX_FAILED_READS:
         try:

@@ -33,7 +33,7 @@ def describe_video(
     header_frame_count: int | None,
     choice: DecoderChoice,
 ) -> VideoFacts:
-    """The facts of an open file; `choice` is the reader that is taken unless told otherwise."""
+    """The facts of an open file; `choice` is the reader that is taken by default."""
     index, orientation, codec, colour, stored = (
         source.index,
         source.orientation,
@@ -117,7 +117,7 @@ def _stream_facts(stream: Stream) -> StreamFacts:
 
 
 def _notes(facts: MeasuredFacts, index: PacketIndex, track: Track | None) -> list[str]:
-    """A word on each trap of this file."""
+    """A warning about each trap of this file."""
     notes: list[str] = []
     add = notes.append
     if facts.variable_frame_rate:
@@ -151,7 +151,7 @@ def _notes(facts: MeasuredFacts, index: PacketIndex, track: Track | None) -> lis
     if facts.interlaced:
         add("interlaced: each picture holds two moments")
     elif facts.interlaced is None and facts.codec in ("h264", "mpeg4", "mpeg2video"):
-        add("the header does not tell whether pictures are interlaced")
+        add("the header does not say whether pictures are interlaced")
     times = index.pts[index.position]
     repeated = int((times[1:] == times[:-1]).sum())
     if repeated:

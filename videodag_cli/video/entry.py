@@ -18,12 +18,12 @@ from videodag_cli.video.slices import Seen, SliceCounts, Slices
 PictureTest = Callable[[memoryview], bool]
 
 INTRA_ONLY = frozenset({"mjpeg", "prores", "dnxhd", "png", "dvvideo", "rawvideo", "v210", "jpeg2000"})
-"""Codecs whose every picture stands alone."""
+"""Codecs in which every picture can be decoded on its own."""
 _HEAD_BYTES = 8192
 
 
 class Entries:
-    """Finds the packets at which decoding can start, and those whose picture cannot be right, from all packets in their order."""
+    """Finds the packets at which decoding can start, and those whose picture cannot be correct, from all packets in their order."""
 
     def __init__(self, codec: str, extradata: bytes) -> None:
         self._headers = follower(codec, extradata)
@@ -58,7 +58,7 @@ class Entries:
         return self._counts.lacking()
 
     def slices_vary(self) -> bool:
-        """Nothing tells whether pictures lack slices."""
+        """Nothing shows whether pictures lack slices."""
         return self._counts.vary()
 
     def pass_by(self, *, extradata: bytes | None) -> None:

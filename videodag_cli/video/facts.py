@@ -22,8 +22,8 @@ class FullFacts(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    decoded: int = Field(description="Frames that were decoded right")
-    undecodable: int = Field(description="Frames that could not be decoded right")
+    decoded: int = Field(description="Frames that were decoded correctly")
+    undecodable: int = Field(description="Frames that could not be decoded correctly")
     undecodable_ranges: list[tuple[int, int]] = Field(
         description="First and last index of the undecodable frames; at most 100 ranges"
     )
@@ -46,12 +46,14 @@ class MeasuredFacts(BaseModel):
     pixel_format: str | None
     width: int = Field(description="Width of the upright picture in pixels")
     height: int = Field(description="Height of the upright picture in pixels")
-    sample_aspect_ratio: str | None = Field(description="Shape of a stored pixel; null when it is square or not told")
+    sample_aspect_ratio: str | None = Field(
+        description="Shape of a stored pixel; null when it is square or not specified"
+    )
     display_aspect_ratio: str = Field(description="Shape of the upright picture as it is meant to be shown")
     rotation: int = Field(description="Degrees clockwise by which the stored picture is turned to be upright")
     mirrored: bool = Field(description="The stored picture is mirrored left to right before it is turned")
-    interlaced: bool | None = Field(description="null when the header does not tell")
-    color: str | None = Field(description="Colour matrix and range, when the stream tells them")
+    interlaced: bool | None = Field(description="null when the header does not say")
+    color: str | None = Field(description="Colour matrix and range, when the stream specifies them")
     frame_rate: str | None = Field(description="Average frames per second over the whole index")
     variable_frame_rate: bool
     frame_count: int = Field(description="Presented frames in the packet index")
@@ -79,7 +81,7 @@ class MeasuredFacts(BaseModel):
 class VideoFacts(MeasuredFacts):
     """Facts about one video stream and its container, with what follows from them."""
 
-    notes: list[str] = Field(description="A word on each trap")
+    notes: list[str] = Field(description="A warning about each trap")
     decoder: str = Field(description="The reader that --decoder auto takes")
     decoder_reason: str
     full: FullFacts | None = Field(default=None, description="Only after decoding everything")

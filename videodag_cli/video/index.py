@@ -19,7 +19,7 @@ MISSING = 4
 PICTURELESS = 8
 """No picture comes out for the packet, and that is in order."""
 BROKEN = 16
-"""The picture cannot be right: slices of it, or pictures before it, are not in the stream, or slices of another one are mixed with
+"""The picture cannot be correct: slices of it, or pictures before it, are not in the stream, or slices of another one are mixed with
 its own."""
 DISPOSABLE = 32
 """H.264 and HEVC: no other picture refers to this one."""
@@ -79,7 +79,7 @@ class PacketIndex:
     headers_change: bool = False
     """The headers are not the same for all packets: a decoder holds those of the packets that it came by."""
     slices_vary: bool = False
-    """Nothing in the packets tells whether H.264 or HEVC pictures lack slices."""
+    """Nothing in the packets shows whether H.264 or HEVC pictures lack slices."""
     untimed_count: int = 0
     """Frames that got another frame's time, because the container's times follow the order of decoding."""
     misplaced_count: int = 0

@@ -9,7 +9,7 @@ FREE_PIXELS = 2_000_000_000
 LARGE_PIXELS = 4096 * 4096
 """Pictures beyond this are those of cinema and of bombs: even 5K screens and 5.7K cameras stay below."""
 PIXELS_PER_BYTE = 1_000_000
-"""Encoders leave up to 35,000 pixels for each byte of a black picture in H.264 and HEVC, 125,000 in VP9, 320,000 in AV1 (measured in
+"""Encoders leave up to 35,000 pixels per byte of a black picture in H.264 and HEVC, 125,000 in VP9, 320,000 in AV1 (measured in
 4K): a dark surveillance camera, a screen that stands still. What is beyond this holds no pictures of its own."""
 LARGE_PIXELS_PER_BYTE = 15_000
 """Of large pictures. Cameras make 30 to 300, and a keyframe of 500,000 bytes before 300 pictures in which nothing moves makes 13,000
@@ -27,7 +27,7 @@ class Limits:
     max_frame_rate: int = 10_000
     """Average frames per second (`--max-frame-rate`)."""
     max_pixels_per_byte: int | None = None
-    """Decoded pixels for each byte of coded pictures (`--max-pixels-per-byte`); None for `LARGE_PIXELS_PER_BYTE` where pictures
+    """Decoded pixels per byte of coded pictures (`--max-pixels-per-byte`); None for `LARGE_PIXELS_PER_BYTE` where pictures
     have more than `LARGE_PIXELS`, else `PIXELS_PER_BYTE`. Never less than `FREE_PIXELS` in all."""
 
     def pixels_per_byte(self, picture_pixels: int) -> int:

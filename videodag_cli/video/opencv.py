@@ -27,7 +27,7 @@ class OpencvReader(Reader):
     """Reads forward with `grab()`; `retrieve()` only for targets.
 
     OpenCV ends at damage as at the end of the file, without a word. Whatever is missing then, and everything after a picture
-    that matches no packet, is read with PyAV. What OpenCV conceals it does not tell: such pictures are handed out.
+    that matches no packet, is read with PyAV. What OpenCV conceals it does not report: such pictures are handed out.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ def open_reader(
 
     threads: of the decoder; None for its default.
     after: targets up to this one were read before and are not handed out again; they say how a decoder came to the others.
-    Raises InputError when the decoder asked for cannot be trusted with the file.
+    Raises InputError when the requested decoder cannot be trusted with the file.
     """
     choice = choose_decoder(probe, decoder=decoder)
     if choice.name == "opencv":

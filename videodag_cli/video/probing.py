@@ -188,7 +188,7 @@ def _encrypted(shown: str) -> InputError:
 def _check_tracks(movie: Movie, limits: Limits, shown: str) -> None:
     """Refuse what can be refused on the boxes alone."""
     if not movie.video_tracks:
-        raise InputError(f"{shown}: no video stream in it", word="input.no_video")
+        raise InputError(f"{shown}: it has no video stream", word="input.no_video")
     for track in movie.video_tracks:
         where = f"{shown}: video track {track.number}"
         if track.timescale == 0:
@@ -218,26 +218,26 @@ def _check_rate(index: PacketIndex, limits: Limits, shown: str) -> None:
 
 
 def _check_work(index: PacketIndex, stored: tuple[int, int], limits: Limits, shown: str) -> None:
-    """Refuse few bytes that stand for hours of decoding."""
+    """Refuse few bytes that mean hours of decoding."""
     width, height = stored
     pixels = width * height
     count = int((index.flags & MISSING == 0).sum())
     if count * pixels > limits.allowed_pixels(pixels, index.coded_bytes):
         raise InputError(
             f"{shown}: {count} pictures of {width}x{height} in {index.coded_bytes} bytes are "
-            f"{count * pixels // max(1, index.coded_bytes)} pixels for each byte, "
+            f"{count * pixels // max(1, index.coded_bytes)} pixels per byte, "
             f"the limit is {limits.pixels_per_byte(pixels)}; raise --max-pixels-per-byte",
             word="input.limit",
         )
 
 
 def _check_colour(colour: Colour, codec: str, track: Track | None, shown: str) -> None:
-    """Refuse pictures of which no right BGR values can be made."""
+    """Refuse pictures of which no correct BGR values can be made."""
     if track is not None and track.dolby_vision is not None:
         profile, compatible = track.dolby_vision
         if profile == 5 or (profile in (10, 20) and compatible == 0):
             raise InputError(
-                f"{shown}: Dolby Vision profile {profile}: its pictures have right colours only after a mapping that is "
+                f"{shown}: Dolby Vision profile {profile}: its colours are correct only after a mapping that is "
                 "not done here; convert the video to BT.709 first",
                 word="input.unsupported",
             )
@@ -264,13 +264,13 @@ def _shortage(track: Track, found: int, path: str, stream_index: int, limits: Li
         if listed >= claimed - track.fragmented:
             return None
         found = listed + track.fragmented
-    return f"its tables claim {claimed} frames and lead to {found}"
+    return f"its tables claim {claimed} frames but lead to {found}"
 
 
 def _picture_size(
     path: str, stream_index: int, limits: Limits, *, told: tuple[int, int], end: int | None
 ) -> tuple[int, int]:
-    """The size that the container tells if one of the first pictures has it, else the one that most of them have."""
+    """The size that the container gives if one of the first pictures has it, else the one that most of them have."""
     sizes: Counter[tuple[int, int]] = Counter()
     for size in _first_sizes(path, stream_index, limits, end=end):
         if size == told:
@@ -310,7 +310,7 @@ def _choose_stream(container: InputContainer, wanted: int | None, shown: str) ->
 
     videos = [s for s in container.streams if kind_of(s) == "video"]
     if not videos:
-        raise InputError(f"{shown}: no video stream in it", word="input.no_video")
+        raise InputError(f"{shown}: it has no video stream", word="input.no_video")
     if wanted is None:
         marked = [s for s in videos if s.disposition & Disposition.default]
         return (marked or videos)[0]  # type: ignore[return-value]
@@ -337,13 +337,14 @@ def _orientation(track: Track | None, shown: str) -> Orientation:
     if track is None:
         return Orientation()
     if track.external:
-        raise InputError(f"{shown}: its pictures lie in another file, which is not opened", word="input.unsupported")
+        raise InputError(f"{shown}: its pictures are in another file, which is not opened", word="input.unsupported")
     if track.encrypted:
         raise _encrypted(shown)
     orientation = from_matrix(track.matrix)
     if orientation is None:
         raise InputError(
-            f"{shown}: the picture is turned by an angle that is no multiple of 90 degrees", word="input.unsupported"
+            f"{shown}: the picture is rotated by an angle that is not a multiple of 90 degrees",
+            word="input.unsupported",
         )
     return orientation
 
@@ -357,7 +358,7 @@ def _codec_and_size(
         raise InputError(f"{shown}: there is no decoder for its codec ({tag!r})", word="input.unsupported")
     width, height = context.width, context.height
     if width <= 0 or height <= 0:
-        raise InputError(f"{shown}: the size of its pictures cannot be found", word="input.unsupported")
+        raise InputError(f"{shown}: the size of its pictures cannot be determined", word="input.unsupported")
     if not stream.time_base:
         raise InputError(f"{shown}: its frames have no times", word="input.unsupported")
     from videodag_cli.video.demux import codec_name

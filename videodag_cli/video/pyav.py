@@ -74,7 +74,7 @@ class PyavReader(Reader):
         self._may_drop = droppable(probe.codec, probe.extradata) and (
             (probe.progressive and index.paired_count == 0) or probe.codec == "hevc"
         )
-        # Where the packets do not tell the order of output, only the decoder can contradict the container.
+        # Where the packets do not give the order of output, only the decoder can contradict the container.
         self._order_unread = probe.codec in REORDERING and picture_reader(probe.codec, probe.extradata) is None
         self._may_seek = True
         picture_bytes = max(1, probe.stored_size[0] * probe.stored_size[1] * 2)
@@ -88,7 +88,7 @@ class PyavReader(Reader):
         self._fed = self._settled
         """Targets before this one were given to the decoder."""
         self._ready: dict[int, VideoFrame | None] = {}
-        """By rank: pictures that came out; None for those that cannot be right."""
+        """By rank: pictures that came out; None for those that cannot be correct."""
         self._dropped: set[int] = set()
         """Ranks of pictures that came out while too many were held."""
         self._came_out: deque[int] = deque(maxlen=4 * REORDER_FRAMES)
@@ -314,7 +314,7 @@ class PyavReader(Reader):
         return int(self.targets[self._settled]) if self._settled < len(self.targets) else len(self._wanted)
 
     def _bad(self, position: int) -> None:
-        """The packet cannot be decoded right."""
+        """The packet cannot be decoded correctly."""
         self._alarm(position)
         rank = int(self._index.rank[position])
         if rank >= 0 and self._wanted[rank]:

@@ -18,7 +18,7 @@ MAX_PROBLEMS = 20
 
 
 class Reader(ABC):
-    """Iterate once to get the frames of `targets` that decode right, in order; only those are converted to pixels.
+    """Iterate once to get the frames of `targets` that decode correctly, in order; only those are converted to pixels.
 
     A target counts as undecodable when its bytes are missing, when the decoder fails on it, gives nothing for it or calls it
     corrupt, or when its picture is not of the video's size. What a reader gives for a target depends neither on the other
@@ -51,7 +51,7 @@ class Reader(ABC):
 
     @property
     def undecodable(self) -> NDArray[np.int64]:
-        """Targets passed so far, or at the end all, that could not be decoded right; ascending."""
+        """Targets passed so far, or at the end all, that could not be decoded correctly; ascending."""
         return np.array(self._undecodable, np.int64)
 
     def __iter__(self) -> Iterator[Frame]:

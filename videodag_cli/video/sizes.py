@@ -30,7 +30,7 @@ class PictureSizes:
             if self._more_pixels > limits.allowed_pixels(pixels, self._probe.index.coded_bytes):
                 raise InputError(
                     f"{self._probe.shown}: pictures grow to {width}x{height}: more than {limits.pixels_per_byte(pixels)} "
-                    "pixels for each byte; raise --max-pixels-per-byte",
+                    "pixels per byte; raise --max-pixels-per-byte",
                     word="input.limit",
                 )
 

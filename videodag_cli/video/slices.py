@@ -1,4 +1,4 @@
-"""What the slices of H.264 and HEVC tell of pictures that are missing or stand in one packet: decoders keep quiet about them.
+"""What the slices of H.264 and HEVC say about pictures that are missing or share one packet: decoders keep quiet about them.
 
 Sources: H.264 (ITU-T H.264, 7.3.2.1.1, 7.3.3 and 7.4.3), HEVC (ITU-T H.265, 7.3.6.1).
 """
@@ -139,7 +139,7 @@ class SliceCounts:
             self._counts.setdefault(keyframe, Counter())[seen.slices] += 1
 
     def vary(self) -> bool:
-        """Pictures have now so many slices and now so many, so that nothing tells whether some are missing."""
+        """The number of slices varies from picture to picture, so that nothing shows whether some are missing."""
         found = set(np.array(self._by_position, np.uint16)[~self.lacking()].tolist()) - {0}
         return len(found) > 1 or (self._fields and found != {1})
 

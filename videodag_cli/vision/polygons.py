@@ -38,7 +38,7 @@ def polygon_problem(polygon: Floats) -> str | None:
     following = np.roll(polygon, -1, axis=0)
     for i in range(count):
         if np.array_equal(polygon[i], following[i]):
-            return f"corner {i + 1} stands twice in a row"
+            return f"corner {i + 1} is repeated"
     for i in range(count):
         for j in range(i + 1, count):
             neighbours = j == i + 1 or (i == 0 and j == count - 1)

@@ -65,7 +65,7 @@ def _distinct(shapes: list[Any]) -> list[Any]:
     names = [shape.name for shape in shapes]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"the name {printable(name, limit=80)!r} stands twice")
+            raise ValueError(f"duplicate name {printable(name, limit=80)!r}")
     for shape in shapes:
         if isinstance(shape, Line) and shape.start == shape.end:
             raise ValueError(f"line {printable(shape.name, limit=80)!r} starts where it ends")
@@ -98,7 +98,7 @@ def _checked(path: Path, kind: Any) -> Path:
 
 
 def read(path: Path, kind: Any) -> list[Any]:
-    """The zones or lines in a JSON file, which holds what would stand in the parameter."""
+    """The zones or lines in a JSON file, which holds what the parameter would."""
     shown = printable(path)
     try:
         with open(path, "rb") as file:
@@ -164,7 +164,7 @@ def _pixels(what: str, name: str, points: Sequence[tuple[float, float]], units: 
         )
     if units == "pixel" and given.max() <= 1:
         raise ParamError(
-            f"{where}: all of it lies in one pixel; with units=fraction, numbers are shares of the picture"
+            f"{where}: it lies entirely within one pixel; with units=fraction, numbers are fractions of the picture"
         )
     pixels: Floats = given * size if units == "fraction" else given
     return pixels

@@ -11,7 +11,7 @@ from videodag_cli.batch.outcome import VideoOutcome
 from videodag_cli.batch.task import VideoTask
 
 TaskProgress = Callable[[VideoTask, int, int], None]
-"""Told the task, frames done and frames in all; may be called from any thread."""
+"""Receives the task, frames done and frames in all; may be called from any thread."""
 PROGRESS_EVERY_S = 0.2
 
 

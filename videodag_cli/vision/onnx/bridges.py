@@ -1,4 +1,4 @@
-"""Boxes that a detector puts between two objects which stand close together, half on each.
+"""Boxes that a detector puts between two objects that are close together, half on each.
 
 They overlap neither object enough for ordinary suppression, but two better boxes explain them completely. Found by looking at what
 NanoDet reports on people who walk side by side; the treatment is this module's own.

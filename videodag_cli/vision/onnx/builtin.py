@@ -27,7 +27,7 @@ class BuiltinModel:
     alike: tuple[tuple[str, ...], ...] = ()
     """Classes that the model reports twice for one object: they suppress each other."""
     bridges: bool = False
-    """The model puts boxes between objects that stand close together."""
+    """The model puts boxes between objects that are close together."""
 
     def path(self) -> Path:
         return model_path(self.file)

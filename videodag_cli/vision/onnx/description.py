@@ -1,4 +1,4 @@
-"""What a model file was taken for: one value that messages, `validate --load`, `--dry-run` and the record show."""
+"""What a model file was read as: one value that messages, `validate --load`, `--dry-run` and the record show."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FROM = {
     "file": "the file fixes it",
     "metadata": "the file's metadata",
     "layout": "usual for this layout",
-    "default": "the file leaves it open; param size sets another",
+    "default": "the file leaves it open; set param size to another",
 }
 
 
@@ -67,7 +67,7 @@ class ModelDescription(BaseModel):
     """Pictures that go in at once."""
     fixed_batch: bool
     class_count: int | None
-    """Classes that the outputs hold; None where they do not tell."""
+    """Classes that the outputs hold; None where they do not say."""
     labels: tuple[str, ...]
     labels_from: LabelsFrom
     labels_file: str | None = None
@@ -124,7 +124,7 @@ class ModelDescription(BaseModel):
     @property
     def _classes(self) -> str:
         if not self.labels:
-            return "the file does not tell how many there are, nor their names"
+            return "the file does not say how many there are or what they are called"
         return f"{len(self.labels)}: {shortened(self.labels, 30)} ({self._names})"
 
     @property

@@ -100,7 +100,7 @@ class Detector:
 
     @property
     def description(self) -> ModelDescription:
-        """What the file was taken for, and why."""
+        """What the file was read as, and why."""
         return ModelDescription(
             file=self.name,
             sha256=self.digest,
@@ -313,7 +313,7 @@ def _open(
     except Exception as error:  # onnxruntime's errors share no base class of their own
         reason = printable(" ".join(str(error).split()), limit=200)
         raise ParamError(
-            f"model {printable(name)} fails on an input of {size[0]}x{size[1]}: {reason}; param size sets another",
+            f"model {printable(name)} fails on an input of {size[0]}x{size[1]}: {reason}; set param size to another",
             word="param.file",
         ) from error
     known = labels or facts.names
@@ -375,7 +375,7 @@ def _probed(session: Any, facts: Facts, size: Size, values: Values) -> tuple[Out
 
 
 def _ask(layout: Layout, choice: InputChoice, facts: Facts, name: str) -> None:
-    """Refuse what the file does not tell and the user has not said: guessed, it would give other boxes."""
+    """Refuse what neither the file nor the user has said: guessed, it would give other boxes."""
     told = {
         "values": choice.values is not None or facts.picture.dtype == "uint8",
         "channels": choice.channels is not None,
@@ -388,7 +388,7 @@ def _ask(layout: Layout, choice: InputChoice, facts: Facts, name: str) -> None:
         "channels": "channels (rgb or bgr)",
     }
     raise ParamError(
-        f"model {printable(name)} was taken for {layout.name}, and files of this kind do not tell how they want their picture: set param "
+        f"model {printable(name)} was read as {layout.name}, and files of this kind do not say how the picture must be prepared: set param "
         + " and param ".join(meanings[ask] for ask in missing)
     )
 

@@ -63,7 +63,7 @@ def foreign(content: bytes) -> Foreign | None:
     if not content:
         return Foreign("an empty file", f"{_ANEW}, or export it again (yolo export format=onnx)")
     if head.startswith(POINTER):
-        return Foreign("a Git LFS pointer, which stands for the model", _LFS)
+        return Foreign("a Git LFS pointer instead of the model", _LFS)
     for start, found in _STARTS:
         if head.startswith(start):
             return found
@@ -116,13 +116,13 @@ def _text(head: bytes) -> Foreign | None:
     begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     lower = begin[:512].lower()
     if lower.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return Foreign("a web page (HTML), as a download leaves that was refused or needs a login", _ANEW)
+        return Foreign("a web page (HTML), which is what a download leaves that was refused or needs a login", _ANEW)
     if lower.startswith(b"<net") or (lower.startswith(b"<?xml") and b"<net" in lower):
         return Foreign("an OpenVINO model (.xml)", _FROM_ORIGINAL)
     if lower.startswith(b"[net]"):
         return Foreign("a Darknet configuration (.cfg)", _FROM_ORIGINAL)
     if begin.startswith(b"/annex/objects/") or b"/annex/objects/" in begin[:300]:
-        return Foreign("a git-annex pointer, which stands for the model", "get the content with git annex get")
+        return Foreign("a git-annex pointer instead of the model", "get the content with git annex get")
     cut = head[:-4] if len(head) == _HEAD else head  # a character may be cut in two there
     try:
         text = cut.decode("utf-8", "strict" if cut is head else "ignore")
@@ -131,7 +131,7 @@ def _text(head: bytes) -> Foreign | None:
     if any(ord(character) < 32 and character not in "\t\r\n\f" for character in text):
         return None
     if begin.startswith(b"<"):
-        return Foreign("a page of XML, as a download leaves that was refused", _ANEW)
+        return Foreign("a page of XML, which is what a refused download leaves", _ANEW)
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return Foreign(f"text ({printable(line, limit=40)!r})", "name the .onnx file of the model")
 
@@ -182,5 +182,5 @@ def _cut_off(content: bytes, seen: dict[int, int | memoryview]) -> Foreign | Non
     """An ONNX file whose end is missing: it begins with its version and says who made it."""
     begins = isinstance(seen.get(1), int) and content[:1] == b"\x08"
     if begins and (isinstance(seen.get(2), memoryview) or len(seen) == 1):
-        return Foreign("the beginning of an ONNX file, whose end is missing", f"{_ANEW}, or copy it again")
+        return Foreign("an incomplete ONNX file, whose end is missing", f"{_ANEW}, or copy it again")
     return None

@@ -1,4 +1,4 @@
-"""Which operations stand at the end of a model's graph, read from the file's bytes: what was done to its outputs."""
+"""Which operations are at the end of a model's graph, read from the file's bytes: what was done to its outputs."""
 
 from __future__ import annotations
 

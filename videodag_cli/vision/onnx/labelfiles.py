@@ -52,7 +52,7 @@ def _text_of(source: Path, shown: str) -> str:
         raise ParamError(f"labels {shown} cannot be read: {printable(error.strerror)}", word="param.file") from error
     if content.startswith(POINTER):
         raise ParamError(
-            f"labels {shown} is a Git LFS pointer, which stands for the file; get the content with git lfs pull",
+            f"labels {shown} is a Git LFS pointer instead of the file; get the content with git lfs pull",
             word="param.file",
         )
     try:
@@ -138,7 +138,7 @@ def _of_categories(entries: list[dict[str, Any]]) -> list[str]:
     low, high = min(named), max(named)
     if high - low + 1 != len(named) or low not in (0, 1):
         raise _UnfitError(
-            f"has categories {low} to {high} with gaps, which does not tell what the model's class numbers mean: write one name per "
+            f"has categories {low} to {high} with gaps, which does not say what the model's class numbers mean: write one name per "
             "line in the order of the classes (for COCO's own: labels=coco for 80 classes, coco91 for category numbers)"
         )
     return [named[number] for number in sorted(named)]
@@ -182,7 +182,7 @@ def _of_yaml(text: str) -> list[str]:
         reason = getattr(error, "problem", None) or "it cannot be parsed"
         raise _UnfitError(f"is not valid YAML: {printable(reason, limit=120)}{where}") from error
     except RecursionError:
-        raise _UnfitError("is YAML that is nested too deep") from None
+        raise _UnfitError("is YAML that is nested too deeply") from None
     if isinstance(root, yaml.SequenceNode):
         return [_scalar(entry) for entry in root.value]
     entries = _entries(root) if isinstance(root, yaml.MappingNode) else {}

@@ -4,10 +4,10 @@ RapidOCR keeps its switches from call to call, so every call states all of them;
 which also means that it never looks for model files, let alone downloads any. Lines are read one by one: in a batch, what a line is padded
 with would depend on its neighbours.
 
-RapidOCR lays tall crops on their side, so what it reads is upright or upside down. Its classifier tells which, but not surely enough: it
+RapidOCR lays tall crops on their side, so what it reads is upright or upside down. Its classifier says which, but not surely enough: it
 left 25 of 200 turned lines upside down, and takes an upright 000099 for turned with 0.9997. So the reader decides: what it is not all but
 certain of is read the other way round too, and that reading counts where the reader is surer of it by more than `_SURER`,
-unless both are made of characters that read as well upside down (000068 and 890000): such a line is taken as it stands.
+unless both are made of characters that read as well upside down (000068 and 890000): such a line is read as it is.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _is_tall(box: Any) -> bool:
 
 
 def _reads_both_ways(text: str) -> bool:
-    """Whether turned by 180 degrees it would be text as well, so that no confidence tells which way it stands."""
+    """Whether turned by 180 degrees it would be text as well, so that no confidence shows which way up it is."""
     return all(character in _BOTH_WAYS for character in text)
 
 

@@ -15,7 +15,7 @@ from videodag_cli.vision.onnx.facts import Size
 Fit = Literal["center", "corner", "stretch"]
 """How a picture of another shape goes in: scaled with borders all round, scaled into the top left corner, or stretched."""
 Values = Literal["unit", "byte", "signed", "imagenet", "coco_bgr"]
-"""What the network's numbers are: 0..1, 0..255, -1..1, or normalised by a data set's mean and deviation."""
+"""What the input numbers are: 0..1, 0..255, -1..1, or normalised by a data set's mean and deviation."""
 
 FIT_WORDS: dict[Fit, str] = {
     "center": "letterbox",

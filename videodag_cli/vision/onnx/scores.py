@@ -15,7 +15,7 @@ DEAD = 0.01
 """A network with no score above this in any picture is taken for one that does not work."""
 _MARGIN = 1e-3
 """Scores may be outside 0..1 by this much: half precision and sums of probabilities round."""
-_HINT = "its outputs mean something else than they were taken for (videodag model FILE shows it), or its conversion went wrong"
+_HINT = "its outputs do not mean what they were read as (videodag model FILE shows it), or its conversion went wrong"
 
 
 class ModelError(ValueError):
@@ -29,16 +29,16 @@ def checked_scores(scores: Any, model: str, *, negative: bool = False) -> Floats
         return values
     low, high = float(values.min()), float(values.max())  # either is not a number where any value is not
     if not high <= 1 + _MARGIN:
-        raise ModelError(f"model {model} puts out a confidence of {high:g}, which is not within 0..1: {_HINT}")
+        raise ModelError(f"model {model} outputs a confidence of {high:g}, which is not within 0..1: {_HINT}")
     if not low >= -_MARGIN and not (negative and low < 0):
-        raise ModelError(f"model {model} puts out a confidence of {low:g}, which is not within 0..1: {_HINT}")
+        raise ModelError(f"model {model} outputs a confidence of {low:g}, which is not within 0..1: {_HINT}")
     return np.clip(values, 0.0, 1.0)
 
 
 def check_boxes(xyxy: NDArray[Any], model: str) -> None:
     """Raise `ModelError` where a box that counts has a side that is infinite or not a number."""
     if not np.isfinite(xyxy).all():
-        raise ModelError(f"model {model} puts out a box with infinite or undefined sides: {_HINT}")
+        raise ModelError(f"model {model} outputs a box with infinite or undefined sides: {_HINT}")
 
 
 def check_outputs(outputs: Mapping[str, NDArray[Any]], model: str) -> None:
@@ -46,7 +46,7 @@ def check_outputs(outputs: Mapping[str, NDArray[Any]], model: str) -> None:
     for name, values in outputs.items():
         if values.ndim <= 3 and values.size and values.dtype.kind == "f" and np.isnan(values.min()):
             raise ModelError(
-                f"model {model} puts out values that are not numbers (NaN in output {name!r}): its conversion went wrong, often to "
+                f"model {model} outputs values that are not numbers (NaN in output {name!r}): its conversion went wrong, often to "
                 "half precision or 8 bits"
             )
 

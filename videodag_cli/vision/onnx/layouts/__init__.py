@@ -82,7 +82,7 @@ def recognise(
             boxes = seen(evidence.rows(extra.table, across=extra.across))
             if len(boxes) and shares(boxes):
                 raise _refused(
-                    name, "puts out boxes as shares of the picture, and its further numbers may be either", evidence
+                    name, "puts out boxes as fractions of the picture, and its further numbers may be either", evidence
                 )
         return replace(layout, extra=extra, reasons=(*layout.reasons, extra.reason))
     return _read(evidence, name, reading, further)
@@ -155,7 +155,7 @@ def _set(layout: Layout, reading: Reading, evidence: Evidence, name: str) -> Lay
         if value is None or (param == "activation" and value == layout.activation):
             continue
         if param not in settable or (param == "activation" and not layout.activates):
-            raise ParamError(f"param {param} does not go with layout {layout.name}, which model {printable(name)} has")
+            raise ParamError(f"param {param} does not apply to layout {layout.name}, which model {printable(name)} has")
         if param == "background" and layout.class_count is not None:
             before = getattr(layout, param)
             count = layout.class_count + (before != "none") - (value != "none")
@@ -163,8 +163,8 @@ def _set(layout: Layout, reading: Reading, evidence: Evidence, name: str) -> Lay
         layout = replace(layout, **{param: value})
     if "background" in layout.asks and reading.background is None:
         raise ParamError(
-            f"model {printable(name)} was taken for {layout.name} and has one column more than its {evidence.label_count} classes, and "
-            "files of this kind do not tell which one is none of them: set param background to last (categories were "
+            f"model {printable(name)} was read as {layout.name} and has one column more than its {evidence.label_count} classes, and "
+            "files of this kind do not say which one means none of them: set param background to last (categories were "
             "numbered from 0 in training) or first (they were numbered from 1)"
         )
     known, found = evidence.label_count, layout.class_count
@@ -204,7 +204,7 @@ def _none(evidence: Evidence, name: str, rejected: dict[str, str]) -> ParamError
 
 def _label_mismatch(name: str, layout: Layout, known: int) -> ParamError:
     return ParamError(
-        f"model {printable(name)} puts out {layout.class_count} classes ({layout.name}), but there are {known} labels; give one "
+        f"model {printable(name)} outputs {layout.class_count} classes ({layout.name}), but there are {known} labels; give one "
         "name per class"
     )
 
@@ -223,7 +223,7 @@ def _task_by_shape(evidence: Evidence) -> str | None:
     if len(ranks) == 1 and ranks[0] == 2 and next(iter(outputs.values())).shape[1] not in (6, 7):
         return _TASKS["classify"]
     if len(ranks) == 1 and ranks[0] == 3 and _are_shares(evidence, next(iter(outputs))):
-        return "text recognition: every row is shares of one, and holds no box"
+        return "text recognition: every row adds up to one, and no box is in it"
     return None
 
 

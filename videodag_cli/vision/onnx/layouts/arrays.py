@@ -109,7 +109,7 @@ def _parts(evidence: Evidence) -> _Parts | None:
 
 
 def _classes(evidence: Evidence, names: list[str]) -> str | None:
-    """Which of two outputs holds class numbers: by its name, its type, or its values; None where nothing tells."""
+    """Which of two outputs holds class numbers: by its name, its type, or its values; None where nothing decides."""
     for words, meant in ((("class", "label", "cls"), True), (("score", "conf", "prob"), False)):
         called = [n for n in names if any(word in n.lower() for word in words)]
         if len(called) == 1:
@@ -226,11 +226,11 @@ def _in_pixels(evidence: Evidence) -> bool | None:
 
 def _tensorflow(evidence: Evidence, layout: Layout) -> str | None:
     if not _named(evidence, "detection_boxes", "tflite_detection_postprocess"):
-        return "the boxes are not called as TensorFlow's"
+        return "the boxes do not have TensorFlow's name"
     pixels = _in_pixels(evidence)
     if pixels is None:
         return "its picture is of 3xHxW, and TensorFlow's is of HxWx3" if evidence.facts.channels_first else None
-    return "the boxes are in pixels, not shares" if pixels else None
+    return "the boxes are in pixels, not fractions" if pixels else None
 
 
 def _plugin(evidence: Evidence, layout: Layout) -> str | None:
@@ -238,17 +238,17 @@ def _plugin(evidence: Evidence, layout: Layout) -> str | None:
     if _named(evidence, "det_boxes") or (layout.count or "").lower() == "num_dets":
         return None
     if not _named(evidence, "detection_boxes", "nmsed_boxes"):
-        return "the boxes are not called as the plugin's"
+        return "the boxes do not have the plugin's name"
     pixels = _in_pixels(evidence)
     if pixels is None:
         return None if evidence.facts.channels_first else "its picture is of HxWx3"
-    return None if pixels else "the boxes are shares, not pixels"
+    return None if pixels else "the boxes are fractions, not pixels"
 
 
 def _nas_batch(evidence: Evidence, layout: Layout) -> str | None:
     assert isinstance(layout, Arrays)
     told = "num_predictions" in (layout.count or "").lower() or _named(evidence, "pred_boxes")
-    return None if told else "the outputs are not called as YOLO-NAS's"
+    return None if told else "the outputs do not have YOLO-NAS's names"
 
 
 def _sized(evidence: Evidence, layout: Layout) -> str | None:
@@ -314,10 +314,10 @@ _VALUES: frozenset[Ask] = frozenset(("values",))
 KINDS = (
     Kind(
         "tensorflow",
-        "TensorFlow's Object Detection API: top left bottom right as shares, classes from 1",
+        "TensorFlow's Object Detection API: top left bottom right as fractions, classes from 1",
         _shaped(
             "tensorflow",
-            "outputs called as TensorFlow's",
+            "outputs named as TensorFlow does",
             _STRETCHED,
             first_class=1,
             y_first=True,
@@ -328,13 +328,13 @@ KINDS = (
     Kind(
         "num-dets",
         "YOLOv5 or YOLOv7 with TensorRT's suppression: num_dets, det_boxes, det_scores, det_classes",
-        _shaped("num-dets", "outputs called as the suppression plugin's", _LETTERBOX, counted=True),
+        _shaped("num-dets", "outputs named as the suppression plugin does", _LETTERBOX, counted=True),
         _against(_plugin),
     ),
     Kind(
         "yolo-nas-batch",
         "YOLO-NAS: num_predictions, pred_boxes, pred_scores, pred_classes",
-        _shaped("yolo-nas-batch", "outputs called as YOLO-NAS's", InputFormat(fit="corner"), counted=True),
+        _shaped("yolo-nas-batch", "outputs named as YOLO-NAS does", InputFormat(fit="corner"), counted=True),
         _against(_nas_batch),
     ),
     Kind(

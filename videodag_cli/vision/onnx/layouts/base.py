@@ -67,7 +67,7 @@ class Layout(ABC):
     name: str
     form: InputFormat
     class_count: int | None
-    """None where the outputs do not tell how many classes there are."""
+    """None where the outputs do not say how many classes there are."""
     suppressed: bool = False
     """Overlapping boxes are already gone."""
     activation: Activation = "none"
@@ -81,7 +81,7 @@ class Layout(ABC):
     first_class: int = 0
     """Number of the first real class: 1 where 0 means background."""
     asks: frozenset[Ask] = frozenset()
-    """Params that the user has to give, because files of this kind differ and do not tell."""
+    """Params that the user has to give, because files of this kind differ and do not say."""
     extra: Extra | None = None
     """What comes beside boxes."""
 

@@ -90,7 +90,7 @@ class Evidence:
 
     @property
     def finished(self) -> bool | None:
-        """Whether metadata or operations say that suppression, or a choice of the best, is inside; None: they do not tell."""
+        """Whether metadata or operations say that suppression, or a choice of the best, is inside; None: they do not say."""
         metadata = self.facts.metadata
         arguments = literal(metadata.get("args", ""))
         inside = isinstance(arguments, dict) and arguments.get("nms") is True

@@ -35,7 +35,7 @@ class NanoDet(Layout):
     pairs: tuple[tuple[str, str], ...] = ()
     """(scores, distances) by stride."""
     centered: float = 0.5
-    """Where in its cell a prediction stands: 0.5, or 0 for NanoDet-Plus."""
+    """Where in its cell a prediction is: 0.5, or 0 for NanoDet-Plus."""
 
     def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
         if self.joined is not None:
@@ -151,10 +151,10 @@ def _labelled(evidence: Evidence, layout: Layout) -> str | None:
 KINDS = (
     Kind("nanodet-pairs", "NanoDet with two outputs for each stride", _pairs, _any_pairs),
     Kind("picodet", "PicoDet: four strides, the picture stretched and normalised as ImageNet", _pico, _any_pairs),
-    Kind("nanodet", "NanoDet: predictions stand in the middle of their cells", _joined("nanodet", 0.5), _any_joined),
+    Kind("nanodet", "NanoDet: predictions are at the centre of their cells", _joined("nanodet", 0.5), _any_joined),
     Kind(
         "nanodet-plus",
-        "NanoDet-Plus: predictions stand in the corner of their cells",
+        "NanoDet-Plus: predictions are at the corner of their cells",
         _joined("nanodet-plus", 0.0),
         _any_joined,
     ),

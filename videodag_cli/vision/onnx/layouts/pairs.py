@@ -3,8 +3,8 @@
 Sources: Carion et al., "End-to-End Object Detection with Transformers", 2020 (softmax, the last class means nothing; pictures normalised
 as ImageNet); Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection", 2023, and D-FINE (sigmoid, 0..1); RF-DETR by Roboflow
 (`dets` and `labels`, sigmoid, normalised as ImageNet; a model of one's own has a last column that means nothing, COCO's has 91 category
-numbers); YOLO-NAS by super-gradients (corners in pixels and scores of every cell); YOLOv4 in PyTorch by Tianxiaomo (corners as shares,
-1xNx1x4, and scores); SSD in PyTorch by qfgaohao (corners as shares, softmax applied, the first class means nothing).
+numbers); YOLO-NAS by super-gradients (corners in pixels and scores of every cell); YOLOv4 in PyTorch by Tianxiaomo (corners as fractions,
+1xNx1x4, and scores); SSD in PyTorch by qfgaohao (corners as fractions, softmax applied, the first class means nothing).
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _by_values(evidence: Evidence, names: list[str]) -> list[str]:
 
 
 def _shaped(name: str, reason: str, form: InputFormat, read: Callable[[Evidence, _Pair], dict[str, Any]]) -> Shaped:
-    """`read` tells activation, background and form of the boxes, and what else depends on the model."""
+    """`read` gives activation, background and form of the boxes, and what else depends on the model."""
 
     def shaped(evidence: Evidence) -> Layout | None:
         pair = _pair(evidence)
@@ -134,7 +134,7 @@ def _nothing(evidence: Evidence, pair: _Pair) -> float:
 
 
 def _sums(evidence: Evidence, pair: _Pair) -> bool:
-    """Whether the scores of each row are shares of one: a softmax was applied."""
+    """Whether the scores of each row add up to one: a softmax was applied."""
     scores = evidence.rows(pair.scores)
     return pair.columns > 1 and within_unit(scores) and bool(np.abs(scores.sum(axis=1) - 1).max(initial=0) < 0.02)
 
@@ -165,19 +165,19 @@ def _queries(evidence: Evidence, layout: Layout) -> str | None:
         return f"{pair.rows} boxes are those of every cell"
     if why := _labelled(evidence, layout):
         return why
-    return None if shares(evidence.rows(pair.boxes)) else "the boxes are not shares of the picture"
+    return None if shares(evidence.rows(pair.boxes)) else "the boxes are not fractions of the picture"
 
 
 def _detr(evidence: Evidence, layout: Layout) -> str | None:
     pair = _pair(evidence)
     assert pair is not None
     if _rf_names(pair):
-        return "the outputs are called as RF-DETR's"
+        return "the outputs have RF-DETR's names"
     if _is_unit(evidence, pair):
         return "the scores are within 0..1 already"
     nothing = _nothing(evidence, pair)
     if pair.columns != _COCO_CATEGORIES + 1 and nothing < _SHARE_OF_NOTHING[0]:
-        return f"the last column wins in {nothing:.0%} of the rows: it does not mean nothing"
+        return f"the last column wins in {nothing:.0%} of the rows: it is not the background"
     return _queries(evidence, layout)
 
 
@@ -202,14 +202,14 @@ def _rt_detr(evidence: Evidence, layout: Layout) -> str | None:
     assert pair is not None
     assert isinstance(layout, BoxesAndScores)
     if _rf_names(pair):
-        return "the outputs are called as RF-DETR's"
+        return "the outputs have RF-DETR's names"
     if pair.columns == _COCO_CATEGORIES + 1:
         return "92 columns are COCO's 91 categories and one for nothing"
     if _sums(evidence, pair):
-        return "the scores of a row are shares of one: a softmax was applied"
+        return "the scores of a row add up to one: a softmax was applied"
     nothing = _nothing(evidence, pair)
     if layout.activation == "sigmoid" and nothing > _SHARE_OF_NOTHING[1]:
-        return f"the last column wins in {nothing:.0%} of the rows: it means nothing"
+        return f"the last column wins in {nothing:.0%} of the rows: it is the background"
     if why := _queries(evidence, layout):
         return why
     runs = zip(evidence.each(pair.boxes), evidence.each(pair.scores), strict=True)
@@ -248,7 +248,7 @@ def _yolo_nas(evidence: Evidence, layout: Layout) -> str | None:
     if not _is_unit(evidence, pair):
         return "numbers outside 0..1 where class scores should be"
     if _sums(evidence, pair):
-        return "the scores of a row are shares of one: a softmax was applied"
+        return "the scores of a row add up to one: a softmax was applied"
     return _labelled(evidence, layout)
 
 
@@ -260,7 +260,7 @@ def _yolov4(evidence: Evidence, layout: Layout) -> str | None:
     if not _is_unit(evidence, pair):
         return "numbers outside 0..1 where class scores should be"
     if not shares(_top(evidence, pair)) or not ordered(_top(evidence, pair)):
-        return "the boxes are not corners as shares of the picture"
+        return "the boxes are not corners as fractions of the picture"
     return _labelled(evidence, layout)
 
 
@@ -279,9 +279,9 @@ def _ssd(evidence: Evidence, layout: Layout) -> str | None:
     pair = _pair(evidence)
     assert pair is not None
     if not _sums(evidence, pair):
-        return "the scores of a row are not shares of one"
+        return "the scores of a row do not add up to one"
     if not shares(evidence.rows(pair.boxes)) or not ordered(_top(evidence, pair)):
-        return "the boxes are not corners as shares of the picture"
+        return "the boxes are not corners as fractions of the picture"
     scores = evidence.rows(pair.scores)
     wins = np.bincount(scores.argmax(axis=1), minlength=pair.columns)
     if wins[0] <= wins[1:].max(initial=0):
@@ -296,10 +296,10 @@ _NORMALISED = InputFormat(fit="stretch", values="imagenet")
 KINDS = (
     Kind(
         "detr",
-        "DETR: logits whose last column means nothing, boxes as shares",
+        "DETR: logits whose last column is the background, boxes as fractions",
         _shaped(
             "detr",
-            "logits through a softmax, the last column means nothing",
+            "logits through a softmax, the last column is the background",
             _NORMALISED,
             lambda _, __: {"activation": "softmax", "background": "last"},
         ),
@@ -307,8 +307,8 @@ KINDS = (
     ),
     Kind(
         "rt-detr",
-        "RT-DETR, D-FINE: a logit for each class, boxes as shares",
-        _shaped("rt-detr", "each class for itself, no column means nothing", _STRETCHED, _rt_read),
+        "RT-DETR, D-FINE: a logit for each class, boxes as fractions",
+        _shaped("rt-detr", "independent classes, no column for the background", _STRETCHED, _rt_read),
         _rt_detr,
     ),
     Kind(
@@ -325,10 +325,10 @@ KINDS = (
     ),
     Kind(
         "yolov4",
-        "YOLOv4: corners as shares and scores, three for each cell",
+        "YOLOv4: corners as fractions and scores, three for each cell",
         _shaped(
             "yolov4",
-            "corners as shares, three rows for each cell",
+            "corners as fractions, three rows for each cell",
             _STRETCHED,
             lambda _, __: {"activation": "none", "boxes": "corners", "suppressed": False},
         ),
@@ -336,8 +336,8 @@ KINDS = (
     ),
     Kind(
         "ssd-scores",
-        "SSD: corners as shares, scores through a softmax, the first class is background",
-        _shaped("ssd-scores", "scores of a row are shares of one, mostly of the first class", _STRETCHED, _ssd_read),
+        "SSD: corners as fractions, scores through a softmax, the first class is background",
+        _shaped("ssd-scores", "scores of a row add up to one, mostly of the first class", _STRETCHED, _ssd_read),
         _ssd,
     ),
 )

@@ -25,7 +25,7 @@ _ANCHOR_COUNT = 1917
 
 @lru_cache(maxsize=1)
 def anchors() -> Floats:
-    """(1917, 4) centre y, centre x, height, width as shares of the picture."""
+    """(1917, 4) centre y, centre x, height, width as fractions of the picture."""
     steps = len(_GRIDS) - 1
     scales = [_SCALE_MIN + (_SCALE_MAX - _SCALE_MIN) * i / steps for i in range(len(_GRIDS))] + [1.0]
     found = []

@@ -138,7 +138,7 @@ def _final(evidence: Evidence, layout: Layout) -> str | None:
         return f"{count} rows are one or three for each cell: nothing was dropped yet"
     if _doubled(evidence, layout):
         return "boxes of one class lie on each other"
-    return None if len(top) else "no row of it holds a box that would tell"
+    return None if len(top) else "no row contains a box that would decide"
 
 
 def _every_cell(evidence: Evidence, layout: Layout) -> str | None:
@@ -164,7 +164,7 @@ def _best_queries(evidence: Evidence, layout: Layout) -> str | None:
         return why
     top = best(rows, rows[:, 4])
     if not shares(seen(rows)):
-        return "the boxes are not shares of the picture"
+        return "the boxes are not fractions of the picture"
     if not inside(top):
         return "read as centre and size, the boxes lie outside the picture"
     if evidence.head.startswith("rtdetr"):
@@ -173,7 +173,7 @@ def _best_queries(evidence: Evidence, layout: Layout) -> str | None:
         return "the rows or the metadata are another detector's"
     if len(top) >= 8 and ordered(top):
         return "the rows are left, top, right, bottom"
-    return None if len(top) else "no row of it holds a box that would tell"
+    return None if len(top) else "no row contains a box that would decide"
 
 
 def _all_queries_shaped(evidence: Evidence) -> Layout | None:
@@ -187,7 +187,7 @@ def _all_queries_shaped(evidence: Evidence) -> Layout | None:
         class_count=columns - 4,
         suppressed=True,
         output=output,
-        reasons=(f"{count} rows of centre and size as shares of the picture and {columns - 4} scores",),
+        reasons=(f"{count} rows of centre and size as fractions of the picture and {columns - 4} scores",),
     )
 
 
@@ -202,7 +202,7 @@ def _all_queries(evidence: Evidence, layout: Layout) -> str | None:
     if not within_unit(rows[:, 4:]):
         return "numbers outside 0..1 where class scores should be"
     if not shares(rows):
-        return "the boxes are not shares of the picture"
+        return "the boxes are not fractions of the picture"
     top = best(rows, rows[:, 4:].max(axis=1))
     if not inside(top):
         return "read as centre and size, the boxes lie outside the picture"
@@ -210,7 +210,7 @@ def _all_queries(evidence: Evidence, layout: Layout) -> str | None:
         return "the last number of each row is whole: a class number"
     if evidence.head and not evidence.head.startswith("rtdetr"):
         return "the metadata names another head"
-    return None if len(top) else "no row of it holds a box that would tell"
+    return None if len(top) else "no row contains a box that would decide"
 
 
 def _flat_shaped(name: str, columns: tuple[int, int, int], reason: str, form: InputFormat) -> Shaped:
@@ -233,13 +233,13 @@ def _flat_shaped(name: str, columns: tuple[int, int, int], reason: str, form: In
 
 
 def _flat(evidence: Evidence, layout: Layout) -> str | None:
-    """Score and class stand the other way round in the two layouts; class numbers are whole, and scores hardly ever."""
+    """Score and class are the other way round in the two layouts; class numbers are whole, and scores hardly ever."""
     assert isinstance(layout, Table)
     rows = evidence.rows(layout.output)
     _, score, kind = layout.columns
     called = "flat" in layout.output.lower()
     if called and layout.name != "yolo-nas-flat":
-        return "the output is called flat predictions, as YOLO-NAS calls it"
+        return "the output is called flat predictions, as in YOLO-NAS"
     if why := _numbered(evidence, rows[:, kind], rows[:, score]):
         return why
     if len(rows) and not ordered(seen(rows[:, 1:5])):
@@ -248,7 +248,7 @@ def _flat(evidence: Evidence, layout: Layout) -> str | None:
     if len(parts) == 4 and parts[2] != parts[3]:
         return None if parts[kind - 3] else "the graph joins class and score the other way round"
     informative = len(rows) and not whole(rows[:, score])
-    return None if informative or called else "no row of it tells the score from the class"
+    return None if informative or called else "no row distinguishes the score from the class"
 
 
 def _paddle_shaped(evidence: Evidence) -> Layout | None:
@@ -265,7 +265,7 @@ def _paddle_shaped(evidence: Evidence) -> Layout | None:
         output=outputs[0],
         columns=(2, 1, 0),
         asks=frozenset() if sized and suppressed else frozenset(("values",)),
-        reasons=("rows of class, score and corners, as PaddleDetection puts them out",),
+        reasons=("rows of class, score and corners, as PaddleDetection writes them",),
     )
 
 
@@ -279,7 +279,7 @@ def _paddle(evidence: Evidence, layout: Layout) -> str | None:
         return why
     if not ordered(seen(rows[:, 2:6])):
         return "right or bottom edges lie before left or top ones"
-    return None if told else "neither its inputs nor its outputs are called as PaddleDetection's"
+    return None if told else "neither its inputs nor its outputs have PaddleDetection's names"
 
 
 def _flat_six_shaped(evidence: Evidence) -> Layout | None:
@@ -310,7 +310,7 @@ def _flat_six(evidence: Evidence, layout: Layout) -> str | None:
         return "nothing was dropped yet"
     if not ordered(seen(rows)):
         return "right or bottom edges lie before left or top ones"
-    return None if len(seen(rows)) else "no row of it holds a box that would tell"
+    return None if len(seen(rows)) else "no row contains a box that would decide"
 
 
 KINDS = (
@@ -328,13 +328,13 @@ KINDS = (
     ),
     Kind(
         "rt-detr-best",
-        "RT-DETR by Ultralytics: cx cy w h as shares, score, class",
-        _six("rt-detr-best", "centre and size as shares, score and class number", form=_STRETCHED, boxes="center"),
+        "RT-DETR by Ultralytics: cx cy w h as fractions, score, class",
+        _six("rt-detr-best", "centre and size as fractions, score and class number", form=_STRETCHED, boxes="center"),
         _best_queries,
     ),
     Kind(
         "rt-detr-table",
-        "RT-DETR by Ultralytics: cx cy w h as shares, a score for each class",
+        "RT-DETR by Ultralytics: cx cy w h as fractions, a score for each class",
         _all_queries_shaped,
         _all_queries,
     ),

@@ -114,7 +114,7 @@ def _yolov5(evidence: Evidence, layout: Layout) -> str | None:
     if evidence.grid_of(count, each=3) is None and not (_told(evidence, layout) and count > rows.shape[1]):
         return f"{count} rows are not three for each cell"
     if evidence.grid_of(count, each=3) is None and seen(rows).size and shares(rows):
-        return "the boxes are shares of the picture, not pixels"
+        return "the boxes are fractions of the picture, not pixels"
     return _scored(evidence, layout, rows) or _final(evidence, rows)
 
 
@@ -130,7 +130,7 @@ def _yolov8(evidence: Evidence, layout: Layout) -> str | None:
         if evidence.grid_of(count, each=3) is not None or flipped or not (_told(evidence, layout) and count > columns):
             return f"{count} candidates are not one for each cell"
         if seen(rows).size and shares(rows):
-            return "the boxes are shares of the picture, not pixels"
+            return "the boxes are fractions of the picture, not pixels"
     if (why := _scored(evidence, layout, rows)) or (why := _negative(rows)):
         return why
     if layout.across:
@@ -231,13 +231,13 @@ KINDS = (
     ),
     Kind(
         "yolov8-rows",
-        "YOLOv8 turned: cx cy w h, classes; one row for each cell",
+        "YOLOv8 transposed: cx cy w h, classes; one row for each cell",
         _shaped("yolov8-rows", objectness=False, form=_ULTRALYTICS),
         _yolov8,
     ),
     Kind(
         "yolox",
-        "YOLOX as its network puts it out, relative to cells",
+        "YOLOX as its network outputs it, relative to cells",
         _shaped("yolox", objectness=True, form=_YOLOX, relative=True),
         _yolox,
     ),
