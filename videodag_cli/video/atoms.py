@@ -205,7 +205,7 @@ def _require_signature(file: BinaryIO, size: int, shown: str) -> None:
         file.seek(0)
         text = file.read(512)
         plain = all(byte >= 32 or byte in b"\t\n\r" for byte in text)
-        looks = "text" if plain else "neither an MP4 nor a MOV file"
+        looks = "text" if plain else "not an MP4 or MOV file"
     raise InputError(f"{shown}: this is {looks}; {right}", word="input.not_mp4")
 
 
