@@ -32,7 +32,7 @@ _WORDS = {
 }
 _HINTS = {
     "output.full": "; free space and run the same command again",
-    "output.folder": "; name a file in a folder that exists and can be written to to to",
+    "output.folder": "; name a file in a folder that exists and can be written to",
 }
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EBADF}
 """What file systems without locks answer."""

@@ -155,7 +155,8 @@ class Objects:
             ),
         ] = None,
         background: Annotated[
-            Background | None, Field(description="the column of scores for the background; default: depends on the layout")
+            Background | None,
+            Field(description="the column of scores for the background; default: depends on the layout"),
         ] = None,
         suppressed: Annotated[
             bool | None,
@@ -194,7 +195,9 @@ class Objects:
                     f"the model {model!r} comes with its layout; layout, task and their details are only for model files"
                 )
             if labels is not None:
-                raise ParamError(f"param labels: the model {model!r} has its own names; labels are only for model files")
+                raise ParamError(
+                    f"param labels: the model {model!r} has its own names; labels are only for model files"
+                )
             self._detector = open_detector(
                 shipped.path(),
                 labels=shipped.names(),
