@@ -423,7 +423,7 @@ def _levenshtein(a: str, b: str) -> int:
     return row_above[-1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text("abc", max_size=9), st.text("abc", max_size=9), st.integers(0, 10))
 def test_banded_edit_distance_equals_the_full_table(a: str, b: str, limit: int) -> None:
     assert edit_distance(a, b, limit=limit) == min(_levenshtein(a, b), limit + 1)
@@ -435,7 +435,7 @@ def test_edit_distance_of_long_texts_takes_a_band_not_a_table() -> None:
     assert edit_distance(text, text[::-1], limit=1) == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.permutations(range(1, 5)), st.integers(0, 2**16), st.integers(1, 39))
 def test_any_relabelling_passes_and_any_exchange_fails(order: list[int], seed: int, frame: int) -> None:
     after = walkers(jitter=1.0, seed=seed)
@@ -453,7 +453,7 @@ def test_any_relabelling_passes_and_any_exchange_fails(order: list[int], seed: i
     assert {difference.kind for difference in comparison.differences} == {"id"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | st.text("ab", max_size=3),

@@ -241,7 +241,7 @@ def test_frames_that_are_cheap_to_read_are_still_worked_on_side_by_side_when_a_t
         assert [r.values for r in engine.run(frames(30))] == [{"meets": 3}] * 30
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 12), max_size=6), st.integers(1, 4), st.integers(1, 5))
 def test_any_pattern_of_failures_is_the_same_for_any_workers(failing: list[int], workers: int, batch: int) -> None:
     found = plan(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from videodag_cli.errors import RequestError
@@ -302,7 +302,7 @@ def test_rounded_times_do_not_break_a_duration() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.text(max_size=60) | st.text(alphabet="ab.()<>=!'\" 0123456789s+-*/,:", max_size=60))
 def test_parser_never_crashes_on_any_text(text: str) -> None:
     with suppress(RequestError):
@@ -342,7 +342,7 @@ WORDS = [
 
 
 @pytest.mark.slow
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.lists(st.sampled_from(WORDS), max_size=14))
 def test_parser_never_crashes_on_its_own_words(words: list[str]) -> None:
     text = " ".join(words)
@@ -465,7 +465,7 @@ def _oracle_ranges(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(_frame_expressions, _videos(), st.sampled_from([0, 120_000, 400_000]), st.sampled_from([0, 150_000, 500_000]))
 def test_streamed_ranges_equal_the_naive_oracle(text: str, lines: list[Line], gap_us: int, min_us: int) -> None:
     expression = parse(text)
@@ -477,7 +477,7 @@ def test_streamed_ranges_equal_the_naive_oracle(text: str, lines: list[Line], ga
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(_frame_expressions, _videos())
 def test_statements_equal_the_naive_oracle(text: str, lines: list[Line]) -> None:
     values = _oracle(parse(text), lines)

@@ -163,7 +163,7 @@ def test_every_shipped_pipeline_loads() -> None:
         assert load(found.path).pipeline.description
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["a", "b"]),

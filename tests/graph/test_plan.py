@@ -214,7 +214,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[str], list[tuple[int, int]]]:
     return list(names), [(a, b) for b, a in parents.items()]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(graphs(), st.randoms(use_true_random=False))
 def test_the_order_respects_edges_and_ignores_the_order_in_the_file(
     graph: tuple[list[str], list[tuple[int, int]]], random: Any

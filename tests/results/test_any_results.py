@@ -54,7 +54,7 @@ BOXES = st.lists(
 RESULTS = st.one_of(st.none(), st.dictionaries(NAMES, st.one_of(VALUES, BOXES), max_size=4))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(results=st.lists(RESULTS, max_size=4), times=st.lists(st.floats(-1e9, 1e9), min_size=4, max_size=4))
 def test_nothing_in_a_result_makes_a_reader_crash(tmp_path: Path, results: list[Any], times: list[float]) -> None:
     source = tmp_path / "a.jsonl"

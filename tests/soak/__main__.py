@@ -8,6 +8,7 @@ makes files for it.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -62,11 +63,13 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; one of {', '.join(SOAKS)}")
     wrong = False
-    with tempfile.TemporaryDirectory(prefix="videodag-soak-") as folder:
-        for name in options.soaks or SOAKS:
-            tally = SOAKS[name](Path(folder), count=options.count, seed=options.seed, deadline_s=options.minutes * 60)
-            print(tally, end="\n\n", flush=True)
-            wrong = wrong or bool(tally.problems)
+    folder = Path(tempfile.mkdtemp(prefix="videodag-soak-"))
+    for name in options.soaks or SOAKS:
+        tally = SOAKS[name](folder, count=options.count, seed=options.seed, deadline_s=options.minutes * 60)
+        print(tally, end="\n\n", flush=True)
+        wrong = wrong or bool(tally.problems)
+    if not wrong:  # files with which something was wrong are kept in it
+        shutil.rmtree(folder, ignore_errors=True)
     return int(wrong)
 
 

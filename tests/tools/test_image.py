@@ -131,7 +131,7 @@ def test_crop_is_in_source_pixels_behind_a_resize_and_another_crop() -> None:
         crop(direct, [50, 8, 60, 24])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 60), st.integers(0, 30), st.integers(2, 64), st.integers(2, 36))
 def test_a_rectangular_mask_keeps_exactly_what_crop_cuts_out(x1: int, y1: int, width: int, height: int) -> None:
     x2, y2 = min(64, x1 + width), min(36, y1 + height)
@@ -144,7 +144,7 @@ def test_a_rectangular_mask_keeps_exactly_what_crop_cuts_out(x1: int, y1: int, w
     assert np.array_equal(hidden.image.astype(int) + kept.image, frame.image)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.floats(-5, 70), st.floats(-5, 40)), min_size=3, max_size=7))
 def test_a_pixel_is_filled_when_its_centre_lies_inside(points: list[tuple[float, float]]) -> None:
     filled = image._filled(np.array(points), 36, 64)

@@ -29,7 +29,7 @@ def random_frame(seed: int, *, levels: tuple[int, ...] | None = None) -> Frame:
     return Frame.from_image((rng.choice(levels, shape) if levels else rng.integers(0, 256, shape)).astype(np.uint8))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(images)
 def test_brightness_and_contrast_equal_direct_computation(image: np.ndarray) -> None:
     frame = Frame.from_image(image)

@@ -91,7 +91,7 @@ def test_every_frame_has_one_value_however_few_there_are(name: str) -> None:
         assert len(returned[detector.lookahead :]) + len(detector.finish()) == count
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.booleans(), max_size=80), st.integers(1, 20), st.booleans())
 def test_scene_lengths_follow_the_flash_filter_of_scenedetect(above: list[bool], length: int, merge: bool) -> None:
     mode = FlashFilter.Mode.MERGE if merge else FlashFilter.Mode.SUPPRESS

@@ -47,7 +47,7 @@ corner = st.tuples(st.integers(0, 9), st.integers(0, 9))
 
 
 @given(st.lists(corner, min_size=3, max_size=7), st.lists(corner, min_size=1, max_size=20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_inside_equals_opencv_and_includes_the_border(
     corners: list[tuple[int, int]], points: list[tuple[int, int]]
 ) -> None:
@@ -303,7 +303,7 @@ def walk_over(tool: Line, xs: list[float], *, y: float = 100.0) -> Any:
 
 
 @given(st.lists(st.floats(-4.8, 4.8), max_size=40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_trembling_on_the_line_adds_no_crossings(tremble: list[float]) -> None:
     """The margin is a tenth of the square root of 40 x 60, 4.9 pixels."""
     last = walk_over(Line(VIDEO, lines=[MIDDLE], min_s=0), [280, 300, *(320 + t for t in tremble), 340, 360])
@@ -355,7 +355,7 @@ def test_time_hidden_on_the_other_side_counts_as_a_stay_there() -> None:
 
 
 @given(st.lists(st.sampled_from([LEFT, 318.0, 320.0, 322.0, RIGHT]), min_size=1, max_size=60), st.integers(0, 8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_crossings_are_the_changes_of_side_that_last(xs: list[float], frames: int) -> None:
     """The rule again, on the whole list: a side is held from its first clear frame to the last before the anchor is back."""
     sides = [0 if x == 320 else 1 if x > 320 else -1 for x in xs]

@@ -76,8 +76,8 @@ DAMAGE: dict[str, Maker] = {
     "cut to 60 %": lambda p: cut(p, 0.6),
     "last packet zeroed": lambda p: overwrite(p, [COUNT - 1]),
 }
-BY_DESIGN = {("mjpeg", "flipped bits"), ("mpeg4", "no first keyframe")}
-"""A faulty JPEG holds leftovers of other pictures, and MPEG-4 without any keyframe starts from grey: neither is handed out."""
+BY_DESIGN = {("mjpeg", "flipped bits"), ("mpeg2", "flipped bits"), ("mpeg4", "no first keyframe")}
+"""Faulty JPEG and MPEG-2 pictures hold leftovers of other ones, and MPEG-4 without any keyframe starts from grey: none is handed out."""
 
 
 def plainly(path: Path) -> dict[int, Image]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from videodag_cli.errors import RequestError
@@ -32,7 +32,6 @@ TICKS = st.lists(st.integers(-5000, 20000), min_size=1, max_size=60)
 BASES = st.sampled_from([Fraction(1, 1000), Fraction(1, 600), Fraction(1001, 30000), Fraction(1, 90000)])
 
 
-@settings(deadline=None)
 @given(ticks=TICKS, base=BASES, every=st.fractions(Fraction(1, 50), 5, max_denominator=100))
 def test_every_takes_the_first_frame_at_or_after_each_multiple(
     ticks: list[int], base: Fraction, every: Fraction

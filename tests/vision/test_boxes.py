@@ -20,7 +20,7 @@ def pixels(b: tuple[int, int, int, int]) -> set[tuple[int, int]]:
 
 
 @given(boxes, boxes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_iou_equals_counting_pixels(a: list[tuple[int, int, int, int]], b: list[tuple[int, int, int, int]]) -> None:
     expected = [[len(pixels(p) & pixels(q)) / len(pixels(p) | pixels(q)) for q in b] for p in a]
     assert np.allclose(iou_matrix(a, b), np.reshape(expected, (len(a), len(b))))
@@ -62,7 +62,7 @@ def test_overlap_equal_to_the_limit_stays() -> None:
 
 
 @given(st.lists(st.tuples(box, st.integers(0, 9), st.sampled_from(["car", "bus"])), max_size=14), st.floats(0.05, 0.95))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_nms_equals_the_plain_loop(found: list[tuple[tuple[int, int, int, int], int, str]], iou: float) -> None:
     xyxy, scores, names = ([f[i] for f in found] for i in range(3))
     for groups in (None, names):

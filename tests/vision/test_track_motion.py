@@ -28,7 +28,7 @@ def moving() -> tuple[Floats, Floats, Floats]:
 
 
 @given(st.floats(0.001, 2), st.floats(0.001, 2))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_predicting_twice_equals_predicting_once(first_s: float, second_s: float) -> None:
     mean, cov, scale = moving()
     twice = motion.predict(*motion.predict(mean, cov, scale, first_s), scale, second_s)
@@ -86,7 +86,7 @@ def test_overlap_without_margin_is_intersection_over_union() -> None:
 
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_assignment_equals_trying_all(count: int, others: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     overlap, weight = rng.random((count, others)).round(2), rng.random((count, others)).round(2) + 0.01

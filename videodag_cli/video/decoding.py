@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import av.error
@@ -9,6 +10,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from videodag_cli.video import demux
+from videodag_cli.video.complaints import SILENT, Complaints
 from videodag_cli.video.index import MISSING, PICTURELESS
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ class Decoding:
         if strict or (probe.codec == "mjpeg" and probe.strict_mjpeg):
             self._context.options = {**self._context.options, **STRICT}
         # With more threads, a picture of H.264 that lacks slices is called corrupt only by luck.
-        self._context.thread_count = 1 if probe.codec == "h264" and probe.index.slices_vary else threads
+        alone = probe.codec in SILENT or (probe.codec == "h264" and probe.index.slices_vary)
+        self._context.thread_count = 1 if alone else threads
         self._context.thread_type = "AUTO"
         self._context.copy_opaque = not self._by_time
         self._packets = demux.packets(self._container, self._stream)
@@ -72,6 +75,9 @@ class Decoding:
         """Nothing is inside the decoder."""
         self.used = False
         """It was given packets."""
+        self.complaints = Complaints()
+        """What the decoder said of the last packet; it may have returned a picture all the same."""
+        self._listens = probe.codec in SILENT
 
     def seek(self, entry: int) -> bool:
         """Make `entry` the next packet of a drained decoder; False where the demuxer lands elsewhere."""
@@ -131,7 +137,8 @@ class Decoding:
 
     def _decode(self, packet: Packet[VideoStream] | None) -> list[tuple[int, VideoFrame]]:
         try:
-            frames = self._context.decode(packet)
+            with self.complaints.heard() if self._listens else nullcontext():
+                frames = self._context.decode(packet)
         except (av.error.FFmpegError, ValueError) as error:
             demux.require_memory(error)
             raise DecodeError(str(getattr(error, "strerror", None) or error)) from error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.video.headers import H264Sets, Headers, HevcSets, ParameterSets, follower, nal_units, obus
 from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY
+from videodag_cli.video.mpeg2 import Mpeg2Rows
 from videodag_cli.video.slices import Seen, SliceCounts, Slices
 
 PictureTest = Callable[[memoryview], bool]
@@ -27,7 +28,11 @@ class Entries:
 
     def __init__(self, codec: str, extradata: bytes) -> None:
         self._headers = follower(codec, extradata)
-        self._slices = Slices(self._headers) if isinstance(self._headers, ParameterSets) else None
+        self._slices: Slices | Mpeg2Rows | None = None
+        if isinstance(self._headers, ParameterSets):
+            self._slices = Slices(self._headers)
+        elif codec == "mpeg2video":
+            self._slices = Mpeg2Rows(extradata)
         self._intra_only = codec in INTRA_ONLY
         self._test = None if self._headers is None else _picture_test(codec, self._headers)
         self._counts = SliceCounts()
@@ -47,9 +52,9 @@ class Entries:
             return ENTRY if has_headers else 0
         begins = keyframe and has_headers and self._test is not None and self._test(packet)
         found = ENTRY if begins else 0
-        if seen.several or (seen.gap and not begins):
+        if seen.several or seen.lacking or (seen.gap and not begins):
             found |= BROKEN
-        elif seen.disposable:
+        if seen.disposable and not seen.several and not seen.gap:
             found |= DISPOSABLE
         return found
 

@@ -22,7 +22,7 @@ BROKEN = 16
 """The picture cannot be correct: slices of it, or pictures before it, are not in the stream, or slices of another one are mixed with
 its own."""
 DISPOSABLE = 32
-"""H.264 and HEVC: no other picture refers to this one."""
+"""H.264, HEVC and MPEG-2: no other picture refers to this one."""
 
 INT64_MAX = 2**63 - 1
 

@@ -268,7 +268,7 @@ class PyavReader(Reader):
             decoding.at = self._index.packet_count
             return
         flags = int(self._index.flags[position])
-        if flags & BROKEN and (wanted or not flags & DISPOSABLE):
+        if decoding.complaints or (flags & BROKEN and (wanted or not flags & DISPOSABLE)):
             self._bad(position)
         self._take(came)
 

@@ -36,6 +36,8 @@ class Seen(NamedTuple):
     disposable: bool = False
     """No other picture refers to this one."""
     field: bool = False
+    lacking: bool = False
+    """Slices of the picture are not in the packet."""
 
 
 class Slices:
