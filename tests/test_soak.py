@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.commands import ROOT
+from tests.soak import batch_kills
 from tests.soak.against_ffmpeg import compare, compare_folder
 from tests.soak.faults import disk, faults, files
 from tests.soak.fuzz import DAMAGES, fuzz
@@ -36,6 +37,17 @@ def test_kills(tmp_path: Path) -> None:
         kill_once(variant, random.Random(variant.name), tally)
     assert not tally.problems, str(tally)
     assert sum(counter["equal bytes"] for counter in tally.counts.values()) == len(chosen)
+
+
+def test_kills_in_a_batch(tmp_path: Path) -> None:
+    import random
+
+    tally = Tally("sample")
+    variant = batch_kills.batch_variant(tmp_path, "watched")
+    for target in ("batch", "worker"):
+        batch_kills.kill_once(variant, target, random.Random(5), tally)
+    assert not tally.problems, str(tally)
+    assert sum(counter["equal bytes"] for counter in tally.counts.values()) == 2
 
 
 def test_damaged_clips(tmp_path: Path) -> None:
@@ -87,7 +99,7 @@ def test_the_command_knows_its_parts() -> None:
         [sys.executable, "-m", "tests.soak", "floods"], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.returncode == 2
-    assert "one of kills, fuzz, samplings, faults, disk, files" in done.stderr
+    assert "one of kills, batch-kills, fuzz, samplings, faults, disk, files" in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffmpeg is not installed")

@@ -1,4 +1,4 @@
-"""`python -m tests.soak [kills|fuzz|samplings|faults|disk|files]... [--count N] [--minutes M] [--seed N]`; exit code 1 if
+"""`python -m tests.soak [kills|batch-kills|fuzz|samplings|faults|disk|files]... [--count N] [--minutes M] [--seed N]`; exit code 1 if
 anything was wrong.
 
 `python -m tests.soak files-against-ffmpeg DIR` compares every MP4 and MOV file of a folder with FFmpeg; `make-files DIR [--count N]`
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.soak.against_ffmpeg import compare_folder
+from tests.soak.batch_kills import batch_kills
 from tests.soak.faults import disk, faults, files
 from tests.soak.fuzz import fuzz
 from tests.soak.kills import kills
@@ -25,6 +26,7 @@ from tests.soak.table import Tally
 
 SOAKS: dict[str, Callable[..., Tally]] = {
     "kills": kills,
+    "batch-kills": batch_kills,
     "fuzz": fuzz,
     "samplings": samplings,
     "faults": faults,
