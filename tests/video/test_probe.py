@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -96,6 +97,27 @@ def test_what_is_no_video_is_refused_by_its_content(name: str, tmp_path: Path) -
     error = refusal(path)
     assert error.word == word
     assert what in error.message
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".ts", ".mp4"])
+def test_a_video_in_another_container_is_refused_with_the_command_that_converts_it(suffix: str, tmp_path: Path) -> None:
+    clip = encode(tmp_path / "made.mp4", indices=range(6))
+    other = tmp_path / f"it's one{suffix}"
+    kind = {".ts": "mpegts", ".avi": "avi"}.get(suffix, "matroska")
+    ffmpeg = ["ffmpeg", "-v", "error", "-i", clip, "-c", "copy", "-f", kind, other]
+    subprocess.run(ffmpeg, check=True, stdin=subprocess.DEVNULL)
+    command = refusal(other).message.split("`")[1]
+    subprocess.run(command, shell=True, check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    (made,) = set(tmp_path.glob("it's one*.mp4")) - {other}
+    assert pictures(made) == pictures(clip)
+
+
+def pictures(clip: Path) -> list[str]:
+    """The digest of each picture, as FFmpeg decodes it."""
+    ffmpeg = ["ffmpeg", "-v", "error", "-i", clip, "-map", "0:v", "-f", "framemd5", "-"]
+    shown = subprocess.run(ffmpeg, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
+    return [line.split(",")[-1] for line in shown.splitlines() if not line.startswith("#")]
 
 
 def test_only_regular_files_are_opened_and_nothing_is_waited_for(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePath
+from shlex import quote
 from typing import BinaryIO
 
 import numpy as np
@@ -58,6 +60,16 @@ _SIGNATURES = (
     (b"<", "an XML or HTML text"),
     (b"{", "a JSON text"),
 )
+_COPY, _ENCODE = "-c copy", "-c:v libx264 -qp 0 -fps_mode passthrough"
+_REPACKED = {
+    "Matroska": _COPY,
+    "Flash": _COPY,
+    "MPEG program": _COPY,
+    "MPEG transport": _COPY,
+    "AVI": _ENCODE,
+    "Ogg": _ENCODE,
+}
+"""How FFmpeg makes an MP4 file of the same pictures. AVI says no time of presentation, so that a copy loses pictures."""
 
 
 @dataclass(slots=True)
@@ -206,6 +218,11 @@ def _require_signature(file: BinaryIO, size: int, shown: str) -> None:
         text = file.read(512)
         plain = all(byte >= 32 or byte in b"\t\n\r" for byte in text)
         looks = "text" if plain else "not an MP4 or MOV file"
+    how = next((how for name, how in _REPACKED.items() if name in looks), None)
+    if how is not None and head[8:12] not in (b"WAVE", b"WEBP"):
+        to = PurePath(shown).with_suffix(".mp4")
+        to = to.with_suffix(".repacked.mp4") if str(to) == shown else to
+        right = f"`ffmpeg -i {quote(shown)} -map 0:v {how} {quote(str(to))}` converts it without loss"
     raise InputError(f"{shown}: this is {looks}; {right}", word="input.not_mp4")
 
 

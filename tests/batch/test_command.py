@@ -1,0 +1,117 @@
+"""`run` over many videos, as a user runs it: what is printed, exit codes, and that it can be stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.commands import Done, call, command, finish, pipeline, start
+from tests.graphs import TOYS, node
+
+
+def arguments(folder: Path, nodes: list[Any], *more: str | Path) -> list[str]:
+    path = pipeline(folder, nodes, id="p")
+    return command("run", "-p", path, "--plugins-dir", TOYS, "--output-dir", folder / "out", *more)
+
+
+def run(folder: Path, nodes: list[Any], *more: str | Path) -> Done:
+    return call(arguments(folder, nodes, *more))
+
+
+def test_the_table_says_what_became_of_the_videos(tmp_path: Path, videos: Path) -> None:
+    for name in ("x.mkv", "cam/y.AVI", "z.mkv"):
+        (videos / name).touch()
+    done = run(tmp_path, ["mean"], videos)
+    assert (done.code, done.word, done.out) == (4, "run.incomplete", b"")
+    assert "3 to run; --jobs" in done.err
+    table = done.err[done.err.index("3 videos in") :].splitlines()
+    assert table[1].split() == ["done", "2"]
+    assert table[2].split() == ["failed", "1"]
+    assert table[3].split() == ["frames", "24"]
+    assert "  not MP4/MOV: 3 (.mkv 2, .avi 1)" in table
+    (row,) = (line for line in table if line.startswith("  failed ["))
+    assert row.startswith(f"  failed [input.not_mp4]: {videos / 'text.mp4'}: ")
+    assert row.count("text.mp4") == 1
+    assert done.error.count("text.mp4") == 1
+    again = run(tmp_path, ["mean"], "--accept-known", "--json", videos)
+    assert (again.code, "up to date  2" in again.err) == (0, True)
+    assert orjson.loads(again.out) == orjson.loads((tmp_path / "out" / "batch.json").read_bytes())
+
+
+def test_nothing_but_the_error_is_said_when_quiet(tmp_path: Path, videos: Path) -> None:
+    done = run(tmp_path, ["mean"], "--quiet", videos)
+    assert done.err.splitlines() == [done.error]
+    (videos / "text.mp4").unlink()
+    assert run(tmp_path, ["mean"], "--quiet", videos).err == ""
+
+
+def test_progress_for_machines_goes_from_nothing_to_all(tmp_path: Path, videos: Path) -> None:
+    done = run(tmp_path, ["mean"], "--progress", "json", "-q", videos)
+    told = [orjson.loads(line) for line in done.err.splitlines() if line.startswith("{")]
+    assert (told[0]["done"], told[0]["total"], told[-1]["done"]) == (0, 3, 3)
+    assert {line["ended"]["status"] for line in told if "ended" in line} == {"done", "failed"}
+
+
+@pytest.mark.parametrize(("kind", "limits"), [("sleep", ()), ("c_hang", ("--timeout", "600"))])
+def test_ctrl_c_stops_everything_and_the_same_command_finishes(
+    tmp_path: Path, videos: Path, kind: str, limits: tuple[str, ...]
+) -> None:
+    (videos / "text.mp4").unlink()
+    once = tmp_path / "once"
+    nodes = [node("hostile.stateless", at=[7], kind=kind, once=str(once)), "counter"]
+    process = start(arguments(tmp_path, nodes, "--jobs", "1", *limits, videos))
+    while not once.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    done = finish(process)
+    assert (done.code, done.word) == (130, "stopped.signal")
+    assert "  interrupted  1" in done.err
+    assert "  not run      1" in done.err
+    ledger = orjson.loads((tmp_path / "out" / "batch.json").read_bytes())
+    assert (ledger["status"], [video["status"] for video in ledger["videos"]]) == (
+        "interrupted",
+        ["interrupted", "not_run"],
+    )
+    assert (tmp_path / "out" / "a.mp4.p.jsonl.part").exists()
+    status = call(command("status", tmp_path / "out"))
+    assert (status.code, "unfinished" in status.error) == (4, True)
+    assert run(tmp_path, nodes, *limits, videos).code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_file()) == [
+        "a.mp4.p.jsonl",
+        "a.mp4.p.jsonl.run.json",
+        "batch.json",
+    ]
+
+
+def test_a_second_batch_in_the_same_folder_is_refused_in_one_line(tmp_path: Path, videos: Path) -> None:
+    once = tmp_path / "once"
+    nodes = [node("hostile.stateless", at=[7], kind="sleep", once=str(once))]
+    first = start(arguments(tmp_path, nodes, videos))
+    while not once.exists() and first.poll() is None:
+        time.sleep(0.01)
+    second = run(tmp_path, nodes, "--quiet", videos)
+    first.send_signal(signal.SIGTERM)
+    assert finish(first).code == 143
+    assert (second.code, second.word, second.err.count("\n")) == (6, "output.locked", 1)
+
+
+def test_a_listed_dry_run_writes_nothing(tmp_path: Path, videos: Path) -> None:
+    done = run(tmp_path, ["mean"], "--dry-run", videos)
+    rows = {os.path.basename(row["video"]): row for row in orjson.loads(done.out)["videos"]}
+    assert (rows["a.mp4"]["action"], rows["a.mp4"]["frames"], rows["a.mp4"]["decoder"]) == ("run", 12, "pyav")
+    assert rows["text.mp4"]["error"]["word"] == "input.not_mp4"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_of_another_kind_is_refused_with_the_command_that_converts_it(tmp_path: Path, videos: Path) -> None:
+    (videos / "x.mkv").write_bytes(b"\x1a\x45\xdf\xa3" + bytes(60))
+    done = run(tmp_path, ["mean"], videos / "x.mkv", videos / "a.mp4")
+    assert done.code == 4
+    assert "ffmpeg -i" in done.error
+    assert "-c copy" in done.error
