@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -44,7 +45,12 @@ def batch_variant(folder: Path, kind: str) -> BatchVariant:
     clip = encode(folder / "clip.mp4", indices=range(FRAMES))
     for number in range(CLIPS):
         (videos / f"{number}.mp4").write_bytes(clip.read_bytes())
-    nodes = [node("hostile.slow", sleep_s=0.01), node("fails:hostile.stateless", at=[11]), "counter", "hostile.kept"]
+    nodes: list[Any] = [
+        node("hostile.slow", sleep_s=0.01),
+        node("fails:hostile.stateless", at=[11]),
+        "counter",
+        "hostile.kept",
+    ]
     out = folder / "out"
     arguments = command(
         "run", "-p", pipeline(folder, nodes, id="p"), "--plugins-dir", TOYS, "-q", "--jobs", "2", "--output-dir", out,

@@ -105,7 +105,7 @@ def test_a_video_in_another_container_is_refused_with_the_command_that_converts_
     clip = encode(tmp_path / "made.mp4", indices=range(6))
     other = tmp_path / f"it's one{suffix}"
     kind = {".ts": "mpegts", ".avi": "avi"}.get(suffix, "matroska")
-    ffmpeg = ["ffmpeg", "-v", "error", "-i", clip, "-c", "copy", "-f", kind, other]
+    ffmpeg = ["ffmpeg", "-v", "error", "-i", str(clip), "-c", "copy", "-f", kind, str(other)]
     subprocess.run(ffmpeg, check=True, stdin=subprocess.DEVNULL)
     command = refusal(other).message.split("`")[1]
     subprocess.run(command, shell=True, check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -115,7 +115,7 @@ def test_a_video_in_another_container_is_refused_with_the_command_that_converts_
 
 def pictures(clip: Path) -> list[str]:
     """The digest of each picture, as FFmpeg decodes it."""
-    ffmpeg = ["ffmpeg", "-v", "error", "-i", clip, "-map", "0:v", "-f", "framemd5", "-"]
+    ffmpeg = ["ffmpeg", "-v", "error", "-i", str(clip), "-map", "0:v", "-f", "framemd5", "-"]
     shown = subprocess.run(ffmpeg, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
     return [line.split(",")[-1] for line in shown.splitlines() if not line.startswith("#")]
 
