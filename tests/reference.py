@@ -17,8 +17,9 @@ import typer
 
 from videodag_cli import errors
 from videodag_cli.cli.app import COMMANDS
-from videodag_cli.cli.tools import described, facts_of
+from videodag_cli.cli.tools import facts_of
 from videodag_cli.compare.tolerance import Tolerance
+from videodag_cli.graph.described import described
 from videodag_cli.graph.pipeline import builtin_folder, load
 from videodag_cli.graph.plugins import Registry
 

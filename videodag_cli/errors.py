@@ -61,6 +61,11 @@ WORDS: dict[str, str] = {
     "stopped.memory": "the memory limit was exceeded",
     "stopped.crash": "the process that ran the video died",
     "stopped.signal": "a signal ended the run",
+    "service.unknown": "over HTTP: there is no such job or address",
+    "service.unfinished": "over HTTP: the job has no results, or none yet",
+    "service.form": "over HTTP: the upload is not a whole multipart form",
+    "service.access": "over HTTP: the token is missing or wrong, or a page of another site asks",
+    "service.busy": "over HTTP: too many jobs wait",
 }
 """Every stable word with what it says."""
 

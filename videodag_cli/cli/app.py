@@ -31,6 +31,10 @@ COMMANDS: dict[str, dict[str, str]] = {
         "diff": "Compare two results with tolerances; exit 5 where they differ.",
         "schema": "Print the JSON Schema of frame lines, run records, batches, summaries, checks, suites or pipelines.",
     },
+    "Serve": {
+        "serve": "Serve jobs over HTTP, and a page to use them: upload a video, name a pipeline, read the results.",
+        "worker": "Run the jobs of a service; with --queue, on as many machines as share its data folder.",
+    },
     "Look things up": {
         "probe": "Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged.",
         "model": "Show what an ONNX file is read as, and why: layout, input, classes; with --try, what it finds in one frame.",

@@ -197,7 +197,7 @@ def _relative(path: str, suite: Path) -> str:
 def _set_table(case: Case, assignments: list[str]) -> dict[str, Any]:
     """`--set` as a suite writes it: numbers as numbers, files relative to the suite."""
     from videodag_cli.check.check import pipeline_of
-    from videodag_cli.cli.assignments import overrides
+    from videodag_cli.graph.assignments import overrides
     from videodag_cli.graph.plan import make_plan
 
     loaded, registry = pipeline_of(case)

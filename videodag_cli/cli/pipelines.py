@@ -97,8 +97,8 @@ def validate(
     ] = None,
 ) -> None:
     """Check pipelines; every problem of every one is printed."""
-    from videodag_cli.cli.assignments import overrides
     from videodag_cli.errors import PipelineError, RequestError, VideodagError, printable
+    from videodag_cli.graph.assignments import overrides
     from videodag_cli.graph.pipeline import catalogue, find, load, search_places
     from videodag_cli.graph.plan import make_plan
     from videodag_cli.graph.plugins import make_registry

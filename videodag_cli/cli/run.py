@@ -541,22 +541,20 @@ def _guard_limits(
     return GuardLimits(
         timeout_s=None if timeout is None else _seconds("--timeout", timeout, positive=True),
         node_timeout_s=None if node_timeout is None else _seconds("--node-timeout", node_timeout, positive=True),
-        max_memory_bytes=None if max_memory is None else _size(max_memory),
+        max_memory_bytes=None if max_memory is None else _memory(max_memory),
         isolate=isolate,
         max_crashes=DEFAULT_CRASHES if max_errors is None else max_errors,
     )
 
 
-def _size(text: str) -> int:
-    """`500M` -> bytes."""
-    import re
-
+def _memory(text: str) -> int:
     from videodag_cli.errors import RequestError, printable
+    from videodag_cli.sizes import parse_size
 
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if match is None or float(match[1]) <= 0:
-        raise RequestError(f"--max-memory {printable(text)!r}: give a size such as 500M or 2G")
-    return int(float(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2].upper()])
+    found = parse_size(text, what="--max-memory")
+    if not found:
+        raise RequestError(f"--max-memory {printable(text)!r}: give a size above 0")
+    return found
 
 
 def _limits(
@@ -600,8 +598,8 @@ def _plans(
     remarks: _Remarks,
 ) -> list[tuple[Any, Any]]:
     """The plan of each pipeline, with the parameters given for it."""
-    from videodag_cli.cli.assignments import overrides
     from videodag_cli.errors import RequestError, printable
+    from videodag_cli.graph.assignments import overrides
     from videodag_cli.graph.pipeline import find, load, search_places
     from videodag_cli.graph.plan import make_plan
 

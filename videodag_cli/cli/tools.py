@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from videodag_cli.graph.plugins import Plugin
-    from videodag_cli.toolspec import ToolSpec
 
 app = typer.Typer(help="List and describe tools.", no_args_is_help=True)
 
@@ -26,6 +21,7 @@ def list_tools(plugins_dir: Folders = None, as_json: AsJson = False) -> None:
     from videodag_cli.cli.pipelines import columns
     from videodag_cli.cli.streams import print_json, say, say_error
     from videodag_cli.errors import PluginError
+    from videodag_cli.graph.described import described
     from videodag_cli.graph.plugins import make_registry
 
     registry = make_registry(plugins_dir)
@@ -60,6 +56,7 @@ def show(
     """Describe a tool: inputs, outputs, and each parameter with its type, default and range."""
     from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import PluginError, printable
+    from videodag_cli.graph.described import described
     from videodag_cli.graph.plugins import make_registry
 
     plugin_id, dot, tool_id = tool.partition(".")
@@ -84,68 +81,6 @@ def show(
         if param["description"]:
             lines.append(f"      {param['description']}")
     typer.echo("\n".join(lines))
-
-
-def described(plugin: Plugin, spec: ToolSpec) -> dict[str, Any]:
-    """Everything about a tool as plain data."""
-    from videodag_cli.toolspec import type_name
-
-    schema = spec.params_model.model_json_schema()
-    properties = schema.get("properties", {})
-    params = []
-    for name, (_, default) in spec.signature.params.items():
-        known = properties.get(name, {})
-        params.append(
-            {
-                "name": name,
-                "type": _type_text(known, schema.get("$defs", {})),
-                "default": "required" if default is inspect.Parameter.empty else known.get("default", default),
-                "description": known.get("description", ""),
-                "schema": known,
-            }
-        )
-    return {
-        "id": f"{plugin.id}.{spec.id}",
-        "source": plugin.source,
-        "version": spec.version,
-        "summary": spec.doc.partition("\n")[0],
-        "doc": spec.doc,
-        "inputs": [
-            {
-                "name": i.name,
-                "type": " | ".join(type_name(t) for t in i.types),
-                "optional": i.optional,
-                "variadic": i.variadic,
-                "label": i.label,
-            }
-            for i in spec.signature.inputs
-        ],
-        "outputs": [type_name(kind) for kind in spec.signature.outputs],
-        "stateless": spec.stateless,
-        "batch_size": spec.batch_size,
-        "requires": spec.requires,
-        "params": params,
-        "definitions": schema.get("$defs", {}),
-    }
-
-
-def _type_text(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """A JSON Schema as a short type: `number | null`, `"mog2" | "knn"`, `list of zone`."""
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
-    options = schema.get("anyOf") or schema.get("oneOf")
-    if options:
-        return " | ".join(dict.fromkeys(_type_text(option, definitions) for option in options))
-    if "enum" in schema:
-        return " | ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in schema["enum"])
-    if "const" in schema:
-        return f'"{schema["const"]}"'
-    if schema.get("type") == "array":
-        items = schema.get("items")
-        return f"list of {_type_text(items, definitions)}" if isinstance(items, dict) else "list"
-    if schema.get("format") == "path":
-        return "file"
-    return str(schema.get("type", "any"))
 
 
 def facts_of(param: dict[str, Any]) -> str:

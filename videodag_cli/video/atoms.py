@@ -139,7 +139,7 @@ def read_movie(file: BinaryIO, shown: str) -> Movie:
     another file, and when the index is compressed.
     """
     size = file.seek(0, os.SEEK_END)
-    _require_signature(file, size, shown)
+    require_signature(file, size, shown)
     movie = Movie()
     found_index = seen_data = False
     defaults: dict[int, int] = {}
@@ -204,7 +204,8 @@ def _cut_off(shown: str, movie: Movie) -> InputError:
     )
 
 
-def _require_signature(file: BinaryIO, size: int, shown: str) -> None:
+def require_signature(file: BinaryIO, size: int, shown: str) -> None:
+    """Raise `InputError` (`input.not_mp4`) unless the file begins as an MP4 or MOV file does."""
     file.seek(0)
     head = file.read(16)
     right = "give an MP4 or MOV file"

@@ -1,0 +1,1 @@
+"""Jobs over HTTP: upload a video, name a pipeline, read the results."""

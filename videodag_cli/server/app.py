@@ -1,0 +1,403 @@
+"""The HTTP interface: each route parses, asks the service, and shows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import FastAPI, Query
+from fastapi.exceptions import RequestValidationError
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from videodag_cli import __version__
+from videodag_cli.errors import VideodagError
+from videodag_cli.graph.described import described, described_graph
+from videodag_cli.graph.pipeline import catalogue as list_pipelines
+from videodag_cli.graph.pipeline import load
+from videodag_cli.server import schema
+from videodag_cli.server.access import COOKIE, Access, cookie_value, is_equal
+from videodag_cli.server.jobs import Job, State
+from videodag_cli.server.metrics import Metrics
+from videodag_cli.server.problems import ServiceError, on_error, problem
+from videodag_cli.server.request import Asked, FieldError
+from videodag_cli.server.service import Service
+from videodag_cli.server.upload import receive
+from videodag_cli.server.views import job_view
+
+POLL_S = 0.1
+PAGE_LINES = 1000
+MAX_PAGE_LINES = 10_000
+_WAIT = re.compile(r"\bwait=(\d{1,6})\b")
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Json(Response):
+    """Plain data, with parts that are JSON already."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content)
+
+
+def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
+    """The ASGI application of a service."""
+    settings, limits = service.settings, service.settings.limits
+    app = FastAPI(
+        title="videodag",
+        version=__version__,
+        description="Run named pipelines of vision tools over videos; results are JSON, one line per sampled frame.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=schema.PROBLEM,
+    )
+    metrics = Metrics(service)
+    for kind in (VideodagError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, on_error)
+
+    @app.middleware("http")
+    async def count(request: Request, call_next: Callable[[Request], Any]) -> Any:
+        began = time.perf_counter()
+        response = await call_next(request)
+        route = getattr(request.scope.get("route"), "path", "other")
+        metrics.requests.labels(route, str(response.status_code)).inc()
+        metrics.seconds.labels(route).observe(time.perf_counter() - began)
+        return response
+
+    # --- jobs ---
+
+    def accepted(job: Job) -> Response:
+        body = {"job_id": job.id, "status": job.state}
+        return Json(body, 202, {"Location": f"/video/jobs/{job.id}"})
+
+    @app.post(
+        "/video/upload-and-run",
+        status_code=202,
+        response_model=schema.Accepted,
+        summary="Upload a video and run a pipeline over it",
+        responses={200: {"model": schema.Results, "description": "Done in time: the results"}},
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema.form_schema()}}},
+            "parameters": [
+                _header("Prefer", "`wait=30`: answer with the results if they are there in so many seconds."),
+                _header("Idempotency-Key", "Sent again, the job that it made is the answer."),
+            ],
+        },
+    )
+    async def upload_and_run(request: Request) -> Response:
+        key = request.headers.get("idempotency-key")
+        if key is not None:
+            if not _KEY.fullmatch(key):
+                raise FieldError("Idempotency-Key", "give 1 to 200 printable ASCII characters")
+            made = await run_in_threadpool(service.table.by_key, key)
+            if made is not None:
+                return accepted(made)
+        await run_in_threadpool(service.require_room)
+        asked: Asked | None = None
+
+        async def early(fields: dict[str, str], has_file: bool) -> None:
+            nonlocal asked
+            if "pipeline_id" in fields:
+                await run_in_threadpool(service.catalogue.find, fields["pipeline_id"])
+                if "options" in fields:
+                    asked = await run_in_threadpool(service.catalogue.check, fields["pipeline_id"], fields["options"])
+
+        received = await receive(request, service.places.uploads, max_bytes=limits.max_upload_bytes, early=early)
+        try:
+            if "pipeline_id" not in received.fields:
+                raise FieldError("pipeline_id", "is missing; GET /pipelines lists what can be named")
+            if asked is None:
+                asked = await run_in_threadpool(
+                    service.catalogue.check, received.fields["pipeline_id"], received.fields.get("options")
+                )
+            job = await run_in_threadpool(service.accept, received, asked, key)
+        except BaseException:
+            if received.path.exists():
+                received.path.unlink()
+            raise
+        metrics.uploaded.inc(received.file_bytes)
+        wait_s = _wait_s(request.headers.get("prefer", ""), asked.options.sync, limits.sync_wait_s)
+        if wait_s and received.file_bytes <= limits.sync_bytes:
+            answer = await in_time(job, wait_s)
+            if answer is not None:
+                return answer
+        return accepted(job)
+
+    async def in_time(job: Job, wait_s: float) -> Response | None:
+        """The answer with the results, if they are there in time."""
+        until = time.monotonic() + wait_s
+        while job.active:
+            if time.monotonic() >= until:
+                return None
+            await asyncio.sleep(POLL_S)
+            job = await run_in_threadpool(service.job, job.id)
+        headers = {"Location": f"/video/jobs/{job.id}"}
+        if job.state != "completed":
+            failed = ServiceError(job.message or f"the job is {job.state}", word=job.word, status=422)
+            return problem(failed, job_id=job.id, exit_code=job.exit_code)
+        view = job_view(job)
+        body = {"results": await run_in_threadpool(fragment, job, 0, None), "job_id": job.id}
+        return Json({**body, "exit_code": view["exit_code"], "error": view["error"]}, 200, headers)
+
+    def fragment(job: Job, offset: int, limit: int | None) -> orjson.Fragment:
+        """Lines as a JSON list, byte for byte."""
+        count = job.lines or 0
+        return orjson.Fragment(
+            b"[" + b",".join(service.lines.lines(service.results(job), offset, limit or count)) + b"]"
+        )
+
+    @app.get("/video/jobs", response_model=schema.JobList, summary="Jobs, newest first")
+    def jobs(
+        before: Annotated[
+            int | None, Query(ge=0, le=2**62, description="`next` of the page before leads here.")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        status: State | None = None,
+    ) -> Response:
+        found = service.table.page(before=before, limit=limit + 1, state=status)
+        rest = f"&status={status}" if status else ""
+        more = f"/video/jobs?before={found[limit - 1].number}&limit={limit}{rest}" if len(found) > limit else None
+        return Json({"jobs": [job_view(job) for job in found[:limit]], "next": more})
+
+    @app.get("/video/jobs/{job_id}", response_model=schema.JobView, summary="Status and results of a job")
+    def job(job_id: str) -> Response:
+        found = service.job(job_id)
+        view = job_view(found, ahead=service.table.ahead(found) if found.state == "queued" else None)
+        small = (found.lines or 0) <= limits.inline_lines and (found.result_bytes or 0) <= limits.inline_bytes
+        if found.state == "completed" and small:
+            view["results"] = fragment(found, 0, None)
+        return Json(view)
+
+    @app.delete(
+        "/video/jobs/{job_id}",
+        status_code=204,
+        response_model=None,
+        summary="Cancel a job that waits or runs; remove one that is over",
+        responses={
+            200: {"model": schema.JobView, "description": "Cancelled; its files go, delete it again to forget it"}
+        },
+    )
+    def delete(job_id: str) -> Response:
+        if service.drop(service.job(job_id)):
+            return Response(status_code=204)
+        return Json(job_view(service.job(job_id)))
+
+    @app.get(
+        "/video/jobs/{job_id}/results",
+        response_model=schema.ResultsPage,
+        summary="Results: a page of lines, all lines, or a table",
+        responses={
+            200: {
+                "content": {
+                    "application/x-ndjson": {"schema": {"type": "string"}},
+                    "text/csv": {"schema": {"type": "string"}},
+                }
+            },
+            206: {
+                "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+                "description": "A part of the lines",
+            },
+        },
+    )
+    def results(
+        request: Request,
+        job_id: str,
+        offset: Annotated[int, Query(ge=0, le=2**62)] = 0,
+        limit: Annotated[int | None, Query(ge=1, le=MAX_PAGE_LINES)] = None,
+        format: Annotated[
+            Literal["json", "jsonl", "csv"] | None,
+            Query(description="Instead of `Accept`: a page, JSON lines, or a table."),
+        ] = None,
+        table: Annotated[
+            Literal["frames", "detections", "tracks"], Query(description="Which table CSV holds.")
+        ] = "frames",
+    ) -> Response:
+        found = service.job(job_id)
+        path = service.results(found)
+        accepts = request.headers.get("accept", "")
+        form = format or (
+            "jsonl" if "ndjson" in accepts or "jsonl" in accepts else "csv" if "text/csv" in accepts else "json"
+        )
+        stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", found.file_name) or "results"
+        if form == "csv":
+            return FileResponse(_table(service, found, table), media_type="text/csv", filename=f"{stem}.{table}.csv")
+        if form == "jsonl" and not offset and limit is None:
+            return FileResponse(path, media_type="application/x-ndjson", filename=f"{stem}.jsonl")
+        if form == "jsonl":
+            return StreamingResponse(service.lines.stream(path, offset, limit), media_type="application/x-ndjson")
+        size = limit or PAGE_LINES
+        total = service.lines.count(path)
+        more = f"/video/jobs/{found.id}/results?offset={offset + size}&limit={size}" if offset + size < total else None
+        page = {"results": fragment(found, offset, size), "offset": offset, "total": total, "next": more}
+        return Json(page)
+
+    @app.get(
+        "/video/jobs/{job_id}/video",
+        summary="The uploaded video",
+        response_class=FileResponse,
+        responses={200: {"content": {"video/mp4": {}}}, 206: {"content": {"video/mp4": {}}, "description": "A part"}},
+    )
+    def video(job_id: str) -> Response:
+        found = service.job(job_id)
+        return FileResponse(
+            service.video(found), media_type="video/mp4", filename=found.file_name, content_disposition_type="inline"
+        )
+
+    @app.get(
+        "/video/jobs/{job_id}/events",
+        summary="Progress as server-sent events, until the job is over",
+        response_class=EventSourceResponse,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
+    async def events(job_id: str) -> Response:
+        found = await run_in_threadpool(service.job, job_id)
+
+        async def changes(job: Job) -> AsyncIterator[ServerSentEvent]:
+            last = None
+            while True:
+                ahead = await run_in_threadpool(service.table.ahead, job) if job.state == "queued" else None
+                view = orjson.dumps(job_view(job, ahead=ahead)).decode()
+                if view != last:
+                    last = view
+                    yield ServerSentEvent(view, event="job")
+                if not job.active:
+                    return
+                await asyncio.sleep(3 * POLL_S)
+                next_ = await run_in_threadpool(service.table.get, job.id)
+                if next_ is None:
+                    return
+                job = next_
+
+        return EventSourceResponse(changes(found))
+
+    # --- what can be named ---
+
+    @app.get("/pipelines", summary="Pipelines that can be named")
+    def pipelines() -> list[dict[str, Any]]:
+        return [_pipeline(service, found.id) for found in list_pipelines(service.catalogue.places)]
+
+    @app.get("/pipelines/{pipeline_id}", summary="A pipeline with its graph")
+    def pipeline(pipeline_id: str) -> Response:
+        found = service.catalogue.find(pipeline_id)
+        loaded = load(found.path)
+        plan = service.catalogue.plan(found)
+        return Json(
+            {
+                **_pipeline(service, found.id),
+                "digest": loaded.digest,
+                "definition": loaded.pipeline.model_dump(mode="json"),
+                "graph": described_graph(plan),
+            }
+        )
+
+    @app.get("/tools", summary="Tools with their params")
+    def tools() -> Response:
+        plugins, _ = service.catalogue.registry.all()
+        return Response(
+            orjson.dumps(
+                [described(plugin, spec) for plugin in plugins for spec in plugin.tools.values()], default=str
+            ),
+            media_type="application/json",
+        )
+
+    # --- the service itself ---
+
+    @app.get("/health/live", response_model=schema.Health, summary="Whether it lives")
+    async def live() -> Response:
+        return Json({"status": "ok"})
+
+    @app.get(
+        "/health/ready",
+        response_model=schema.Health,
+        summary="Whether it can take and run jobs",
+        responses={
+            503: {"model": schema.Health, "description": "No worker is there, or the data folder cannot be written"}
+        },
+    )
+    def ready() -> Response:
+        lacks = []
+        if not service.table.workers(max(10.0, settings.lease_s)):
+            lacks.append("no worker was seen lately")
+        if not os.access(service.places.uploads, os.W_OK):
+            lacks.append("the data folder cannot be written")
+        return Json({"status": "not ready" if lacks else "ok", "lacks": lacks}, 503 if lacks else 200)
+
+    @app.get(
+        "/metrics",
+        summary="Numbers for Prometheus",
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    def numbers() -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.post("/session", include_in_schema=False)
+    async def sign_in(request: Request) -> Response:
+        try:
+            given = orjson.loads((await request.body())[:10_000])["token"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise FieldError("token", 'give {"token": "..."}') from error
+        if settings.token is not None and not is_equal(str(given), settings.token):
+            raise ServiceError("that is not the token of this service", word="service.access", status=401)
+        response = Response(status_code=204)
+        if settings.token is not None:
+            secure = request.headers.get("x-forwarded-proto") == "https" or request.url.scheme == "https"
+            response.set_cookie(
+                COOKIE,
+                cookie_value(settings.token),
+                httponly=True,
+                samesite="strict",
+                secure=secure,
+                path="/",
+                max_age=30 * 86400,
+            )
+        return response
+
+    return Access(app, settings)
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "schema": {"type": "string"}, "description": description}
+
+
+def _wait_s(prefer: str, sync: bool, longest_s: float) -> float:
+    """How long a request wants to wait for results."""
+    found = _WAIT.search(prefer)
+    wanted = float(found[1]) if found else longest_s if sync else 0.0
+    return min(wanted, longest_s)
+
+
+def _pipeline(service: Service, pipeline_id: str) -> dict[str, Any]:
+    found = service.catalogue.find(pipeline_id)
+    facts: dict[str, Any] = {"id": found.id, "from": found.place.label}
+    try:
+        pipeline = load(found.path).pipeline
+    except VideodagError as error:
+        return {**facts, "name": "", "description": "", "outputs": [], "problem": error.message}
+    outputs = list(pipeline.output_nodes)
+    return {**facts, "name": pipeline.name, "description": pipeline.description, "outputs": outputs, "problem": None}
+
+
+def _table(service: Service, job: Job, table: Any) -> Any:
+    """A job's results as CSV, made when first asked for."""
+    from videodag_cli.convert import convert
+
+    results = service.results(job)
+    path = results.with_name(f"{table}.csv")
+    if not path.exists():
+        made = results.with_name(f"{secrets.token_hex(8)}.csv")
+        convert([results], made, to="csv", table=table)
+        os.replace(made, path)
+    return path

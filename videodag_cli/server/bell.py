@@ -1,0 +1,64 @@
+"""The queue: it carries ids of jobs, and only tells workers that there is something to do.
+
+An id may be lost or come twice; the table of jobs decides what is run, and `reconcile` rings again. The queue is Huey's storage, in a
+file of the data folder or in Redis.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from videodag_cli.errors import MissingExtraError, RequestError, VideodagError, printable
+
+NAME = "videodag"
+
+
+class Bell:
+    """Ids of jobs, first in, first out."""
+
+    def __init__(self, storage: Any, label: str) -> None:
+        self._storage = storage
+        self.label = label
+        """What to call it in messages; without a password."""
+
+    def ring(self, job_id: str) -> None:
+        self._call("enqueue", job_id.encode())
+
+    def next(self) -> str | None:
+        """The next id, or None at once when there is none."""
+        found = self._call("dequeue")
+        return None if found is None else bytes(found).decode("ascii", "replace")
+
+    def waiting(self) -> set[str]:
+        return {bytes(item).decode("ascii", "replace") for item in self._call("enqueued_items")}
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._storage, name)(*arguments)
+        except Exception as error:  # whatever the client library of the queue raises
+            raise VideodagError(f"the queue {self.label}: {printable(error, limit=200)}") from error
+
+
+def open_bell(data_dir: Path, queue: str | None) -> Bell:
+    """The queue in the data folder, or the Redis server that `queue` names. Raises `RequestError` for anything else."""
+    try:
+        from huey import storage
+    except ImportError as error:
+        raise MissingExtraError("the service", "serve") from error
+    if queue is None:
+        path = data_dir / "queue.sqlite"
+        return Bell(storage.SqliteStorage(NAME, filename=str(path), timeout=20), path.name)
+    parts = urlsplit(queue)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise RequestError(
+            f"--queue {printable(queue, limit=80)!r}: give the address of a Redis server, as redis://host:6379/0"
+        )
+    label = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    try:
+        return Bell(storage.RedisStorage(NAME, url=queue, blocking=False), label)
+    except Exception as error:
+        raise RequestError(
+            f"--queue {label}: {printable(error, limit=200)}; is the package `redis` installed?"
+        ) from error

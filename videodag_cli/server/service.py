@@ -1,0 +1,148 @@
+"""A service without its HTTP: what it knows, accepts, cancels and forgets. One for each data folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from videodag_cli.errors import OutputError, printable
+from videodag_cli.server.bell import open_bell
+from videodag_cli.server.jobs import Job, JobTable, new_id
+from videodag_cli.server.places import RESULTS, VIDEO, Places
+from videodag_cli.server.problems import ServiceError
+from videodag_cli.server.request import Asked, Catalogue
+from videodag_cli.server.results import LineIndex
+from videodag_cli.server.settings import Settings
+from videodag_cli.server.upload import Received
+from videodag_cli.server.worker import reconcile
+from videodag_cli.system.files import lock_file, sync_folder, writing
+
+
+class Service:
+    """A context manager; it holds the lock of the data folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.places = Places(settings.data_dir)
+        self.catalogue = Catalogue(settings)
+        self.lines = LineIndex()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.places.make()
+            self._lock(stack)
+            self.table = JobTable(self.places.table, shared=self.settings.queue is not None)
+            stack.callback(self.table.close)
+            self.bell = open_bell(self.settings.data_dir, self.settings.queue)
+            self.places.sweep(self.table.ids())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _lock(self, stack: ExitStack) -> None:
+        path = self.places.root / "server.lock"
+        with writing(path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        stack.callback(os.close, fd)
+        if not lock_file(fd):
+            shown = printable(self.places.root, limit=200)
+            raise OutputError(
+                f"{shown}: another `videodag serve` uses this data folder; give --data-dir another one",
+                word="output.locked",
+            )
+
+    def job(self, job_id: str) -> Job:
+        """Raises `ServiceError` (`service.unknown`)."""
+        found = self.table.get(job_id)
+        if found is None:
+            raise ServiceError(f"there is no job {printable(job_id, limit=60)!r}; GET /video/jobs lists them")
+        return found
+
+    def results(self, job: Job) -> Path:
+        """The file of a complete job's lines. Raises `ServiceError` (`service.unfinished`)."""
+        if job.state != "completed":
+            raise ServiceError(
+                f"the job is {job.state}: it has no results{' yet' * job.active}", word="service.unfinished"
+            )
+        return self._file(job, RESULTS)
+
+    def video(self, job: Job) -> Path:
+        return self._file(job, VIDEO)
+
+    def _file(self, job: Job, name: str) -> Path:
+        path = self.places.job(job.id) / name
+        if not path.exists():
+            raise ServiceError("the files of this job were removed", word="service.unfinished", status=410)
+        return path
+
+    def require_room(self) -> None:
+        """Raise `ServiceError` (`service.busy`) if too many jobs wait."""
+        counts = self.table.counts()
+        waiting = counts.get("queued", 0) + counts.get("running", 0)
+        if waiting >= self.settings.limits.max_waiting:
+            raise ServiceError(
+                f"{waiting} jobs wait already, the limit of this service (--max-waiting); try again later",
+                word="service.busy",
+                headers={"Retry-After": "10"},
+            )
+
+    def accept(self, received: Received, asked: Asked, key: str | None) -> Job:
+        """Make a job of an upload, which moves; it is in the table before it is in the queue."""
+        job_id = new_id()
+        folder = self.places.job(job_id)
+        with writing("the job"):
+            folder.mkdir(mode=0o700)
+            os.replace(received.path, folder / VIDEO)
+            sync_folder(folder)
+            sync_folder(self.places.jobs)
+        job = self.table.add(
+            job_id,
+            pipeline_id=asked.loaded.pipeline.id,
+            file_name=received.file_name,
+            file_bytes=received.file_bytes,
+            request=asked.as_json(self.settings),
+            key=key,
+        )
+        if job.id != job_id:
+            self.places.remove(job_id)  # another request with the same key was faster
+            return job
+        self.bell.ring(job_id)
+        return job
+
+    def drop(self, job: Job) -> bool:
+        """Cancel an active job; forget one that is over, with its files. True when it is forgotten."""
+        if self.table.cancel(job.id):
+            if self.job(job.id).state == "cancelled":
+                self.places.remove(job.id)
+            return False
+        if self.table.remove(job.id):
+            self.places.remove(job.id)
+        return True
+
+    def reconcile(self) -> None:
+        reconcile(self.table, self.bell)
+
+    def retain(self) -> None:
+        """Forget what is too old or too much."""
+        limits = self.settings.limits
+        over = self.table.over()
+        for job in [job for job in over if job.state == "cancelled"]:
+            self.places.remove(job.id)
+        if limits.keep_s is not None:
+            before = time.time() - limits.keep_s
+            for job in [job for job in over if (job.ended_s or 0) < before]:
+                self.drop(job)
+        if limits.keep_bytes is not None:
+            sizes = {job.id: self.places.size(job.id) for job in self.table.over()}
+            total = sum(sizes.values())
+            for job in self.table.over():
+                if total <= limits.keep_bytes:
+                    break
+                total -= sizes.get(job.id, 0)
+                self.drop(job)

@@ -1,0 +1,132 @@
+"""A server process: HTTP, upkeep, and the worker beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from sse_starlette.sse import AppStatus
+from starlette.concurrency import run_in_threadpool
+
+from videodag_cli.errors import OutputError, VideodagError, printable
+from videodag_cli.server.app import make_app
+from videodag_cli.server.bell import open_bell
+from videodag_cli.server.child import Child
+from videodag_cli.server.jobs import JobTable
+from videodag_cli.server.places import Places
+from videodag_cli.server.service import Service
+from videodag_cli.server.settings import Settings
+from videodag_cli.server.worker import Worker
+
+RECONCILE_S = 2.0
+RETAIN_S = 60.0
+WORKER_AGAIN_S = 0.5
+STOP_S = 3
+"""Answers under way when a signal comes have so long."""
+
+
+class _Server(uvicorn.Server):
+    """Ends on a signal as a service does: with exit code 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = AppStatus.should_exit = True
+
+
+def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; on_ready is told the address."""
+    with Service(settings) as service, contextlib.closing(_listen(settings)) as listener:
+        port = listener.getsockname()[1]
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            tasks = [asyncio.create_task(_upkeep(service))]
+            if settings.jobs:
+                tasks.append(asyncio.create_task(_keep_worker(settings)))
+            on_ready(f"http://{host}:{port}")
+            yield
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        config = uvicorn.Config(
+            make_app(service, lifespan=lifespan),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=STOP_S,
+            timeout_keep_alive=30,
+            server_header=False,
+            lifespan="on",
+        )
+        asyncio.run(_Server(config).serve(sockets=[listener]))
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OutputError(
+            f"{printable(settings.host, limit=100)}:{settings.port}: {printable(error.strerror or error).lower()}; "
+            "give --host and --port something that is free",
+            word="output.failed",
+        ) from error
+    return listener
+
+
+async def _upkeep(service: Service) -> None:
+    """Ring again for jobs that nobody has, and forget old ones."""
+    retained = -RETAIN_S
+    loop = asyncio.get_running_loop()
+    while True:
+        with contextlib.suppress(VideodagError, OSError):
+            await run_in_threadpool(service.reconcile)
+            if loop.time() - retained >= RETAIN_S:
+                retained = loop.time()
+                await run_in_threadpool(service.retain)
+        await asyncio.sleep(RECONCILE_S)
+
+
+async def _keep_worker(settings: Settings) -> None:
+    """Have a worker process; when it dies, another one. It dies with this process."""
+    arguments = [
+        "worker", "--data-dir", str(settings.data_dir), "--jobs", str(settings.jobs), "--lease", f"{settings.lease_s:g}",
+        *(["--queue", settings.queue] if settings.queue else []),
+    ]  # fmt: skip
+    while True:
+        child = Child(arguments, quiet=False)
+        try:
+            while child.returncode is None:
+                await asyncio.sleep(WORKER_AGAIN_S / 2)
+        finally:
+            child.ask_to_stop()
+            child.end(within_s=STOP_S)
+        await asyncio.sleep(WORKER_AGAIN_S)
+
+
+def work(settings: Settings) -> None:
+    """Run jobs of a data folder until a signal is raised."""
+    places = Places(settings.data_dir)
+    places.make()
+    table = JobTable(places.table, shared=settings.queue is not None)
+    bell = open_bell(settings.data_dir, settings.queue)
+    with contextlib.closing(table):
+        Worker(table, bell, places, slots=max(1, settings.jobs), lease_s=settings.lease_s).serve()
