@@ -10,10 +10,10 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -22,6 +22,9 @@ from videodag_cli.server.problems import ServiceError
 from videodag_cli.server.request import MAX_OPTIONS_BYTES, FieldError
 from videodag_cli.system.files import writing
 from videodag_cli.video.atoms import require_signature
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 FIELDS = ("file", "pipeline_id", "options")
 WRITE_BYTES = 1 << 20
@@ -138,7 +141,7 @@ async def receive(request: Request, folder: Path, *, max_bytes: int, early: Earl
         with writing("the upload"):
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            parser = MultipartParser(boundary, cast(MultipartCallbacks, _callbacks(form)))
+            parser = MultipartParser(boundary, cast("MultipartCallbacks", _callbacks(form)))
             checked = False
             while True:
                 try:
