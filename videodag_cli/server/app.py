@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -390,14 +391,18 @@ def _pipeline(service: Service, pipeline_id: str) -> dict[str, Any]:
     return {**facts, "name": pipeline.name, "description": pipeline.description, "outputs": outputs, "problem": None}
 
 
-def _table(service: Service, job: Job, table: Any) -> Any:
+def _table(service: Service, job: Job, name: str) -> Path:
     """A job's results as CSV, made when first asked for."""
-    from videodag_cli.convert import convert
+    from videodag_cli.convert import csv, tables
+    from videodag_cli.convert.source import Source
+    from videodag_cli.results.reading import read_record
+    from videodag_cli.system.files import whole_file
 
     results = service.results(job)
-    path = results.with_name(f"{table}.csv")
+    path = results.with_name(f"{name}.csv")
     if not path.exists():
         made = results.with_name(f"{secrets.token_hex(8)}.csv")
-        convert([results], made, to="csv", table=table)
+        with whole_file(made) as stream:
+            csv.write(tables.make(name, [Source(job.file_name, results, read_record(results))]), stream)
         os.replace(made, path)
     return path

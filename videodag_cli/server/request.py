@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from videodag_cli.errors import ParamError, PipelineError, RequestError, VideodagError, printable
+from videodag_cli.errors import PipelineError, RequestError, VideodagError, printable
 from videodag_cli.graph.assignments import overrides
 from videodag_cli.graph.pipeline import Found, LoadedPipeline, Place, find, load, search_places
 from videodag_cli.graph.plan import Plan, make_plan
@@ -146,12 +146,13 @@ class Catalogue:
             (values,) = overrides([loaded.pipeline], self.registry, None, options.assignments)
             self._refuse_files(loaded, values)
             plan = make_plan(loaded, self.registry, overrides=values)
-        except ParamError as error:
-            raise FieldError("options.set", error.message, word=error.word) from error
-        except VideodagError as error:
-            if options.assignments and error.word in ("usage", "pipeline.invalid"):
-                raise FieldError("options.set", error.message, word=error.word) from error
+        except FieldError:
             raise
+        except VideodagError as error:
+            message = error.message.replace(printable(loaded.path), f"pipeline {printable(loaded.pipeline.id)}")
+            if options.assignments:
+                raise FieldError("options.set", message, word=error.word) from error
+            raise PipelineError(message, word=error.word) from error
         for step in plan.steps:
             self.registry.require(step.node.plugin_id, step.spec)
         return Asked(loaded, options, given)

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from sse_starlette.sse import AppStatus
 from starlette.concurrency import run_in_threadpool
 
-from videodag_cli.errors import OutputError, VideodagError, printable
+from videodag_cli.errors import OutputError, StopSignal, VideodagError, printable
 from videodag_cli.server.app import make_app
 from videodag_cli.server.bell import open_bell
 from videodag_cli.server.child import Child
@@ -23,6 +23,7 @@ from videodag_cli.server.places import Places
 from videodag_cli.server.service import Service
 from videodag_cli.server.settings import Settings
 from videodag_cli.server.worker import Worker
+from videodag_cli.system.signals import said
 
 RECONCILE_S = 2.0
 RETAIN_S = 60.0
@@ -123,10 +124,11 @@ async def _keep_worker(settings: Settings) -> None:
 
 
 def work(settings: Settings) -> None:
-    """Run jobs of a data folder until a signal is raised."""
+    """Run jobs of a data folder until a signal comes; that is how it ends well."""
+    said()
     places = Places(settings.data_dir)
     places.make()
     table = JobTable(places.table, shared=settings.queue is not None)
     bell = open_bell(settings.data_dir, settings.queue)
-    with contextlib.closing(table):
+    with contextlib.closing(table), contextlib.suppress(StopSignal):
         Worker(table, bell, places, slots=max(1, settings.jobs), lease_s=settings.lease_s).serve()

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from videodag_cli.batch.executors.processes import ending
 from videodag_cli.errors import StopSignal, VideodagError
+from videodag_cli.guard.supervise import ending
 from videodag_cli.run.record import RunRecord, read_record
 from videodag_cli.server import processes
 from videodag_cli.server.bell import Bell

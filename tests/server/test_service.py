@@ -1,0 +1,342 @@
+"""Jobs over HTTP, with a real server process over loopback; right values come from the command line."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import io
+import json
+import re
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.commands import call, command
+from tests.services import CLIP, Server, on_command_line, served
+
+FORM = "multipart/form-data; boundary=b"
+
+
+def word(answer: httpx.Response, status: int) -> str:
+    """The stable word of a problem."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = answer.json()
+    assert found["type"] == f"urn:videodag:error:{found['word']}"
+    assert found["status"] == status
+    assert found["title"]
+    assert found["detail"]
+    return str(found["word"])
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+
+
+def test_a_job_has_the_bytes_of_the_command_line(server: Server) -> None:
+    options = {"frame_stride": 3, "start": "0.4", "end": "200f", "max_frames": 30, "set": {"mean.scale": 2}}
+    job_id = server.accepted("count", options=options, name="../../etc/pass wd.mp4")
+    job = server.over(job_id)
+    assert (job["status"], job["exit_code"], job["error"]) == ("completed", 0, None)
+    assert job["file_name"] == "pass wd.mp4"
+    right = on_command_line(
+        server,
+        "count",
+        "--frame-stride",
+        "3",
+        "--start",
+        "0.4",
+        "--end",
+        "200f",
+        "--max-frames",
+        "30",
+        "--set",
+        "mean.scale=2",
+    )
+    assert server.lines(job_id) == right
+    assert job["results"] == [json.loads(line) for line in right.splitlines()]
+    assert job["summary"]["accounting"]["sampled"] == job["lines"] == 30
+    assert job["progress"]["frames_done"] == job["progress"]["frames_expected"] == 30
+    assert str(server.data) not in json.dumps(job)
+
+
+def test_without_a_sampling_every_frame_runs(server: Server) -> None:
+    job_id = server.accepted("count")
+    assert server.over(job_id)["lines"] == len(on_command_line(server, "count").splitlines())
+
+
+def test_failed_frames_are_told(server: Server) -> None:
+    job_id = server.accepted("fails", options={"max_frames": 5})
+    job = server.over(job_id)
+    assert (job["status"], job["exit_code"], job["error"]["word"]) == ("completed", 4, "run.incomplete")
+    assert server.lines(job_id) == on_command_line(server, "fails", "--max-frames", "5")
+
+
+def test_results_come_in_the_same_request_where_it_asks(server: Server) -> None:
+    right = [json.loads(line) for line in on_command_line(server, "count", "--max-frames", "3").splitlines()]
+    for headers, options in (({"Prefer": "wait=50"}, {}), ({}, {"sync": True})):
+        answer = server.send("count", options={"max_frames": 3, **options}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["results"] == right
+    answer = server.send("slow", headers={"Prefer": "wait=0"})
+    assert answer.status_code == 202
+    server.http.delete(answer.headers["location"])
+
+
+def test_an_input_that_is_refused_says_why(server: Server) -> None:
+    cut = CLIP.read_bytes()[:3000]
+    answer = server.send("count", cut, headers={"Prefer": "wait=50"})
+    assert word(answer, 422) == "input.no_frames"
+    job = server.job(answer.json()["job_id"])
+    assert (job["status"], job["exit_code"], job["error"]["word"]) == ("failed", 3, "input.no_frames")
+    assert word(server.http.get(f"/video/jobs/{job['job_id']}/results"), 409) == "service.unfinished"
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "told"),
+    [
+        ({"frame_stide": 5}, "options.frame_stide", "unknown"),
+        ({"frame_stride": 0}, "options.frame_stride", "greater than or equal to 1"),
+        ({"frame_stride": 2, "keyframes": True}, "options", "contradict"),
+        ({"every": "x"}, "options", "length of time"),
+        ({"set": {"mean.scale": -1}}, "options.set", "greater than 0"),
+        ({"set": {"nobody.scale": 1}}, "options.set", "unknown node"),
+        ("[1]", "options", "JSON object"),
+        ("{", "options", "not valid JSON"),
+        ('{"frame_stride": NaN}', "options", "not valid JSON"),
+    ],
+)
+def test_wrong_options_name_the_field(server: Server, options: Any, field: str, told: str) -> None:
+    answer = server.send("count", options=options)
+    assert word(answer, 422) in ("usage", "param.invalid")
+    assert answer.json()["field"] == field
+    assert told in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("value", ["/etc/passwd", "../secret.onnx", "x.onnx"])
+def test_a_request_names_no_file_of_the_server(server: Server, value: str) -> None:
+    answer = server.send("builtin:people", options={"set": {"people.model": value}})
+    assert word(answer, 422) == "usage"
+    assert "names a file" in answer.json()["detail"]
+
+
+def test_what_cannot_be_run_is_refused(server: Server) -> None:
+    before = {path.name for path in (server.data / "jobs").iterdir()}
+    assert word(server.send("nobody"), 404) == "pipeline.unknown"
+    assert word(server.send(str(server.pipelines / "count.json")), 404) == "pipeline.unknown"
+    assert word(server.send("../pipelines/count"), 404) == "pipeline.unknown"
+    assert word(server.send(None), 422) == "usage"
+    assert word(server.send("count", b"PK\x03\x04" + bytes(3000)), 415) == "input.not_mp4"
+    assert word(server.send("count", b"#EXTM3U\nfile:///etc/passwd\n"), 415) == "input.not_mp4"
+    assert word(server.send("count", b""), 415) == "input.not_mp4"
+    assert word(server.send("count", CLIP.read_bytes() + bytes(9 << 20)), 413) == "input.limit"
+    assert word(server.http.post("/video/upload-and-run", data={"pipeline_id": "count"}), 415) == "service.form"
+    part = b'--b\r\nContent-Disposition: form-data; name="pipeline_id"\r\n\r\ncount\r\n'
+    for body, status in (
+        (part, 400),
+        (part + b"--b--\r\n", 422),
+        (part + part, 422),
+        (b"nonsense", 400),
+        (b'--b\r\nContent-Disposition: form-data; name="frame_stride"\r\n\r\n5\r\n--b--\r\n', 422),
+        (b'--b\r\nContent-Disposition: form-data; name="options"\r\n\r\n\xff\r\n--b--\r\n', 422),
+    ):
+        answer = server.http.post("/video/upload-and-run", content=body, headers={"content-type": FORM})
+        assert word(answer, status) in ("service.form", "usage")
+    assert {path.name for path in (server.data / "jobs").iterdir()} == before
+    assert not list((server.data / "uploads").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "declared", "status", "expected"),
+    [("nobody", 1 << 20, 404, "pipeline.unknown"), ("count", 10 << 30, 413, "input.limit")],
+)
+def test_an_upload_is_refused_before_it_is_read(
+    server: Server, pipeline: str, declared: int, status: int, expected: str
+) -> None:
+    """The client has sent the first field, and waits before it sends the file that it declares."""
+    host, _, port = server.address.removeprefix("http://").rpartition(":")
+    form = f'--b\r\nContent-Disposition: form-data; name="pipeline_id"\r\n\r\n{pipeline}\r\n--b\r\n'
+    head = f"POST /video/upload-and-run HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM}\r\nContent-Length: {declared}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall((head + form).encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, json.loads(answer.read())["word"]) == (status, expected)
+
+
+def test_a_key_makes_one_job(server: Server) -> None:
+    first = server.accepted("count", options={"max_frames": 2}, headers={"Idempotency-Key": "a-b"})
+    again = server.accepted("count", options={"max_frames": 2}, headers={"Idempotency-Key": "a-b"})
+    other = server.accepted("count", options={"max_frames": 2}, headers={"Idempotency-Key": "a-c"})
+    assert first == again != other
+
+
+def test_results_by_pages_ranges_and_as_tables(server: Server) -> None:
+    job_id = server.accepted("count")
+    server.over(job_id)
+    right = on_command_line(server, "count")
+    listed = [json.loads(line) for line in right.splitlines()]
+    found: list[Any] = []
+    address: str | None = f"/video/jobs/{job_id}/results?limit=37"
+    while address:
+        page = server.http.get(address).json()
+        assert page["total"] == len(listed)
+        found += page["results"]
+        address = page["next"]
+    assert found == listed
+    address = f"/video/jobs/{job_id}/results"
+    part = server.http.get(address, params={"format": "jsonl"}, headers={"range": "bytes=10-99"})
+    assert (part.status_code, part.content) == (206, right[10:100])
+    lines = right.splitlines(keepends=True)
+    part = server.http.get(address, params={"format": "jsonl", "offset": 120, "limit": 9})
+    assert part.content == b"".join(lines[120:129])
+    rows = list(csv.DictReader(io.StringIO(server.http.get(address, headers={"accept": "text/csv"}).text)))
+    assert [int(row["frame_index"]) for row in rows] == [line["frame_index"] for line in listed]
+    assert {row["source"] for row in rows} == {"clip.mp4"}
+    assert server.http.get(address, params={"offset": 10**15}).json()["results"] == []
+    assert word(server.http.get(address, params={"limit": 0}), 422) == "usage"
+
+
+def test_the_video_comes_in_ranges(server: Server) -> None:
+    job_id = server.accepted("count", options={"max_frames": 1})
+    address, right = f"/video/jobs/{job_id}/video", CLIP.read_bytes()
+    answer = server.http.get(address)
+    assert (answer.content, answer.headers["content-type"]) == (right, "video/mp4")
+    part = server.http.get(address, headers={"range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, right[100:200])
+
+
+def test_events_tell_the_progress_to_the_end(server: Server) -> None:
+    job_id = server.accepted("slow", options={"max_frames": 30})
+    with server.http.stream("GET", f"/video/jobs/{job_id}/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        found = events(answer.read().decode())
+    assert found[-1]["status"] == "completed"
+    done = [event["progress"]["frames_done"] for event in found]
+    assert done == sorted(done)
+    assert {"running", "completed"} <= {event["status"] for event in found}
+    assert any(0 < count < 30 for count in done), done
+
+
+def test_a_running_job_is_cancelled_and_then_removed(server: Server) -> None:
+    job_id = server.accepted("slow")
+    server.wait_until(job_id, frames=1)
+    assert server.http.delete(f"/video/jobs/{job_id}").json()["cancelling"]
+    assert server.over(job_id, within_s=10)["status"] == "cancelled"
+    assert not (server.data / "jobs" / job_id).exists()
+    assert server.http.delete(f"/video/jobs/{job_id}").status_code == 204
+    assert word(server.http.get(f"/video/jobs/{job_id}"), 404) == "service.unknown"
+    assert word(server.http.delete(f"/video/jobs/{job_id}"), 404) == "service.unknown"
+
+
+def test_jobs_are_listed_newest_first(server: Server) -> None:
+    made = [server.accepted("count", options={"max_frames": 1}) for _ in range(3)]
+    found: list[str] = []
+    address = "/video/jobs?limit=2"
+    while address and len(found) < 6:
+        page = server.http.get(address).json()
+        found += [job["job_id"] for job in page["jobs"]]
+        address = page["next"]
+    assert [job for job in found if job in made] == made[::-1]
+
+
+def test_pipelines_and_tools_are_those_of_the_command_line(server: Server) -> None:
+    listed = {item["id"]: item for item in server.http.get("/pipelines").json()}
+    assert listed["count"]["outputs"] == ["count", "mean"] or listed["count"]["outputs"] == ["mean", "count"]
+    done = call(command("tools", "list", "--json", "--plugins-dir", Path(__file__).parent.parent / "toy_plugins"))
+    assert {tool["id"] for tool in server.http.get("/tools").json()} == {tool["id"] for tool in json.loads(done.out)}
+    graph = server.http.get("/pipelines/people_tracking").json()["graph"]
+    assert {"from_node": "detect", "to_node": "track", "type": "detections"} in graph["links"]
+    assert word(server.http.get("/pipelines/nobody"), 404) == "pipeline.unknown"
+    assert word(server.http.get("/pipelines/..%2Fcount"), 404) in ("pipeline.unknown", "service.unknown")
+
+
+def test_health_and_metrics(server: Server) -> None:
+    assert server.http.get("/health/live").json() == {"status": "ok"}
+    until = time.monotonic() + 20
+    while (answer := server.http.get("/health/ready")).status_code != 200:
+        assert time.monotonic() < until, answer.text
+    server.over(server.accepted("count", options={"max_frames": 1}))
+    text = server.http.get("/metrics").text
+    assert re.search(r'^videodag_jobs\{status="completed"\} [1-9]', text, re.MULTILINE)
+    assert re.search(
+        r'^videodag_http_requests_total\{route="/video/upload-and-run",status="202"\} [1-9]', text, re.MULTILINE
+    )
+
+
+def test_unknown_addresses_and_methods_are_problems(server: Server) -> None:
+    assert word(server.http.get("/nothing"), 404) == "service.unknown"
+    assert word(server.http.put("/video/jobs"), 405) == "usage"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 421),
+        ({"host": "localhost.evil.example"}, 421),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+    ],
+)
+def test_pages_of_other_sites_are_refused(server: Server, headers: dict[str, str], status: int) -> None:
+    assert word(server.send("count", headers=headers), status) == "service.access"
+
+
+def test_names_of_this_machine_are_answered(server: Server) -> None:
+    port = server.address.rpartition(":")[2]
+    for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
+        assert server.http.get("/video/jobs", headers={"host": host}).status_code == 200
+    own = {"origin": server.address, "sec-fetch-site": "same-origin"}
+    assert server.send("count", options={"max_frames": 1}, headers=own).status_code == 202
+
+
+def test_a_token_opens_everything_and_nothing_is_open_without_it(tmp_path: Path) -> None:
+    with served(tmp_path, "--jobs", "0", token="s3cret") as server:
+        job_id = server.accepted("count")
+        closed = [f"/video/jobs/{job_id}{rest}" for rest in ("", "/results", "/video", "/events")]
+        closed += ["/video/jobs", "/pipelines", "/pipelines/count", "/tools", "/metrics"]
+        with httpx.Client(base_url=server.address, trust_env=False) as stranger:
+            for path in closed:
+                answer = stranger.get(path)
+                assert word(answer, 401) == "service.access"
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+                assert stranger.get(path, headers={"authorization": "Bearer s3cre"}).status_code == 401
+            assert stranger.delete(f"/video/jobs/{job_id}").status_code == 401
+            assert stranger.get("/health/live").status_code == 200
+            assert stranger.post("/session", json={"token": "wrong"}).status_code == 401
+            answer = stranger.post("/session", json={"token": "s3cret"})
+            cookie = answer.headers["set-cookie"]
+            assert "HttpOnly" in cookie
+            assert "SameSite=strict" in cookie
+            assert "s3cret" not in cookie
+            assert stranger.get("/video/jobs").status_code == 200
+            assert stranger.get(f"/video/jobs/{job_id}/video").status_code == 200
+        waiting = server.job(job_id)
+        assert (waiting["status"], waiting["jobs_ahead"]) == ("queued", 0)
+        assert server.http.delete(f"/video/jobs/{job_id}").json()["status"] == "cancelled"
+        assert not list((server.data / "jobs").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("--host", "0.0.0.0"), "usage", "VIDEODAG_TOKEN"),
+        (("--queue", "http://x"), "usage", "redis://"),
+        (("--max-upload", "many"), "usage", "--max-upload"),
+        (("--host", "203.0.113.1", "--insecure"), "output.failed", "203.0.113.1"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(tmp_path: Path, arguments: tuple[str, ...], code: str, told: str) -> None:
+    done = call(command("serve", "--port", "0", "--data-dir", tmp_path / "data", *arguments))
+    assert done.word == code
+    assert told in done.error
+
+
+def test_two_servers_do_not_share_a_folder(server: Server) -> None:
+    assert call(command("serve", "--port", "0", "--data-dir", server.data)).word == "output.locked"
