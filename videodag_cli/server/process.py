@@ -6,6 +6,7 @@ python -m videodag_cli.server.process ARGUMENTS, with `VIDEODAG_PARENT` set to `
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import sys
 
@@ -28,9 +29,7 @@ def main() -> None:
         from videodag_cli.guard.supervise import end_with_parent
 
         end_with_parent(alive, parent)
-    from videodag_cli.__main__ import main as command
-
-    command()
+    runpy.run_module("videodag_cli", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
