@@ -14,12 +14,25 @@ import orjson
 import pytest
 
 from tests.sampled import SAMPLES, frames_of
+from tests.shared import made_once, shared_folder
+from tests.tools.test_vectors import means
 from videodag_cli import Codes, Detections, Faces, Frame, TextLines, Tracks, VideoInfo
 from videodag_cli.graph.plugins import Plugin, Registry
 from videodag_cli.lines import plain
 from videodag_cli.tools.motion import Foreground
 from videodag_cli.tools.quality import Black, Freeze
 from videodag_cli.toolspec import ToolSpec, runtime_type
+from videodag_cli.vision.embeddings import Embeddings
+
+
+def three_numbers() -> str:
+    """A model whose numbers are the means of a picture's colours."""
+    return str(made_once(shared_folder() / "three.onnx", lambda path: means(path) and None))
+
+
+def known_vectors() -> str:
+    return str(made_once(shared_folder() / "known.json", lambda path: path.write_text('{"a": [1, 0, 0]}') and None))
+
 
 REGISTRY = Registry()
 PLUGINS, PROBLEMS = REGISTRY.all()
@@ -28,7 +41,11 @@ TOOLS = [
     pytest.param(plugin, spec, id=f"{plugin.id}.{spec.id}") for plugin in BUILT_IN for spec in plugin.tools.values()
 ]
 ZONES = [{"name": "middle", "polygon": [[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]]}]
+VECTORS = {"model": three_numbers(), "values": "unit"}
 PARAMS: dict[str, dict[str, Any]] = {
+    "classify.image": VECTORS | {"activation": "softmax"},
+    "embed.image": VECTORS,
+    "match.embeddings": {"reference": known_vectors()},
     "image.resize": {"max_side": 64},
     "image.crop": {"region": [0, 0, 0.9, 0.9], "units": "fraction"},
     "image.mask": {"zones": ZONES, "units": "fraction"},
@@ -52,6 +69,7 @@ VALUES: dict[Any, Any] = {
     Codes: Codes(ONE_BOX, data={"text": ("A",), "format": ("QRCode",)}),
     TextLines: TextLines(ONE_BOX, data={"text": ("A",)}),
     Foreground: Foreground(np.eye(40, dtype=np.uint8) * 255),
+    Embeddings: Embeddings(np.array([[1.0, 2, 3], [0, 0, 1]]), (0, 1)),
     Black: Black(black=False, dark_share=0.1),
     Freeze: Freeze(frozen=False, difference=1.5),
 }

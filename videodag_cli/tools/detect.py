@@ -13,16 +13,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from videodag_cli.data import Detections, Faces, Floats, Frame, Points
 from videodag_cli.errors import ParamError, printable
-from videodag_cli.tools.params import Names, Share
-from videodag_cli.toolspec import Inline, tool
+from videodag_cli.tools.params import LabelsParam, Names, Share, SizeText, as_text, label_names, parse_size
+from videodag_cli.toolspec import tool
 from videodag_cli.vision.masks import Mask
 from videodag_cli.vision.onnx.builtin import OBJECT_MODELS, alike_map
 from videodag_cli.vision.onnx.description import Activation, ModelDescription
 from videodag_cli.vision.onnx.detector import InputChoice, Rules, open_detector
 from videodag_cli.vision.onnx.faces import FaceDetector, grown
-from videodag_cli.vision.onnx.facts import MAX_SIDE, Size
-from videodag_cli.vision.onnx.labelfiles import read_labels
-from videodag_cli.vision.onnx.labels import COCO, class_filter, coco_by_category
+from videodag_cli.vision.onnx.labels import class_filter
 from videodag_cli.vision.onnx.layouts import LAYOUTS, Reading
 from videodag_cli.vision.onnx.layouts.base import Background, Boxes, BoxForm
 from videodag_cli.vision.onnx.layouts.extras import Details, MaskGrid, Task
@@ -36,21 +34,6 @@ CONFIDENCE, IOU = 0.25, 0.5
 """Thresholds for a model of the user's."""
 
 
-def _size(value: Any) -> Any:
-    """`640` or `640x384` (width x height) as it is written, whether text or number."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _label_names(value: Any) -> Any:
-    """`cat,dog` -> a list of names; text that looks like a file's name, or holds no comma, stays."""
-    if not isinstance(value, str) or "," not in value or "/" in value or value.lower().endswith(LABEL_FILES):
-        return value
-    return value.removesuffix(",").split(",")
-
-
-LABEL_FILES = (".txt", ".names", ".json", ".yaml", ".yml", ".csv", ".labels", ".pbtxt")
-
-
 def _layout(value: str) -> str:
     if value not in LAYOUTS:
         close = difflib.get_close_matches(value, LAYOUTS, n=1)
@@ -60,9 +43,8 @@ def _layout(value: str) -> str:
 
 
 LayoutName = Annotated[str, AfterValidator(_layout), Field(json_schema_extra={"enum": list(LAYOUTS)})]
-SizeText = Annotated[str, BeforeValidator(_size), Field(pattern=r"^[0-9]{1,4}(x[0-9]{1,4})?$")]
 
-PointsText = Annotated[str, BeforeValidator(_size), Field(pattern=r"^[0-9]{1,3}(x[23])?$")]
+PointsText = Annotated[str, BeforeValidator(as_text), Field(pattern=r"^[0-9]{1,3}(x[23])?$")]
 
 
 @tool(version=2, stateless=True, batch_size=4)
@@ -85,9 +67,7 @@ class Objects:
             ),
         ] = "people",
         labels: Annotated[
-            Literal["coco", "coco91"] | Path | list[str] | None,
-            BeforeValidator(_label_names),
-            Inline(lambda text: isinstance(_label_names(text), list), "a single name is written with a comma: cat,"),
+            LabelsParam,
             Field(
                 description="class names: cat,dog (a single one as cat,), a list, coco or coco91, or a file: one name per line, JSON, "
                 "COCO annotations, or the data.yaml of the training; default: the model's metadata"
@@ -187,7 +167,7 @@ class Objects:
         self._is_shipped = isinstance(model, str)
         self._labels_file = printable(labels.name) if isinstance(labels, Path) else None
         reading = Reading(layout, activation, boxes, background, suppressed, task, _parse_points(points), masks)
-        choice = InputChoice(_parse_size(size), fit, channels, values)
+        choice = InputChoice(parse_size(size), fit, channels, values)
         if isinstance(model, str):
             shipped = OBJECT_MODELS[model]
             if reading != Reading():
@@ -210,7 +190,7 @@ class Objects:
             )
         else:
             self._detector = open_detector(
-                model, labels=_labels(labels), choice=choice, reading=reading, provider=provider
+                model, labels=label_names(labels), choice=choice, reading=reading, provider=provider
             )
             rules = Rules(CONFIDENCE, IOU)
         grid, extra = parse_grid(tiles, overlap), self._detector.layout.extra
@@ -336,30 +316,9 @@ class FaceFinder:
         return self._detector.describe()
 
 
-def _labels(source: Literal["coco", "coco91"] | Path | list[str] | None) -> tuple[str, ...] | None:
-    if source is None:
-        return None
-    if source == "coco":
-        return COCO
-    if source == "coco91":
-        return coco_by_category()
-    assert not isinstance(source, str)
-    return read_labels(source)
-
-
 def _parse_points(text: str | None) -> tuple[int, int | None] | None:
     """`17x3` -> (17, 3), `17` -> (17, None)."""
     if text is None:
         return None
     count, _, each = text.partition("x")
     return int(count), int(each) if each else None
-
-
-def _parse_size(text: str | None) -> Size | None:
-    if text is None:
-        return None
-    width, _, height = text.partition("x")
-    size = (int(width), int(height or width))
-    if not all(32 <= side <= MAX_SIDE for side in size):
-        raise ParamError(f"param size: width and height are 32 to {MAX_SIDE} pixels, got {text}")
-    return size

@@ -60,6 +60,8 @@ FACE_MODELS = {
     "short": FaceModel("blazeface_short_range_128.onnx", 128),
     "full": FaceModel("blazeface_full_range_192.onnx", 192),
 }
+PROBE_PICTURE = "probe.jpg"
+"""A real picture, on which a model's outputs show what they are."""
 POSE_MODELS = {"full": "blazepose_full_256.onnx", "lite": "blazepose_lite_256.onnx"}
 
 

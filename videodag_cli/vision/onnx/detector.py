@@ -48,10 +48,6 @@ class InputChoice:
     values: Values | None = None
 
 
-PROBE_PICTURE = "probe.jpg"
-"""A real picture, on which a model's outputs show what they are."""
-
-
 @dataclass(frozen=True, eq=False)
 class Rules:
     """Which of a network's candidates count."""
@@ -304,7 +300,7 @@ def _open(
 ) -> Detector:
     session = open_session(content, digest, name=name, provider=provider)
     facts = facts_of(session, name=name)
-    size = _input_size(facts, choice.size, name)
+    size = input_size(facts, choice.size, name)
     shape = (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
     try:
         outputs = run(session, facts, np.zeros(shape, facts.picture.dtype), size)
@@ -361,7 +357,7 @@ def _probed(session: Any, facts: Facts, size: Size, values: Values) -> tuple[Out
     """The outputs for a real picture; nothing where the network fails on it."""
     import cv2
 
-    from videodag_cli.vision.onnx.builtin import model_path
+    from videodag_cli.vision.onnx.builtin import PROBE_PICTURE, model_path
 
     picture = cv2.imread(str(model_path(PROBE_PICTURE)))
     assert picture is not None
@@ -393,9 +389,9 @@ def _ask(layout: Layout, choice: InputChoice, facts: Facts, name: str) -> None:
     )
 
 
-def _input_size(facts: Facts, wanted: Size | None, name: str) -> Size:
-    """Width and height to feed: what the model fixes, what the user wants, what the metadata says, or 640."""
-    fallback = wanted or facts.trained_size or (DEFAULT_SIDE, DEFAULT_SIDE)
+def input_size(facts: Facts, wanted: Size | None, name: str, *, default: int = DEFAULT_SIDE) -> Size:
+    """Width and height to feed: what the model fixes, what the user wants, what the metadata says, or the default."""
+    fallback = wanted or facts.trained_size or (default, default)
     fixed = facts.fixed_size
     size = (fixed[0] or fallback[0], fixed[1] or fallback[1])
     if wanted is not None and size != wanted:

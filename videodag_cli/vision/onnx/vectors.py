@@ -1,0 +1,206 @@
+"""Networks that put out one row of numbers for a picture: scores of classes, or an embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from videodag_cli.data import Floats, Image
+from videodag_cli.errors import ParamError, printable
+from videodag_cli.vision.onnx.builtin import PROBE_PICTURE, model_path
+from videodag_cli.vision.onnx.description import Activation
+from videodag_cli.vision.onnx.detector import input_size, run
+from videodag_cli.vision.onnx.facts import Facts, Size, facts_of
+from videodag_cli.vision.onnx.graph import graph_of
+from videodag_cli.vision.onnx.labels import unnamed
+from videodag_cli.vision.onnx.layouts.base import activated, sigmoid, within_unit
+from videodag_cli.vision.onnx.picture import InputFormat, Values, packed, placed
+from videodag_cli.vision.onnx.scores import ModelError
+from videodag_cli.vision.onnx.session import CPU, open_session, read_model
+
+Fit = Literal["crop", "stretch", "center"]
+"""How a picture of another shape goes in: its middle, stretched, or with borders."""
+FIT_WORDS: dict[Fit, str] = {"crop": "cut to its middle", "stretch": "stretched", "center": "letterbox"}
+MIN_SIDE = 2
+"""Boxes with a shorter side than this many pixels are not looked at."""
+
+
+@dataclass(frozen=True)
+class PictureChoice:
+    """What the user says about the network's input; None leaves it to the model."""
+
+    size: Size | None = None
+    fit: Fit | None = None
+    channels: Literal["rgb", "bgr"] | None = None
+    values: Values | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class VectorModel:
+    """An opened model. Its session is shared, calls are independent."""
+
+    name: str
+    digest: str
+    facts: Facts
+    size: Size
+    fit: Fit
+    form: InputFormat
+    output: str
+    width: int
+    """How many numbers come out."""
+    operations: frozenset[str] = field(repr=False)
+    """What was done to them last."""
+    session: Any = field(repr=False)
+
+    def vectors(self, images: Sequence[Image]) -> Floats:
+        """(N, width) the numbers of each picture, one at a time. Raises `ModelError` for what is no number."""
+        found = np.empty((len(images), self.width))
+        for row, image in enumerate(images):
+            picture = _middle(image, self.size) if self.fit == "crop" else image
+            canvas, _ = placed(picture, self.size, self.form)
+            tensor = packed(canvas, self.form, dtype=self.facts.picture.dtype, channels_first=self.facts.channels_first)
+            values = np.asarray(run(self.session, self.facts, tensor, self.size)[self.output], np.float64)
+            if values.size != self.width:
+                raise ModelError(f"model {self.shown} puts out {values.size} numbers, {self.width} before")
+            found[row] = values.reshape(-1)
+        if not np.isfinite(found).all():
+            raise ModelError(f"model {self.shown} puts out infinite or undefined numbers: its conversion went wrong")
+        return found
+
+    @property
+    def shown(self) -> str:
+        return printable(self.name, limit=80)
+
+    def describe(self) -> dict[str, str]:
+        size = f"{self.size[0]}x{self.size[1]}"
+        colours = str(self.form).rpartition(", ")[0]
+        return {
+            "input": f"{size}, {colours}, {FIT_WORDS[self.fit]}, {self.facts.picture.dtype}",
+            "output": f"{self.width} numbers",
+            "file": self.name,
+            "sha256": self.digest[:16],
+        }
+
+
+def open_vectors(path: Path, choice: PictureChoice, *, provider: str = CPU) -> VectorModel:
+    """Open a model. Raises `ParamError` for one that does not fit, and for what its file leaves open."""
+    content, digest = read_model(path)
+    session = open_session(content, digest, name=path.name, provider=provider)
+    facts = facts_of(session, name=path.name)
+    classifies = facts.task == "classify"
+    values = choice.values or ("unit" if classifies else "byte" if facts.picture.dtype == "uint8" else None)
+    if values is None:
+        raise ParamError(
+            f"model {printable(path.name)} does not tell how it wants its picture: set param values (unit 0..1, byte 0..255, "
+            "signed -1..1, imagenet or coco_bgr: what its training normalised pictures to)"
+        )
+    size = input_size(facts, choice.size, path.name, default=224)
+    form = InputFormat(
+        fit="center" if choice.fit == "center" else "stretch", channels=choice.channels or "rgb", values=values
+    )
+    shape = (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
+    try:
+        outputs = run(session, facts, np.zeros(shape, facts.picture.dtype), size)
+    except ParamError:
+        raise
+    except Exception as error:  # onnxruntime's errors share no base class of their own
+        reason = printable(" ".join(str(error).split()), limit=200)
+        raise ParamError(
+            f"model {printable(path.name)} fails on an input of {size[0]}x{size[1]}: {reason}; param size sets another",
+            word="param.file",
+        ) from error
+    rows = {name: value for name, value in outputs.items() if value.size == max(value.shape, default=0) > 1}
+    if len(rows) != 1:
+        listed = ", ".join(
+            f"{printable(n, limit=40)} {'x'.join(map(str, v.shape))}" for n, v in list(outputs.items())[:8]
+        )
+        raise ParamError(
+            f"model {printable(path.name)} has no single output with one row of numbers for a picture; found outputs {listed}",
+            word="param.file",
+        )
+    ((output, numbers),) = rows.items()
+    return VectorModel(
+        name=path.name,
+        digest=digest,
+        facts=facts,
+        size=size,
+        fit=choice.fit or "crop",
+        form=form,
+        output=output,
+        width=numbers.size,
+        operations=graph_of(content).last.get(output, frozenset()),
+        session=session,
+    )
+
+
+def _middle(image: Image, size: Size) -> Image:
+    """The largest part in the middle that has the shape of `size`."""
+    height, width = image.shape[:2]
+    if width * size[1] > height * size[0]:
+        kept = max(1, round(height * size[0] / size[1]))
+        left = (width - kept) // 2
+        return image[:, left : left + kept]
+    kept = max(1, round(width * size[1] / size[0]))
+    top = (height - kept) // 2
+    return image[top : top + kept]
+
+
+class Classifier:
+    """A model whose numbers are scores of classes."""
+
+    def __init__(self, model: VectorModel, labels: tuple[str, ...] | None, activation: Activation | None) -> None:
+        known = labels or model.facts.names
+        if known is not None and len(known) != model.width:
+            raise ParamError(
+                f"model {model.shown} puts out {model.width} numbers, but there are {len(known)} labels; give one name per class"
+            )
+        self.model = model
+        self.labels = known or unnamed(model.width)
+        self.activation = activation or self._told()
+
+    def _told(self) -> Activation:
+        """What is still to be done to the numbers, by the graph's last operation or by what comes out of two pictures."""
+        if self.model.operations in ({"Softmax"}, {"Sigmoid"}):
+            return "none"
+        import cv2
+
+        picture = cv2.imread(str(model_path(PROBE_PICTURE)))
+        assert picture is not None
+        numbers = self.model.vectors([np.zeros((64, 64, 3), np.uint8), np.asarray(picture, np.uint8)])
+        if within_unit(numbers) and (np.abs(numbers.sum(axis=1) - 1) < 0.02).all():
+            return "none"
+        raise ParamError(
+            f"model {self.model.shown} puts out numbers that are no shares of one: set param activation to softmax (one class is "
+            "right), sigmoid (several may be) or none (they are probabilities)"
+        )
+
+    def scores(self, images: Sequence[Image]) -> Floats:
+        """(N, classes) probabilities. Raises `ModelError` for numbers that are none."""
+        numbers = self.model.vectors(images)
+        found = sigmoid(numbers) if self.activation == "sigmoid" else activated(numbers, self.activation)
+        if not within_unit(found):
+            raise ModelError(
+                f"model {self.model.shown} puts out a confidence of {found.max():g}, which is not within 0..1"
+            )
+        return np.clip(found, 0, 1)
+
+
+def parts_of(image: Image, boxes: Floats | None) -> tuple[list[Image], list[int]]:
+    """What boxes show, and which boxes they are; the whole picture where there are none to look into."""
+    if boxes is None:
+        return [image], []
+    height, width = image.shape[:2]
+    parts, rows = [], []
+    for row, box in enumerate(boxes):
+        if not np.isfinite(box).all():
+            continue
+        left, top = np.maximum(np.floor(box[:2]), 0).astype(int)
+        right, bottom = np.minimum(np.ceil(box[2:]), (width, height)).astype(int)
+        if min(right - left, bottom - top) >= MIN_SIDE:
+            parts.append(image[top:bottom, left:right])
+            rows.append(row)
+    return parts, rows
