@@ -60,7 +60,7 @@ def test_a_link_at_the_part_is_refused_and_what_it_leads_to_is_untouched(writer:
 
 def test_a_pipe_at_the_part_is_refused_and_nobody_waits_for_it(writer: Writer, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "out.part")
-    with pytest.raises(OutputError, match=r"out\.part: is no file"):
+    with pytest.raises(OutputError, match=r"out\.part: is not a file"):
         writer(tmp_path / "out", True)
 
 

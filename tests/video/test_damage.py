@@ -325,7 +325,7 @@ def test_tables_that_lead_to_fewer_frames_than_they_claim_are_damage(tmp_path: P
     struct.pack_into(">I", data, find(bytes(data), *TABLE, table)[0] + at, value)
     path.write_bytes(data)
     found = probe(path)
-    said = f"its tables claim 40 frames and lead to {len(found.index)}"
+    said = f"its tables claim 40 frames but lead to {len(found.index)}"
     assert f"damaged: {said}" in found.facts.notes
     with open_reader(found, np.arange(len(found.index))) as reader:
         assert [read_index(frame.image) for frame in reader] == list(range(len(found.index)))
