@@ -45,6 +45,7 @@ def loaded(*arguments: str, environment: dict[str, str] | None = None) -> set[st
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["pipelines", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded(*arguments) & (HEAVY - {"pydantic"})
@@ -75,6 +76,7 @@ def test_a_run_loads_only_what_its_pipeline_needs(pipeline: str, unused: set[str
     assert not found & unused
 
 
+@pytest.mark.slow
 def test_a_run_loads_no_masked_arrays() -> None:
     """A tenth of what numpy takes to load, for `np.unique` alone."""
     arguments = ["run", "-p", "quality", "--max-frames", "1", "-q", "-o", os.devnull, str(CLIP)]

@@ -99,6 +99,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         parse_seconds(text, what="--gap")
 
 
+@pytest.mark.slow
 def test_every_option_that_takes_a_time_takes_all_of_them(tmp_path: Path) -> None:
     clip = ROOT / "sample_videos" / "synthetic.mp4"
     options = ("--timeout", "--node-timeout", "--checkpoint-every", "--every", "--end")

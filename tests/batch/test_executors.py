@@ -26,6 +26,8 @@ from videodag_cli.run.api import run_video
 from videodag_cli.run.job import RunOptions
 from videodag_cli.video.sampling import Sampling
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Batch]
 
 

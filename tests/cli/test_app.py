@@ -40,6 +40,7 @@ def test_a_command_is_listed_with_the_first_sentence_of_its_own_help(name: str) 
     assert " ".join(command.help.partition("\n\n")[0].split()) == LISTED[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
@@ -63,6 +64,7 @@ def test_help_lists_every_command_in_its_panel() -> None:
             assert any(line.split()[1:2] == [name] and summary in line for line in text[start:end].splitlines()), name
 
 
+@pytest.mark.slow
 def test_commands_options_and_values_are_completed_without_a_word_on_standard_error() -> None:
     assert completed("r") == ["run", "report", "ranges"]
     assert completed("run", "--frame-s") == ["--frame-stride"]

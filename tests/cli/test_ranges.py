@@ -137,6 +137,7 @@ def test_file_that_is_no_result_is_refused(tmp_path: Path) -> None:
     assert videodag("ranges", tmp_path / "missing", "--where", "a").returncode == 3
 
 
+@pytest.mark.slow
 def test_cuts_of_a_real_clip() -> None:
     run = videodag("run", "-q", "-p", "builtin:scenes", SAMPLES / "synthetic.mp4")
     assert run.returncode == 0, run.stderr

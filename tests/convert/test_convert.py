@@ -233,6 +233,7 @@ def _corners(table: pd.DataFrame) -> NDArray[np.float64]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Operation with tuple")  # motmetrics' own
 def test_mot_scores_as_the_lines_do(tmp_path: Path) -> None:
     """The truth of the synthetic clip, shaken and with every seventh box lost, as lines."""
@@ -416,6 +417,7 @@ def test_requests_that_make_no_sense_say_what_would(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_command_reads_and_writes_standard_streams(tmp_path: Path) -> None:
     data = results_files.cuts().read_bytes()
     done = videodag("convert", "-", "-o", "-", "--to", "csv", stdin=data)

@@ -22,6 +22,8 @@ from videodag_cli.run.api import iter_video, run_video
 from videodag_cli.run.job import RunOptions
 from videodag_cli.video.sampling import Sampling, parse_position
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 50
 
 
@@ -133,7 +135,6 @@ def test_failed_frames_are_on_record_and_the_others_as_ever(clip: Path, tmp_path
     assert [each["frame_index"] for each in found["errors"]] == [3, 9]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["os_exit", "interrupt", "odd_name", "no_message", "ask"])
 def test_whatever_a_tool_raises_costs_one_frame(clip: Path, tmp_path: Path, kind: str) -> None:
     done = call(
@@ -227,7 +228,6 @@ def test_names_are_escaped_in_messages(tmp_path: Path, toys: Path) -> None:
         assert re.fullmatch(r"[ -~]+", done.error)
 
 
-@pytest.mark.slow
 def test_hostile_names_work(clip: Path, toys: Path, tmp_path: Path) -> None:
     for name in (b"a:b\nc.mp4", b"\xff\xfe.mp4", "ü %d 🎥.mp4".encode(), b"http:x.mp4"):
         path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
@@ -328,7 +328,6 @@ REFUSALS: dict[str, tuple[Any, int, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSALS)
 def test_every_refusal_is_one_line_with_its_word_and_code_and_leaves_nothing(
     clip: Path, tmp_path: Path, case: str
@@ -349,7 +348,6 @@ def test_every_refusal_is_one_line_with_its_word_and_code_and_leaves_nothing(
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == before
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "darwin", reason="the limit is not kept there")
 @pytest.mark.parametrize(
     ("pipeline", "kibibytes"),

@@ -74,6 +74,7 @@ def test_a_model_of_the_users_finds_what_is_then_read(tmp_path: Path) -> None:
     assert [(row["detection"], row["text"]) for row in line["text"]] == [(0, "000000")]
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_fit_ends_with_one_line_and_exit_2(tmp_path: Path) -> None:
     path = constant_model(
         tmp_path / "depth.onnx", {"output0": np.zeros((1, 56, 84), np.float32)}, metadata={"task": "depth"}

@@ -13,6 +13,8 @@ from videodag_cli import Detections, Frame, TextLines
 from videodag_cli.tools.text import Read
 from videodag_cli.toolspec import spec_of
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("rapidocr")
 
 CLIP = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"

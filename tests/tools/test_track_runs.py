@@ -20,6 +20,8 @@ from videodag_cli.run.record import RunRecord
 from videodag_cli.video.sampling import Sampling
 from videodag_cli.vision.boxes import iou_matrix
 
+pytestmark = pytest.mark.slow
+
 TRUTH_PLUGIN = """
 from pathlib import Path
 import numpy as np

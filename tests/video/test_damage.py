@@ -140,6 +140,7 @@ def remux_with_index_in_front(source: Path, target: Path) -> None:
                 out.mux(packet)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", CODECS)
 def test_all_that_pyav_decodes_is_handed_out(
@@ -362,6 +363,7 @@ def test_a_continued_reader_shows_silent_damage_as_an_undisturbed_one(
             assert {frame.index: frame.image.tobytes() for frame in reader} == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not keep this limit")
 @pytest.mark.parametrize("spare_mib", [0, 20, 60])
 def test_a_lack_of_memory_is_no_damage(clip_folder: Path, spare_mib: int) -> None:

@@ -209,6 +209,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "name"), CASES)
 def test_a_frame_is_the_same_wherever_decoding_starts(codec: str, name: str, tmp_path: Path) -> None:
     path = MAKERS[name](codec, tmp_path)
