@@ -110,7 +110,7 @@ def open_vectors(path: Path, choice: PictureChoice, *, provider: str = CPU) -> V
     except Exception as error:  # onnxruntime's errors share no base class of their own
         reason = printable(" ".join(str(error).split()), limit=200)
         raise ParamError(
-            f"model {printable(path.name)} fails on an input of {size[0]}x{size[1]}: {reason}; param size sets another",
+            f"model {printable(path.name)} fails on an input of {size[0]}x{size[1]}: {reason}; set param size to another",
             word="param.file",
         ) from error
     rows = {name: value for name, value in outputs.items() if value.size == max(value.shape, default=0) > 1}
@@ -184,7 +184,7 @@ class Classifier:
         found = sigmoid(numbers) if self.activation == "sigmoid" else activated(numbers, self.activation)
         if not within_unit(found):
             raise ModelError(
-                f"model {self.model.shown} puts out a confidence of {found.max():g}, which is not within 0..1"
+                f"model {self.model.shown} outputs a confidence of {found.max():g}, which is not within 0..1"
             )
         return np.clip(found, 0, 1)
 
