@@ -19,7 +19,7 @@ from videodag_cli.vision.masks import Mask
 from videodag_cli.vision.onnx.builtin import OBJECT_MODELS, alike_map
 from videodag_cli.vision.onnx.description import Activation, ModelDescription
 from videodag_cli.vision.onnx.detector import InputChoice, Rules, open_detector
-from videodag_cli.vision.onnx.faces import FaceDetector, grown
+from videodag_cli.vision.onnx.faces import BacksOfHeads, FaceDetector, grown
 from videodag_cli.vision.onnx.labels import class_filter
 from videodag_cli.vision.onnx.layouts import LAYOUTS, Reading
 from videodag_cli.vision.onnx.layouts.base import Background, Boxes, BoxForm
@@ -263,15 +263,18 @@ class FaceFinder:
     """Faces with six key points (right eye, left eye, nose tip, middle of the mouth, right ear, left ear), best first.
 
     With detections as a second input, also looks inside each of their boxes, so that faces are found that are small in the picture:
-    feed it people.
+    feed it people. CenterFace has five key points: left eye, right eye, nose tip, left and right corner of the mouth, as in the picture.
     """
 
     def __init__(
         self,
         *,
         model: Annotated[
-            Literal["short", "full"],
-            Field(description="full: also faces further away; short: close faces, less work"),
+            Literal["short", "full"] | Path,
+            Field(
+                description="full: also faces further away; short: close faces, less work; or an ONNX file of CenterFace, which is slower "
+                "and takes no heads from behind for faces"
+            ),
         ] = "full",
         confidence: Annotated[Share, Field(description="lowest score of a face")] = 0.5,
         iou: Annotated[Share, Field(description="overlap (IoU) above which the weaker of two boxes is dropped")] = 0.3,
@@ -288,8 +291,16 @@ class FaceFinder:
             Field(description="where detections are given, look at the whole picture as well as inside their boxes"),
         ] = True,
         max_detections: Annotated[int, Field(ge=1, description="largest number of boxes; the best are kept")] = 300,
+        backs: Annotated[
+            Literal["keep", "drop"],
+            Field(
+                description="drop faces of people who are seen from behind, by the pose of the person whose box holds the face: one more "
+                "network for each person with a face"
+            ),
+        ] = "keep",
     ) -> None:
         self._detector = FaceDetector(model)
+        self._backs = BacksOfHeads() if backs == "drop" else None
         self._confidence, self._iou = confidence, iou
         self._margin, self._limit, self._whole_frame = margin, max_detections, whole_frame
 
@@ -300,6 +311,8 @@ class FaceFinder:
         if detections is not None:
             regions += [grown(box, self._margin) for box in detections.xyxy]
         found = self._detector.detect(frame.image, regions, confidence=self._confidence, iou=self._iou)
+        if self._backs is not None and detections is not None and len(found.scores) and len(detections):
+            found = found.chosen(~self._backs.among(frame.image, found.xyxy, detections.xyxy))
         count = min(len(found.scores), self._limit)
         return Faces(
             Detections(

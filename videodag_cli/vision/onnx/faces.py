@@ -1,19 +1,26 @@
-"""BlazeFace on a picture, or inside boxes of it."""
+"""BlazeFace, or CenterFace, on a picture, or inside boxes of it; and which of its faces are backs of heads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.data import Floats, Image
+from videodag_cli.errors import ParamError, printable
 from videodag_cli.vision.boxes import nms
+from videodag_cli.vision.keypoints import BLAZEPOSE_POINTS
 from videodag_cli.vision.onnx.builtin import FACE_MODELS, FaceModel
+from videodag_cli.vision.onnx.detector import run
+from videodag_cli.vision.onnx.facts import facts_of
+from videodag_cli.vision.onnx.layouts import centerface
 from videodag_cli.vision.onnx.layouts.blazeface import FORM, KEYPOINTS, anchors, decode
 from videodag_cli.vision.onnx.picture import packed, placed
-from videodag_cli.vision.onnx.scores import check_boxes, check_outputs
+from videodag_cli.vision.onnx.pose import Pose, PoseModel
+from videodag_cli.vision.onnx.scores import ModelError, check_boxes, check_outputs, checked_scores
 from videodag_cli.vision.onnx.session import open_session, read_model
 
 MIN_REGION = 16
@@ -33,7 +40,34 @@ class FoundFaces(NamedTuple):
 
 
 class FaceDetector:
-    """One of the shipped models; its session is shared, calls are independent."""
+    """A face detector on a picture and on parts of it; its session is shared, calls are independent."""
+
+    def __init__(self, model: str | Path) -> None:
+        self._model: _BlazeFace | _CenterFace = _BlazeFace(model) if isinstance(model, str) else _CenterFace(model)
+
+    def detect(self, image: Image, regions: Iterable[Floats], *, confidence: float, iou: float) -> FoundFaces:
+        """Faces inside regions (left, top, right, bottom) of a picture; one that several regions show counts once."""
+        height, width = image.shape[:2]
+        parts = [FoundFaces(np.empty((0, 4)), np.empty(0), np.empty((0, self._model.point_count, 2)))]
+        for region in regions:
+            left, top = np.maximum(np.floor(region[:2]), 0).astype(int)
+            right, bottom = np.minimum(np.ceil(region[2:]), (width, height)).astype(int)
+            if min(right - left, bottom - top) >= MIN_REGION:
+                found = self._model.look(image[top:bottom, left:right], confidence)
+                offset = np.array((left, top), np.float64)
+                parts.append(FoundFaces(found.xyxy + np.tile(offset, 2), found.scores, found.keypoints + offset))
+        every = FoundFaces(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        every = _clipped(every, width, height)
+        return every.chosen(nms(every.xyxy, every.scores, iou=iou))
+
+    def describe(self) -> dict[str, str]:
+        return self._model.describe()
+
+
+class _BlazeFace:
+    """One of the shipped models."""
+
+    point_count = len(KEYPOINTS)
 
     def __init__(self, model: str) -> None:
         self.model: FaceModel = FACE_MODELS[model]
@@ -43,22 +77,7 @@ class FaceDetector:
         self._regressors = next(o.name for o in self._session.get_outputs() if o.shape[-1] == 16)
         self._logits = next(o.name for o in self._session.get_outputs() if o.shape[-1] == 1)
 
-    def detect(self, image: Image, regions: Iterable[Floats], *, confidence: float, iou: float) -> FoundFaces:
-        """Faces inside regions (left, top, right, bottom) of a picture; one that several regions show counts once."""
-        height, width = image.shape[:2]
-        parts = [FoundFaces(np.empty((0, 4)), np.empty(0), np.empty((0, len(KEYPOINTS), 2)))]
-        for region in regions:
-            left, top = np.maximum(np.floor(region[:2]), 0).astype(int)
-            right, bottom = np.minimum(np.ceil(region[2:]), (width, height)).astype(int)
-            if min(right - left, bottom - top) >= MIN_REGION:
-                found = self._look(image[top:bottom, left:right], confidence)
-                offset = np.array((left, top), np.float64)
-                parts.append(FoundFaces(found.xyxy + np.tile(offset, 2), found.scores, found.keypoints + offset))
-        every = FoundFaces(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-        every = _clipped(every, width, height)
-        return every.chosen(nms(every.xyxy, every.scores, iou=iou))
-
-    def _look(self, image: Image, confidence: float) -> FoundFaces:
+    def look(self, image: Image, confidence: float) -> FoundFaces:
         """Every candidate in a picture, without suppression."""
         side = self.model.side
         canvas, back = placed(image, (side, side), FORM)
@@ -80,6 +99,53 @@ class FaceDetector:
         }
 
 
+class _CenterFace:
+    """A file of the user's."""
+
+    point_count = len(centerface.KEYPOINTS)
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        content, self.digest = read_model(path)
+        self._session: Any = open_session(content, self.digest, name=path.name, one_shape=False)
+        self._facts = facts_of(self._session, name=path.name)
+        outputs = centerface.outputs_of(self._facts.outputs)
+        if outputs is None or not self._facts.channels_first:
+            raise ParamError(
+                f"model {printable(path.name)} is no face detector that is known: expected CenterFace's outputs, heatmap 1x1xhxw, "
+                f"scale 1x2xhxw, offset 1x2xhxw and landmarks 1x10xhxw; found {self._facts.summary()}",
+                word="param.file",
+            )
+        self._outputs = outputs
+
+    def look(self, image: Image, confidence: float) -> FoundFaces:
+        """Every candidate in a picture, without suppression."""
+        wanted = centerface.size_for(image.shape[1], image.shape[0])
+        fixed = self._facts.fixed_size
+        size = (fixed[0] or wanted[0], fixed[1] or wanted[1])
+        canvas, back = placed(image, size, centerface.FORM)
+        tensor = packed(canvas, centerface.FORM, dtype=self._facts.picture.dtype, channels_first=True)
+        found = run(self._session, self._facts, tensor, size)
+        values = {kind: found[name] for kind, name in self._outputs.items()}
+        for kind, value in values.items():
+            if not np.isfinite(value).all():
+                raise ModelError(f"model {printable(self.name)} puts out values that are no numbers ({kind})")
+        boxes, scores, keypoints = centerface.decode(values, size, confidence)
+        scores = checked_scores(scores, self.name)
+        check_boxes(boxes, self.name)
+        return FoundFaces(back.boxes(boxes), scores, back.points(keypoints))
+
+    def describe(self) -> dict[str, str]:
+        sides = f"longer side {centerface.SHORTEST} to {centerface.LONGEST}"
+        return {
+            "layout": "centerface",
+            "input": f"{sides}, {centerface.FORM}, {self._facts.picture.dtype}",
+            "labels": "1: face",
+            "file": self.name,
+            "sha256": self.digest[:16],
+        }
+
+
 def grown(box: Floats, margin: float) -> Floats:
     """A box grown by a share of its sides on each side."""
     grow = np.tile(margin * (box[2:] - box[:2]), 2)
@@ -90,3 +156,45 @@ def _clipped(found: FoundFaces, width: int, height: int) -> FoundFaces:
     xyxy = np.clip(found.xyxy, 0.0, np.array((width, height) * 2, np.float64))
     inside = (xyxy[:, 2] - xyxy[:, 0] >= 1.0) & (xyxy[:, 3] - xyxy[:, 1] >= 1.0)
     return found._replace(xyxy=xyxy).chosen(inside)
+
+
+class BacksOfHeads:
+    """Tells people who are seen from behind by their shoulders: the left one is to the left in the picture."""
+
+    _TURNED = 0.2
+    """How far the shoulders must be apart, as a share of the distance from shoulders to hips; less is a profile."""
+
+    def __init__(self) -> None:
+        self._pose = PoseModel("full")
+
+    def among(self, image: Image, faces: Floats, people: Floats) -> NDArray[np.bool_]:
+        """(N,) which faces are those of somebody in a box of `people` who is seen from behind. Without a box or a pose: none."""
+        owners = [self._owner(face, people) for face in faces]
+        looked = sorted({owner for owner in owners if owner is not None})
+        poses = self._pose.look(image, [people[owner] for owner in looked])
+        behind = {owner: self._is_behind(pose) for owner, pose in zip(looked, poses, strict=True)}
+        return np.array([owner is not None and behind[owner] for owner in owners], bool)
+
+    def _owner(self, face: Floats, people: Floats) -> int | None:
+        """The person whose head the face's middle is nearest to: among the boxes that hold it, in their upper 40 %."""
+        x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
+        left, top, right, bottom = people.T
+        holds = (
+            (left <= x)
+            & (x <= right)
+            & (top <= y)
+            & (y <= top + 0.4 * (bottom - top))
+            & np.isfinite(people).all(axis=1)
+        )
+        if not holds.any():
+            return None
+        distance = np.hypot(x - (left + right) / 2, y - top - 0.08 * (bottom - top))
+        return int(np.argmin(np.where(holds, distance, np.inf)))
+
+    def _is_behind(self, pose: Pose) -> bool:
+        left, right, left_hip, right_hip = (pose.points[BLAZEPOSE_POINTS.index(name)] for name in _TORSO)
+        height = abs((left_hip + right_hip)[1] - (left + right)[1]) / 2
+        return pose.presence >= 0.5 and bool(right[0] - left[0] > self._TURNED * height)
+
+
+_TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
