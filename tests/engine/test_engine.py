@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.graphs import node, plan
 from videodag_cli import Frame, VideoInfo
 from videodag_cli.engine.engine import GROUP_FRAMES, Engine, ordered_map
-from videodag_cli.engine.node import clean
+from videodag_cli.engine.messages import clean
 from videodag_cli.engine.timings import Timings
 from videodag_cli.errors import PluginError
 from videodag_cli.graph.plan import Plan

@@ -16,8 +16,8 @@ from videodag_cli.video.decoders import Decoder
 if TYPE_CHECKING:
     from videodag_cli.graph.plugins import Registry
     from videodag_cli.guard.supervise import GuardLimits
-    from videodag_cli.run.execution import RunStart
     from videodag_cli.run.job import RunOptions
+    from videodag_cli.run.opened import RunStart
     from videodag_cli.run.record import RunRecord
     from videodag_cli.video.sampling import Sampling
 

@@ -106,7 +106,6 @@ class Engine:
                     self.plan, position, step, self.video, drops=readers[position], calls=self._calls, lost=lost
                 )
                 stack.callback(node.close)
-                node.start()
                 self._nodes.append(node)
             last_frame = max((n.position for n in self._nodes if n.uses_frame), default=-1)
             for node in self._nodes:
@@ -125,7 +124,7 @@ class Engine:
     @property
     def has_checkpoints(self) -> bool:
         """Whether the state of every stateful node can be saved and restored."""
-        return all(n.step.spec.stateless or (n.step.spec.has_checkpoint and not n.lookahead) for n in self._nodes)
+        return all(n.step.spec.stateless or n.has_checkpoint for n in self._nodes)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """What the tools say about themselves (opened models, for instance), by node; tools without `describe()` are left out."""

@@ -6,40 +6,25 @@ What goes wrong stays in the frame's envelope.
 from __future__ import annotations
 
 import copy
-import logging
-import re
 import sys
-import threading
 import time
 import zlib
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from videodag_cli.data import Affine, Frame, Geometric, VideoInfo
 from videodag_cli.engine.envelope import CallLog, Envelope, Item, Marker
-from videodag_cli.errors import MissingExtraError, ParamError, PluginError, StopSignal, VideodagError, printable
+from videodag_cli.engine.instances import Instances
+from videodag_cli.engine.lookahead import LookAhead
+from videodag_cli.engine.messages import clean, message_of
+from videodag_cli.errors import StopSignal
 from videodag_cli.graph.plan import Plan, Source, Step
 from videodag_cli.lines import NodeFailure, output_key, plain
 from videodag_cli.toolspec import runtime_type, type_name
 
-_log = logging.getLogger("videodag")
-
 
 class FrameSizeError(ValueError):
     """A frame has another size than the video, and the tool keeps what belongs to one size."""
-
-
-@dataclass(slots=True)
-class _Delayed:
-    """An item behind a tool that looks ahead, waiting for its value or for those before it."""
-
-    item: Item
-    answered: bool
-    out: Affine | None = None
-    """To source coordinates, kept because the frame is not."""
 
 
 class RunningNode:
@@ -76,94 +61,30 @@ class RunningNode:
         frames = (b.sources[0] for b in step.bindings if Frame in b.input.types and b.sources)
         self._frame_place = next(map(self._place, frames), None)
         self._seed = zlib.crc32(step.id.encode("utf-8", "surrogatepass"))
-        self._local = threading.local()
-        self._spare: list[Any] = []
-        self._made: list[Any] = []
-        self._lock = threading.Lock()
-        self._delayed: deque[_Delayed] = deque()
-        self._unanswered = 0
-        self.instance: Any = None
-        self.lookahead = 0
-        self.batch_size = step.spec.batch_size
-
-    # --- life ---
-
-    def start(self) -> None:
-        """Make the first instance, so that what is wrong shows before the first frame is decoded."""
-        self.instance = self._make()
-        self._spare.append(self.instance)
-        if not self.step.spec.stateless:
-            self.lookahead = int(getattr(self.instance, "lookahead", 0))
-        if self.batches:
-            self.batch_size = max(1, int(getattr(self.instance, "batch_size", self.step.spec.batch_size)))
+        self._instances = Instances(step, video)
+        spec = step.spec
+        lookahead = 0 if spec.stateless else int(getattr(self.instance, "lookahead", 0))
+        self._ahead = LookAhead(lookahead, accept=self._accept, fail=self._fail) if lookahead else None
+        self.batches = spec.batch_size > 1
+        wanted = getattr(self.instance, "batch_size", spec.batch_size) if self.batches else spec.batch_size
+        self.batch_size = max(1, int(wanted))
 
     @property
-    def batches(self) -> bool:
-        return self.step.spec.batch_size > 1
+    def instance(self) -> Any:
+        """The first instance, and the only one of a stateful tool."""
+        return self._instances.first
 
-    def _make(self) -> Any:
-        spec = self.step.spec
-        if not spec.is_class:
-            return partial(spec.target, **self.step.params)
-        arguments = (self.video,) if spec.signature.wants_video else ()
-        try:
-            made = spec.target(*arguments, **self.step.params)
-        except (KeyboardInterrupt, StopSignal, MissingExtraError):
-            raise
-        except VideodagError as error:
-            raise type(error)(f"node {self.step.id!r}: {error.message}", word=error.word) from error
-        except ModuleNotFoundError as error:
-            if spec.requires:
-                raise MissingExtraError(f"tool {self.step.tool_name}", spec.requires) from error
-            raise self._cannot_start(error) from error
-        except ValueError as error:
-            raise ParamError(f"node {self.step.id!r} ({self.step.tool_name}): {clean(str(error))}") from error
-        except BaseException as error:  # an author's constructor may raise anything
-            raise self._cannot_start(error) from error
-        with self._lock:
-            self._made.append(made)
-        return made
-
-    def _cannot_start(self, error: BaseException) -> PluginError:
-        return PluginError(
-            f"node {self.step.id!r}: tool {self.step.tool_name} cannot start: "
-            f"{type(error).__name__}: {clean(str(error))}",
-            word="plugin.broken",
-        )
-
-    def _callable(self) -> Any:
-        """The function or instance to call on this thread: stateless classes get one instance per thread."""
-        if not self.step.spec.is_class or not self.step.spec.stateless:
-            return self.instance
-        mine = getattr(self._local, "instance", None)
-        if mine is None:
-            with self._lock:
-                mine = self._spare.pop() if self._spare else None
-            if mine is None:
-                mine = self._make()
-            self._local.instance = mine
-        return mine
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the state can be saved and restored."""
+        return self.step.spec.has_checkpoint and self._ahead is None
 
     def close(self) -> None:
-        for made in self._made:
-            closing = getattr(made, "close", None)
-            if callable(closing):
-                try:
-                    closing()
-                except Exception:  # what a tool does while it is thrown away cannot change a result
-                    _log.warning("node %s: close() failed", self.step.id, exc_info=True)
-        self._made.clear()
+        self._instances.close()
 
     def remarks(self) -> list[str]:
-        """What the tool has to say behind the last frame: its class's `remarks(instances)`, where there is one."""
-        remarks = getattr(self.step.spec.target, "remarks", None)
-        if not self._made or not callable(remarks):
-            return []
-        try:
-            return [f"node {self.step.id!r}: {clean(str(text))}" for text in remarks(list(self._made))]
-        except Exception:  # what a tool remarks is no result
-            _log.warning("node %s: remarks() failed", self.step.id, exc_info=True)
-            return []
+        """What the tool has to say behind the last frame."""
+        return self._instances.remarks()
 
     # --- one frame ---
 
@@ -193,10 +114,10 @@ class RunningNode:
     def _call(self, arguments: Sequence[Any], index: int) -> Any:
         """Call the tool; the log of calls, if there is one, knows while it runs."""
         if self._calls is None:
-            return self._callable()(*arguments)
+            return self._instances.current()(*arguments)
         self._calls.enter(self.position, index)
         try:
-            return self._callable()(*arguments)
+            return self._instances.current()(*arguments)
         finally:
             self._calls.leave()
 
@@ -263,7 +184,7 @@ class RunningNode:
             raise error
         envelope.failed.add(self.position)
         if envelope.failure is None:
-            message = _message(error)
+            message = message_of(error)
             envelope.failure = NodeFailure(self.step.id, self.step.tool_name, clean(type(error).__name__), message)
 
     def _drop(self, envelope: Envelope) -> None:
@@ -312,10 +233,8 @@ class RunningNode:
 
     def in_order(self, items: list[Item] | None) -> list[Item]:
         """Take the next items of a stateful node; None is the end. Returns what is ready to go on."""
-        if self.lookahead:
-            return [
-                ready for item in ([None] if items is None else items) for ready in self._in_order_with_lookahead(item)
-            ]
+        if self._ahead is not None:
+            return self._in_order_ahead(self._ahead, items)
         for item in items or ():
             if isinstance(item, Marker):
                 item.states[self.step.id] = self._state()
@@ -334,65 +253,37 @@ class RunningNode:
         except BaseException as error:  # not a frame's failure: only this state is not kept
             return type(error)
 
-    def _in_order_with_lookahead(self, item: Item | None) -> list[Item]:
-        """A value that a call returns belongs to the frame `lookahead` successful calls before it."""
-        if item is None:
-            self._finish()
-        elif isinstance(item, Marker):
-            item.states[self.step.id] = None
-            self._delayed.append(_Delayed(item, answered=True))
-        elif not self._runs(item):
-            self._delayed.append(_Delayed(item, answered=True))
-        else:
-            self._seed_random(item)
-            started = time.perf_counter_ns()
-            try:
-                returned = self._call(self._arguments(item), item.index)
-            except BaseException as error:
-                self._fail(item, error)
-                self._delayed.append(_Delayed(item, answered=True))
-            else:
-                self._delayed.append(_Delayed(item, answered=False, out=self._out(item)))
-                self._unanswered += 1
-                if self._unanswered > self.lookahead:
-                    self._answer(returned)
-            item.spent_ns[self.position] = max(1, time.perf_counter_ns() - started)
-            self._drop(item)  # what waits for its answer does not keep its frame
+    def _in_order_ahead(self, ahead: LookAhead, items: list[Item] | None) -> list[Item]:
         ready: list[Item] = []
-        while self._delayed and (self._delayed[0].answered or item is None):
-            waiting = self._delayed.popleft().item
-            if isinstance(waiting, Envelope):
-                self._drop(waiting)
-            ready.append(waiting)
+        for item in items or ():
+            if isinstance(item, Marker):
+                item.states[self.step.id] = None
+                ahead.passes(item)
+            elif not self._runs(item):
+                ahead.passes(item)
+            else:
+                self._call_ahead(ahead, item)
+            ready += ahead.ready()
+        if items is None:
+            ahead.finished(self.instance.finish)
+            ready += ahead.ready(all=True)
+        for item in ready:
+            if isinstance(item, Envelope):
+                self._drop(item)
         return ready
 
-    def _answer(self, returned: Any) -> None:
-        """Give a value to the oldest frame that waits for one."""
-        for delayed in self._delayed:
-            if not delayed.answered and isinstance(delayed.item, Envelope):
-                try:
-                    self._accept(delayed.item, returned, delayed.out)
-                except BaseException as error:
-                    self._fail(delayed.item, error)
-                delayed.answered = True
-                self._unanswered -= 1
-                return
-
-    def _finish(self) -> None:
+    def _call_ahead(self, ahead: LookAhead, envelope: Envelope) -> None:
+        self._seed_random(envelope)
+        started = time.perf_counter_ns()
         try:
-            rest = list(self.instance.finish())
-            if len(rest) > self._unanswered and self._unanswered < self.lookahead:
-                rest = rest[-self._unanswered :] if self._unanswered else []  # a video shorter than the look-ahead
-            if len(rest) != self._unanswered:
-                raise ValueError(f"finish() gave {len(rest)} values for {self._unanswered} frames")
-            for value in rest:
-                self._answer(value)
-        except StopSignal:
-            raise
+            returned = self._call(self._arguments(envelope), envelope.index)
         except BaseException as error:
-            for delayed in self._delayed:
-                if not delayed.answered and isinstance(delayed.item, Envelope):
-                    self._fail(delayed.item, error)
+            self._fail(envelope, error)
+            ahead.passes(envelope)
+        else:
+            ahead.returned(envelope, returned, self._out(envelope))
+        envelope.spent_ns[self.position] = max(1, time.perf_counter_ns() - started)
+        self._drop(envelope)  # what waits for its answer does not keep its frame
 
 
 def _is_a(value: Any, wanted: type) -> bool:
@@ -417,19 +308,3 @@ def _mapped(value: Any, transform: Affine) -> Any:
     if isinstance(value, Geometric) and not isinstance(value, Frame):
         return value.mapped(transform)
     return value
-
-
-_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{4,}\b")
-_ABSOLUTE_PATH = re.compile(r"(?<![\w.:/])(?:/[^\s/'\":,;()<>]+)+/([^\s/'\":,;()<>]+)")
-
-
-def clean(text: str) -> str:
-    """A message on one line of at most 500 characters, without addresses and absolute paths (names remain)."""
-    return printable(_ABSOLUTE_PATH.sub(r"\1", _ADDRESS.sub("0x…", text)), limit=500)
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return clean(str(error))
-    except BaseException:  # an exception whose own text cannot be had
-        return ""

@@ -21,8 +21,9 @@ from videodag_cli.graph.pipeline import LoadedPipeline
 from videodag_cli.graph.plan import Overrides, Plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.lines import FrameResult
-from videodag_cli.run.execution import Execution, ProgressSink, RunStart, feed_lines, outcomes
+from videodag_cli.run.execution import Execution, ProgressSink, feed_lines, outcomes
 from videodag_cli.run.job import Continuation, Job, RunOptions, default_workers, exit_code_of, plan_for
+from videodag_cli.run.opened import RunStart, opened
 from videodag_cli.run.output import OutputFile, record_path
 from videodag_cli.run.record import RunRecord
 from videodag_cli.run.sinks import make_sink
@@ -68,25 +69,18 @@ def run_video(
             if isinstance(destination, OutputFile):
                 finished = _begin(job, destination)
                 if finished is not None:
-                    found = as_of_now(
-                        finished, job.options, _judged(assertions, finished, destination.path, job.options)
-                    )
+                    judged = _judged(assertions, finished, destination.path, job.options)
+                    known = as_of_now(finished, job.options, judged)
                     if record is not None:
-                        write_atomically(Path(record), found.to_json())
-                    return found
+                        write_atomically(Path(record), known.to_json())
+                    return known
             elif destination is not None:
                 stack.callback(destination.close)
-            execution = stack.enter_context(
-                Execution(
-                    job,
-                    destination,
-                    hashes=bool(record) or isinstance(destination, OutputFile),
-                    continuation=continuation,
-                )
-            )
+            hashes = bool(record) or isinstance(destination, OutputFile)
+            found = stack.enter_context(opened(job, destination, hashes=hashes, continuation=continuation))
             if on_start is not None:
-                on_start(execution.start)
-            result = execution.run(on_progress, assertions)
+                on_start(found.start)
+            result = Execution(found).run(on_progress, assertions)
             if record is not None:
                 write_atomically(Path(record), result.to_json())
             return result
@@ -105,9 +99,17 @@ def iter_video(
     registry: Registry | None = None,
     options: RunOptions | None = None,
 ) -> Iterator[FrameResult]:
-    """The results of a pipeline over a video, one per sampled frame, as they come. Raises as `run_video` does."""
+    """The results of a pipeline over a video, one per sampled frame, as they come. Raises as `run_video` does.
+
+    What is wrong with the request, or a file that is not there, is raised by the call; what is wrong with the video, by the first `next`.
+    """
     job = Job.make(video, pipeline, sampling, set_params, registry, options)
-    with Execution(job, None, hashes=False) as execution, closing(execution.results()) as results:
+    job.identity()
+    return _results(job)
+
+
+def _results(job: Job) -> Iterator[FrameResult]:
+    with opened(job, None, hashes=False) as found, closing(Execution(found).results()) as results:
         yield from results
 
 

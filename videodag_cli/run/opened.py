@@ -1,0 +1,189 @@
+"""A video opened for a job: probe, targets, reader, engine and sink, and how far an unfinished output has come."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videodag_cli.data import Frame
+from videodag_cli.engine.engine import Engine
+from videodag_cli.errors import InputError, printable
+from videodag_cli.graph.plan import Plan
+from videodag_cli.run.job import Continuation, Job, default_workers
+from videodag_cli.run.output import OutputFile
+from videodag_cli.run.part import Progress
+from videodag_cli.run.record import Identity, digest_file
+from videodag_cli.run.sinks import Sink, make_sink
+from videodag_cli.run.strict import every_frame
+from videodag_cli.system.memory import give_back
+from videodag_cli.system.straight import StraightOutput
+from videodag_cli.video.opening import open_reader
+from videodag_cli.video.probing import probe
+from videodag_cli.video.reader import Reader
+from videodag_cli.video.sampling import Sampling, select
+from videodag_cli.video.source import Probe
+
+Destination = OutputFile | StraightOutput | None
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """What is decided before the first frame is decoded."""
+
+    plan: Plan
+    probe: Probe
+    decoder: str
+    decoder_reason: str
+    sampled: int
+    """Frames the sampling asks for."""
+    continued_at: int
+    """Lines that an earlier run left; 0 for a fresh start."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a run works with."""
+
+    job: Job
+    destination: Destination
+    identity: Identity
+    """Of the input, before anything was read."""
+    probe: Probe
+    targets: NDArray[np.int64]
+    engine: Engine
+    sink: Sink
+    progress: Progress
+    """What is written already; the part is cut there, and the tools are in its state."""
+    reader: Reader
+    frames: Iterable[Frame]
+    """Those the tools have yet to see."""
+    workers: int
+    digest: Future[str] | None
+    """Of the input, while it is computed; None where nobody wants it."""
+    started: float
+    """When opening began, by `time.perf_counter`."""
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether states of tools can be kept beside the part."""
+        return (
+            isinstance(self.destination, OutputFile)
+            and self.sink.resumable
+            and not self.engine.is_stateless
+            and self.engine.has_checkpoints
+        )
+
+    @property
+    def start(self) -> RunStart:
+        choice = self.reader.choice
+        return RunStart(self.job.plan, self.probe, choice.name, choice.reason, len(self.targets), self.progress.lines)
+
+
+@contextmanager
+def opened(
+    job: Job, destination: Destination, *, hashes: bool, continuation: Continuation | None = None
+) -> Iterator[Opened]:
+    """Open the video of a job and make its tools; on exit everything is closed.
+
+    hashes: compute the digest of the input on the way.
+    """
+    options = job.options
+    continuation = continuation or Continuation()
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        identity = job.identity()
+        found = probe(job.path, stream=options.stream, limits=options.limits)
+        targets = select(found.index, job.sampling)
+        if not len(targets):
+            raise InputError(f"{printable(job.path)}: {_nothing_sampled(job.sampling)}", word="input.no_frames")
+        _limit_opencv_threads()
+        workers = options.workers or default_workers()
+
+        def make_engine() -> Engine:
+            engine = Engine(
+                job.plan,
+                replace(found.info, sampled_count=len(targets)),
+                workers=workers,
+                batch_size=options.batch_size,
+                serial=continuation.serial,
+                calls=continuation.calls,
+                lost=continuation.lost,
+            )
+            return stack.enter_context(engine)
+
+        engine = make_engine()
+        sink = make_sink(options.format, tags=options.tags)
+        progress = _written(destination, sink, continuation)
+        remarks: list[str] = []
+        if engine.is_stateless:
+            progress = replace(progress, state_frame=progress.last_frame, states=None)
+        elif progress.states is None:
+            progress = replace(progress, state_frame=-1)
+        else:
+            try:
+                engine.restore(dict(progress.states))
+            except Exception as error:  # an author's code
+                remarks.append(f"a kept state could not be restored, so the frames were run again: {printable(error)}")
+                engine = make_engine()
+                progress = replace(progress, state_frame=-1, states=None)
+        if isinstance(destination, OutputFile):
+            destination.resume_at(progress)
+        reader = stack.enter_context(
+            open_reader(found, np.arange(len(found.index)), decoder=options.decoder)
+            if options.strict
+            else open_reader(found, targets, decoder=options.decoder, after=progress.state_frame)
+        )
+        behind = np.compress(targets > progress.state_frame, targets)
+        give_back()
+        digest: Future[str] | None = None
+        if hashes:
+            pool = ThreadPoolExecutor(1, thread_name_prefix="videodag-digest")
+            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            digest = pool.submit(digest_file, job.path)
+        yield Opened(
+            job=job,
+            destination=destination,
+            identity=identity,
+            probe=found,
+            targets=targets,
+            engine=engine,
+            sink=sink,
+            progress=progress,
+            reader=reader,
+            frames=every_frame(reader, behind) if options.strict else reader,
+            workers=workers,
+            digest=digest,
+            started=started,
+            remarks=remarks,
+        )
+
+
+def _written(destination: Destination, sink: Sink, continuation: Continuation) -> Progress:
+    """How far an unfinished output has come."""
+    if isinstance(destination, OutputFile):
+        return destination.progress(sink) if sink.resumable else Progress()
+    return Progress() if destination is None else continuation.progress
+
+
+def _nothing_sampled(sampling: Sampling) -> str:
+    if sampling.start is not None or sampling.end is not None:
+        return "has no frame in the requested window"
+    return "shows no keyframe; sample it otherwise" if sampling.keyframes else "holds no frame"
+
+
+def _limit_opencv_threads() -> None:
+    """Frames are worked on side by side, so OpenCV's own threads would only compete."""
+    cv2 = sys.modules.get("cv2")
+    if cv2 is not None:
+        cv2.setNumThreads(1)
+    else:
+        os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
