@@ -125,3 +125,9 @@ def test_derived_frames_know_where_they_are() -> None:
 def test_what_is_not_a_picture_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="HxWx3 uint8 BGR"):
         Frame.from_image(np.zeros(shape, np.uint8))
+
+
+def test_a_frame_prints_as_one_short_line() -> None:
+    frame = Frame.from_image(np.zeros((1080, 1920, 3), np.uint8), index=45, time_s=1.5)
+    assert frame.gray is not None
+    assert repr(frame) == "Frame(1920x1080, index=45, time_s=1.5)"

@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NewType, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, NewType, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-if TYPE_CHECKING:
-    import supervision
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -92,7 +89,7 @@ class VideoInfo:
     """From the first frame's time to the end of the last frame."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame:
     """One picture, upright, HxWx3 uint8 BGR, read-only and shared by all branches.
 
@@ -108,7 +105,10 @@ class Frame:
     """Maps this picture's pixels to the upright source frame's."""
     source_size: tuple[int, int] = (0, 0)
     """Width and height of the upright source frame; this picture's own where nothing else is said."""
-    _views: dict[object, Any] = field(default_factory=dict, repr=False)
+    _views: dict[object, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Frame({self.width}x{self.height}, index={self.index}, time_s={self.time_s})"
 
     def __post_init__(self) -> None:
         image = self.image
@@ -329,24 +329,6 @@ class Detections:
         """Columns that a subclass adds after the class name."""
         return {}
 
-    def to_supervision(self) -> supervision.Detections:
-        """As `supervision.Detections`; raises ImportError where supervision is not installed."""
-        import supervision as sv
-
-        data: dict[str, Any] = {name: np.array(column) for name, column in self.data.items()}
-        if self.class_name is not None:
-            data["class_name"] = np.array(self.class_name, dtype=str)
-        return sv.Detections(
-            xyxy=self.xyxy.astype(np.float32),
-            confidence=None if self.confidence is None else self.confidence.astype(np.float32),
-            class_id=None if self.class_id is None else self.class_id.astype(int),
-            tracker_id=self._tracker_id(),
-            data=data,
-        )
-
-    def _tracker_id(self) -> Ints | None:
-        return None
-
 
 @dataclass(frozen=True, eq=False)
 class Tracks(Detections):
@@ -361,9 +343,6 @@ class Tracks(Detections):
 
     def _own_columns(self) -> dict[str, Sequence[Any]]:
         return {"tracker_id": self.tracker_id.tolist()}
-
-    def _tracker_id(self) -> Ints | None:
-        return self.tracker_id
 
 
 @dataclass(frozen=True, eq=False)

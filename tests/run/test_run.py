@@ -17,7 +17,7 @@ import pytest
 from tests.clips import encode, overwrite
 from tests.commands import Done, call, command, pipeline, run_arguments
 from tests.graphs import document, node, registry, write
-from videodag_cli.errors import StoppedError
+from videodag_cli.errors import InputError, PipelineError, StoppedError, VideodagError
 from videodag_cli.run.api import iter_video, run_video
 from videodag_cli.run.job import RunOptions
 from videodag_cli.video.sampling import Sampling, parse_position
@@ -360,3 +360,14 @@ def test_where_memory_is_rationed_a_run_is_right_or_stopped(
     done = call(run_arguments(clip, pipeline, "-q", "-o", output), shell=f'ulimit -v {kibibytes}; exec "$@"')
     assert (done.code == 0 and done.err == "") or (done.code == 7 and done.word == "stopped.memory"), done
     assert output.exists() == (done.code == 0)
+
+
+@pytest.mark.parametrize(
+    ("video", "pipeline", "kind"),
+    [("no.mp4", "quality", InputError), (None, "no such pipeline", PipelineError)],
+)
+def test_iter_video_refuses_its_request_when_it_is_called(
+    clip: Path, video: str | None, pipeline: str, kind: type[VideodagError]
+) -> None:
+    with pytest.raises(kind):
+        iter_video(video or clip, pipeline)

@@ -179,7 +179,7 @@ def read_movie(file: BinaryIO, shown: str) -> Movie:
                     raise
             elif kind == b"moof":
                 movie.fragments += 1
-                _read_moof(content, movie, defaults)
+                _read_moof(content, movie)
         if end <= at:
             break
         at = end
@@ -372,7 +372,7 @@ def _read_stbl(content: memoryview, track: Track, shown: str) -> memoryview | No
     return description
 
 
-def _read_moof(content: bytes, movie: Movie, defaults: dict[int, int]) -> None:
+def _read_moof(content: bytes, movie: Movie) -> None:
     by_id = {track.id: track for track in movie.tracks}
     for kind, traf in _boxes(content):
         if kind != b"traf":

@@ -241,7 +241,7 @@ def read_slice(unit: memoryview, sets: Callable[[int], tuple[Sps, Pps]], *, thor
     elif sps.order_type == 1 and not sps.no_deltas:
         first = bits.signed_exp_golomb()
         second = bits.signed_exp_golomb() if both else 0
-    resets = thorough and reference and not idr and _resets(bits, kind, sps, pps, structure)
+    resets = thorough and reference and not idr and _resets(bits, kind, sps, pps)
     return Slice(
         sps,
         reference,
@@ -360,7 +360,7 @@ def _cycled(head: Slice, count: int) -> int:
     return top if head.structure == TOP else expected + sps.top_to_bottom + head.deltas[0]
 
 
-def _resets(bits: Bits, kind: int, sps: Sps, pps: Pps, structure: int) -> bool:
+def _resets(bits: Bits, kind: int, sps: Sps, pps: Pps) -> bool:
     """Whether reference marking holds operation 5, read from behind the picture order count of a slice header."""
     if pps.redundant:
         bits.exp_golomb()
