@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import subprocess
@@ -143,3 +144,19 @@ def test_cuts_of_a_real_clip() -> None:
     assert run.returncode == 0, run.stderr
     cuts = found(videodag("ranges", "-", "--where", "content.cut and adaptive.cut", stdin=run.stdout))
     assert cuts == [(1.6, 1.64, 40, 40, 1), (3.2, 3.24, 80, 80, 1)]
+
+
+def test_ranges_of_several_files_say_whose_they_are(results: Path, tmp_path: Path) -> None:
+    other = tmp_path / "b,c.jsonl"
+    other.write_text(results.read_text())
+    where = ("--where", "motion.count >= 1", "--min", "500ms")
+    run = videodag("ranges", results, other, *where)
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [(line["source"], line["start_s"]) for line in lines] == [
+        (str(source), start_s) for source in (results, other) for start_s in (0.5, 3.5)
+    ]
+    rows = list(csv.reader(videodag("ranges", results, other, *where, "--format", "csv").stdout.splitlines()))
+    assert rows[0][:2] == ["source", "start_s"]
+    assert [row[:2] for row in rows[3:]] == [[str(other), "0.5"], [str(other), "3.5"]]
+    refused = videodag("ranges", results, other, *where, "--format", "vtt")
+    assert (refused.returncode, refused.stdout) == (2, "")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+How = Literal["copy", "exact"]
 
 if TYPE_CHECKING:
     from videodag_cli.expressions.timing import TimeRange
 
 
 def ranges(
-    results: Annotated[str, typer.Argument(metavar="RESULTS", help="Results JSONL; - is standard input.")],
+    results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results JSONL; - is standard input.")],
     where: Annotated[
         str,
         typer.Option(
@@ -25,32 +29,89 @@ def ranges(
         str | None, typer.Option(metavar="TIME", help="Bridge gaps up to this long, such as 1s; applied before --min.")
     ] = None,
     format: Annotated[Literal["jsonl", "csv", "vtt"], typer.Option(help="Form of the ranges.")] = "jsonl",
+    cut: Annotated[
+        How | None,
+        typer.Option(
+            help="Print instead the ffmpeg command that cuts each range: copy keeps the coding and "
+            "begins at a keyframe at or before it, exact codes exactly its frames again.",
+        ),
+    ] = None,
+    video: Annotated[
+        str | None, typer.Option(metavar="CLIP", help="The video to cut, where no record names it or it has moved.")
+    ] = None,
 ) -> None:
     """Print the time ranges in which an expression is true.
 
-    One line per range: start_s, end_s (the end of its last frame's time), start_frame, end_frame (the last frame in it) and frames.
+    One line per range: start_s, end_s (the end of its last frame's time), start_frame, end_frame (the last frame in it) and frames; with
+    several results, source before them.
     """
     from videodag_cli.cli import streams
+    from videodag_cli.errors import RequestError
     from videodag_cli.expressions.timing import find_ranges, parse_where
-    from videodag_cli.results.reading import read_lines
+    from videodag_cli.results.reading import read_lines, shown_name
     from videodag_cli.times import microseconds, parse_seconds
 
-    found = find_ranges(
-        read_lines(results),
-        parse_where(where),
-        gap_us=0 if gap is None else microseconds(parse_seconds(gap, what="--gap")),
-        min_us=0 if min_ is None else microseconds(parse_seconds(min_, what="--min")),
-        on_unseen=lambda why: streams.say(f"videodag: note: {why}"),
-    )
-    if format == "csv":
-        typer.echo("start_s,end_s,start_frame,end_frame,frames")
+    several = len(results) > 1
+    if several and format == "vtt":
+        raise RequestError(f"vtt holds one video; ask for the ranges of {len(results)} results files one by one")
+    if results.count("-") > 1:
+        raise RequestError("standard input can be read once")
+    if cut is not None and format != "jsonl":
+        raise RequestError("--cut prints commands; leave out --format")
+    if video is not None and (cut is None or several):
+        raise RequestError("--video belongs to --cut, and to one results file")
+    condition = parse_where(where)
+    gap_us = 0 if gap is None else microseconds(parse_seconds(gap, what="--gap"))
+    min_us = 0 if min_ is None else microseconds(parse_seconds(min_, what="--min"))
+    if cut is not None:
+        write = _cutters(cut, video)
+    elif format == "csv":
+        typer.echo(f"{'source,' if several else ''}start_s,end_s,start_frame,end_frame,frames")
+        write = _csv if several else _csv_of_one
     elif format == "vtt":
         typer.echo("WEBVTT\n")
-    for item in found:
-        typer.echo(_jsonl(item) if format == "jsonl" else _csv(item) if format == "csv" else _cue(item, where))
+        write = partial(_cue, where=where)
+    else:
+        write = _jsonl if several else _jsonl_of_one
+
+    def unseen(source: str, why: str) -> None:
+        streams.say(f"videodag: note: {f'{shown_name(source)}: ' if several else ''}{why}")
+
+    for source in results:
+        found = find_ranges(
+            read_lines(source), condition, gap_us=gap_us, min_us=min_us, on_unseen=partial(unseen, source)
+        )
+        for item in found:
+            typer.echo(write(item, source))
 
 
-def _jsonl(found: TimeRange) -> str:
+def _cutters(how: How, video: str | None) -> Callable[[TimeRange, str], str]:
+    """Gives the command for a range of a results file; each file's video is opened once, when it is needed."""
+    from videodag_cli.convert.cutting import Cutter
+    from videodag_cli.results.origin import require_video
+    from videodag_cli.results.reading import read_record
+
+    opened: dict[str, Cutter] = {}
+
+    def command(found: TimeRange, source: str) -> str:
+        if source not in opened:
+            record = read_record(source)
+            stream = ((record or {}).get("request") or {}).get("stream")
+            opened[source] = Cutter(require_video(record, source, video), results=source, stream=stream)
+        return opened[source].command(found, how)
+
+    return command
+
+
+def _jsonl(found: TimeRange, source: str) -> str:
+    from dataclasses import asdict
+
+    import orjson
+
+    return orjson.dumps({"source": source, **asdict(found)}).decode()
+
+
+def _jsonl_of_one(found: TimeRange, _: str) -> str:
     from dataclasses import asdict
 
     import orjson
@@ -58,13 +119,23 @@ def _jsonl(found: TimeRange) -> str:
     return orjson.dumps(asdict(found)).decode()
 
 
-def _csv(found: TimeRange) -> str:
+def _csv(found: TimeRange, source: str) -> str:
+    import csv
+    import io
+    from dataclasses import astuple
+
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow((source, *astuple(found)))
+    return text.getvalue()
+
+
+def _csv_of_one(found: TimeRange, _: str) -> str:
     from dataclasses import astuple
 
     return ",".join(str(value) for value in astuple(found))
 
 
-def _cue(found: TimeRange, where: str) -> str:
+def _cue(found: TimeRange, _: str, *, where: str) -> str:
     from videodag_cli.convert.vtt import cue, escaped, milliseconds
 
     return cue(milliseconds(found.start_s), milliseconds(found.end_s), escaped(" ".join(where.split())))

@@ -82,12 +82,17 @@ def _pictures(
 
     A video that the user named must be readable, one that the record names need not.
     """
-    from videodag_cli.report.pictures import picture_uris, video_of
+    from videodag_cli.report.pictures import picture_uris
+    from videodag_cli.results.origin import video_of
 
     remark = ""
     path: Path | None
     if video is None:
         path, remark = video_of(record, results)
+        if path is None:
+            remark += ", so there are no pictures; --video CLIP gives them."
+        elif remark:
+            remark += ": the pictures may not be what was seen."
     else:
         path = Path(video)
     if path is None or not picked:

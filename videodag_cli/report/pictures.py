@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from videodag_cli.errors import printable
 
 MAX_SIDE = 800
 JPEG_QUALITY = 82
-
-
-def video_of(record: Mapping[str, Any] | None, results: str | Path) -> tuple[Path | None, str]:
-    """The video that a run record names, looked for where it says and beside the results; and a remark, which may be empty."""
-    facts = (record or {}).get("input") or {}
-    named = facts.get("path")
-    if not isinstance(named, str) or not named:
-        return None, "No run record names the video, so there are no pictures; --video CLIP gives them."
-    beside = Path(results).parent / Path(named).name
-    for path in (Path(named), beside):
-        if path.is_file():
-            size = os.stat(path).st_size
-            if facts.get("size") not in (None, size):
-                return (
-                    path,
-                    f"{printable(path.name)} has changed since it ran: the pictures may not be what was seen.",
-                )
-            return path, ""
-    return None, f"{printable(named)} was not found, so there are no pictures; --video CLIP gives them."
 
 
 def picture_uris(
