@@ -12,6 +12,7 @@ import typer
 from videodag_cli.errors import OnError
 from videodag_cli.run.sinks import Format
 from videodag_cli.video.decoders import Decoder
+from videodag_cli.vision.onnx.devices import Device
 
 if TYPE_CHECKING:
     from videodag_cli.graph.plugins import Registry
@@ -194,6 +195,13 @@ def run(
             metavar="N", help="Video stream of the file, by its number in the container.", rich_help_panel=MACHINE
         ),
     ] = None,
+    device: Annotated[
+        Device | None,
+        typer.Option(
+            help="What networks run on; auto: the first of cuda, coreml, openvino that is installed, else cpu.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -346,7 +354,7 @@ def run(
     registry = make_registry(plugins_dir)
     remarks = _Remarks(quiet=quiet)
     mode = "never" if quiet and progress == "auto" else progress
-    planned = _plans(pipeline, registry, pipelines_dir, params, set_ or [], remarks)
+    planned = _plans(pipeline, registry, pipelines_dir, params, set_ or [], device, remarks)
     if found is not None and output_dir is not None:
         from videodag_cli.batch.api import BatchOptions
         from videodag_cli.cli import many as view
@@ -595,9 +603,11 @@ def _plans(
     folders: list[Path] | None,
     params: Path | None,
     assignments: list[str],
+    device: Device | None,
     remarks: _Remarks,
 ) -> list[tuple[Any, Any]]:
     """The plan of each pipeline, with the parameters given for it."""
+    from videodag_cli.cli.device import put_on_device
     from videodag_cli.errors import RequestError, printable
     from videodag_cli.graph.assignments import overrides
     from videodag_cli.graph.pipeline import find, load, search_places
@@ -611,6 +621,8 @@ def _plans(
         if ids.count(pipeline_id) > 1:
             raise RequestError(f"--pipeline {printable(pipeline_id)!r} is given twice")
     given = overrides([item.pipeline for item in loaded], registry, params, assignments)
+    if device is not None:
+        put_on_device([item.pipeline for item in loaded], registry, given, device)
     plans = []
     for place, item, values in zip(found, loaded, given, strict=True):
         plan = make_plan(item, registry, overrides=values)

@@ -15,6 +15,7 @@ from videodag_cli.tools.params import (
     SIZE_TEXT,
     VALUES_TEXT,
     LabelsParam,
+    ProviderParam,
     Share,
     SizeText,
     label_names,
@@ -23,6 +24,7 @@ from videodag_cli.tools.params import (
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.onnx.description import Activation
 from videodag_cli.vision.onnx.picture import Values
+from videodag_cli.vision.onnx.session import CPU
 from videodag_cli.vision.onnx.vectors import Classifier, Fit, PictureChoice, open_vectors, parts_of
 
 
@@ -85,8 +87,9 @@ class ImageClassifier:
         ] = None,
         channels: Annotated[Literal["rgb", "bgr"] | None, Field(description=CHANNELS_TEXT)] = None,
         values: Annotated[Values | None, Field(description=VALUES_TEXT)] = None,
+        provider: ProviderParam = CPU,
     ) -> None:
-        opened = open_vectors(model, PictureChoice(parse_size(size), fit, channels, values))
+        opened = open_vectors(model, PictureChoice(parse_size(size), fit, channels, values), provider=provider)
         self._classifier = Classifier(opened, label_names(labels), activation)
         self._top, self._min_confidence = top, min_confidence
 

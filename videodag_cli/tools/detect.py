@@ -13,7 +13,16 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from videodag_cli.data import Detections, Faces, Floats, Frame, Points
 from videodag_cli.errors import ParamError, printable
-from videodag_cli.tools.params import LabelsParam, Names, Share, SizeText, as_text, label_names, parse_size
+from videodag_cli.tools.params import (
+    LabelsParam,
+    Names,
+    ProviderParam,
+    Share,
+    SizeText,
+    as_text,
+    label_names,
+    parse_size,
+)
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.masks import Mask
 from videodag_cli.vision.onnx.builtin import OBJECT_MODELS, alike_map
@@ -96,7 +105,7 @@ class Objects:
         overlap: Annotated[
             float, Field(ge=0, le=0.9, description="share of a tile that its neighbour covers too")
         ] = 0.2,
-        provider: Annotated[str, Field(description="execution provider of onnxruntime")] = CPU,
+        provider: ProviderParam = CPU,
         size: Annotated[
             SizeText | None,
             Field(
@@ -298,9 +307,10 @@ class FaceFinder:
                 "network for each person with a face"
             ),
         ] = "keep",
+        provider: ProviderParam = CPU,
     ) -> None:
-        self._detector = FaceDetector(model)
-        self._backs = BacksOfHeads() if backs == "drop" else None
+        self._detector = FaceDetector(model, provider=provider)
+        self._backs = BacksOfHeads(provider=provider) if backs == "drop" else None
         self._confidence, self._iou = confidence, iou
         self._margin, self._limit, self._whole_frame = margin, max_detections, whole_frame
 

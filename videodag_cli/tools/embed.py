@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from videodag_cli.data import Detections, Frame
-from videodag_cli.tools.params import CHANNELS_TEXT, SIZE_TEXT, VALUES_TEXT, SizeText, parse_size
+from videodag_cli.tools.params import CHANNELS_TEXT, SIZE_TEXT, VALUES_TEXT, ProviderParam, SizeText, parse_size
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.embeddings import Embeddings, Encoding, unit
 from videodag_cli.vision.onnx.picture import Values
+from videodag_cli.vision.onnx.session import CPU
 from videodag_cli.vision.onnx.vectors import Fit, PictureChoice, open_vectors, parts_of
 
 
@@ -38,8 +39,9 @@ class ImageEmbedder:
         ] = None,
         channels: Annotated[Literal["rgb", "bgr"] | None, Field(description=CHANNELS_TEXT)] = None,
         values: Annotated[Values | None, Field(description=VALUES_TEXT)] = None,
+        provider: ProviderParam = CPU,
     ) -> None:
-        self._model = open_vectors(model, PictureChoice(parse_size(size), fit, channels, values))
+        self._model = open_vectors(model, PictureChoice(parse_size(size), fit, channels, values), provider=provider)
         self._normalize, self._encoding = normalize, encoding
 
     def __call__(self, frame: Frame, detections: Detections | None = None) -> Embeddings:

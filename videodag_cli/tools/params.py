@@ -60,6 +60,7 @@ def _label_names(value: Any) -> Any:
 LABEL_FILES = (".txt", ".names", ".json", ".yaml", ".yml", ".csv", ".labels", ".pbtxt")
 
 
+ProviderParam = Annotated[str, Field(description="execution provider of onnxruntime; run --device sets it")]
 SizeText = Annotated[str, BeforeValidator(as_text), Field(pattern=r"^[0-9]{1,4}(x[0-9]{1,4})?$")]
 """`640` or `640x384` (width x height)."""
 SIZE_TEXT = (

@@ -9,11 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from videodag_cli.data import Detections, Frame, Poses
-from videodag_cli.tools.params import Share
+from videodag_cli.tools.params import ProviderParam, Share
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.keypoints import BLAZEPOSE_POINTS, COCO_OF_BLAZEPOSE
 from videodag_cli.vision.masks import Mask
 from videodag_cli.vision.onnx.pose import SIDE, PoseModel
+from videodag_cli.vision.onnx.session import CPU
 
 
 @tool(version=1, stateless=True)
@@ -53,8 +54,9 @@ class Landmarks:
             bool,
             Field(description="also which pixels belong to the person, as COCO run lengths; half as much work again"),
         ] = False,
+        provider: ProviderParam = CPU,
     ) -> None:
-        self._model = PoseModel(model)
+        self._model = PoseModel(model, provider=provider)
         self._order = np.array(COCO_OF_BLAZEPOSE if points == "coco" else range(len(BLAZEPOSE_POINTS)))
         self._min_presence, self._mask = min_presence, mask
 

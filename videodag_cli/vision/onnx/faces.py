@@ -21,7 +21,7 @@ from videodag_cli.vision.onnx.layouts.blazeface import FORM, KEYPOINTS, anchors,
 from videodag_cli.vision.onnx.picture import packed, placed
 from videodag_cli.vision.onnx.pose import Pose, PoseModel
 from videodag_cli.vision.onnx.scores import ModelError, check_boxes, check_outputs, checked_scores
-from videodag_cli.vision.onnx.session import open_session, read_model
+from videodag_cli.vision.onnx.session import CPU, open_session, read_model
 
 MIN_REGION = 16
 """Regions with a shorter side than this many pixels are not looked into."""
@@ -42,8 +42,10 @@ class FoundFaces(NamedTuple):
 class FaceDetector:
     """A face detector on a picture and on parts of it; its session is shared, calls are independent."""
 
-    def __init__(self, model: str | Path) -> None:
-        self._model: _BlazeFace | _CenterFace = _BlazeFace(model) if isinstance(model, str) else _CenterFace(model)
+    def __init__(self, model: str | Path, *, provider: str = CPU) -> None:
+        self._model: _BlazeFace | _CenterFace = (
+            _BlazeFace(model, provider) if isinstance(model, str) else _CenterFace(model, provider)
+        )
 
     def detect(self, image: Image, regions: Iterable[Floats], *, confidence: float, iou: float) -> FoundFaces:
         """Faces inside regions (left, top, right, bottom) of a picture; one that several regions show counts once."""
@@ -69,10 +71,10 @@ class _BlazeFace:
 
     point_count = len(KEYPOINTS)
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, provider: str) -> None:
         self.model: FaceModel = FACE_MODELS[model]
         content, self.digest = read_model(self.model.path())
-        self._session: Any = open_session(content, self.digest, name=self.model.file)
+        self._session: Any = open_session(content, self.digest, name=self.model.file, provider=provider)
         self._input = self._session.get_inputs()[0].name
         self._regressors = next(o.name for o in self._session.get_outputs() if o.shape[-1] == 16)
         self._logits = next(o.name for o in self._session.get_outputs() if o.shape[-1] == 1)
@@ -104,10 +106,10 @@ class _CenterFace:
 
     point_count = len(centerface.KEYPOINTS)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, provider: str) -> None:
         self.name = path.name
         content, self.digest = read_model(path)
-        self._session: Any = open_session(content, self.digest, name=path.name, one_shape=False)
+        self._session: Any = open_session(content, self.digest, name=path.name, provider=provider, one_shape=False)
         self._facts = facts_of(self._session, name=path.name)
         outputs = centerface.outputs_of(self._facts.outputs)
         if outputs is None or not self._facts.channels_first:
@@ -164,8 +166,8 @@ class BacksOfHeads:
     _TURNED = 0.2
     """How far the shoulders must be apart, as a share of the distance from shoulders to hips; less is a profile."""
 
-    def __init__(self) -> None:
-        self._pose = PoseModel("full")
+    def __init__(self, *, provider: str = CPU) -> None:
+        self._pose = PoseModel("full", provider=provider)
 
     def among(self, image: Image, faces: Floats, people: Floats) -> NDArray[np.bool_]:
         """(N,) which faces are those of somebody in a box of `people` who is seen from behind. Without a box or a pose: none."""

@@ -18,7 +18,7 @@ from videodag_cli.vision.keypoints import BLAZEPOSE_POINTS
 from videodag_cli.vision.onnx.builtin import POSE_MODELS, model_path
 from videodag_cli.vision.onnx.layouts.base import sigmoid
 from videodag_cli.vision.onnx.scores import check_outputs
-from videodag_cli.vision.onnx.session import open_session, read_model
+from videodag_cli.vision.onnx.session import CPU, open_session, read_model
 
 SIDE = 256
 """Width and height of the network's input in pixels."""
@@ -47,10 +47,10 @@ class Pose(NamedTuple):
 class PoseModel:
     """One of the shipped models; its session is shared, calls are independent."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, provider: str = CPU) -> None:
         self.file = POSE_MODELS[name]
         content, self.digest = read_model(model_path(self.file))
-        self._session: Any = open_session(content, self.digest, name=self.file, one_shape=False)
+        self._session: Any = open_session(content, self.digest, name=self.file, provider=provider, one_shape=False)
 
     def look(self, image: Image, boxes: Sequence[Floats], *, mask: bool = False) -> list[Pose]:
         """The person in each box; the boxes have an area."""

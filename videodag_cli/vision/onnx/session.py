@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any
 
 from videodag_cli.errors import ParamError, lacks_memory, no_memory, printable
+from videodag_cli.vision.onnx.devices import KINDS, Device, missing
 from videodag_cli.vision.onnx.foreign import foreign
 from videodag_cli.vision.onnx.wire import WireError, external_files
 
@@ -120,13 +121,27 @@ def load_runtime() -> Any:
     return onnxruntime
 
 
+def provider_of(device: Device) -> str:
+    """onnxruntime's execution provider for a device; `auto` is the first of cuda, coreml, openvino that is installed, else the CPU.
+
+    Raises `ParamError` with the line that installs what is missing.
+    """
+    if device == "cpu":
+        return CPU
+    installed = load_runtime().get_available_providers()
+    if device == "auto":
+        return next((kind.provider for kind in KINDS.values() if kind.provider in installed), CPU)
+    provider = KINDS[device].provider
+    if provider not in installed:
+        raise ParamError(f"device {device}: {missing(provider, installed)}")
+    return provider
+
+
 def _create(content: bytes, name: str, provider: str, threads: int, *, one_shape: bool) -> Any:
     onnxruntime = load_runtime()
     installed = onnxruntime.get_available_providers()
     if provider not in installed:
-        raise ParamError(
-            f"provider {printable(provider, limit=60)!r} is not in this onnxruntime; installed: {', '.join(installed)}"
-        )
+        raise ParamError(missing(provider, installed))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads
