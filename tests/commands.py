@@ -31,6 +31,10 @@ class Done:
     err: str
 
     @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
     def lines(self) -> list[dict[str, Any]]:
         return [orjson.loads(line) for line in self.out.splitlines()]
 
@@ -48,8 +52,8 @@ class Done:
         return match[1]
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [*COMMAND, *(os.fspath(argument) for argument in arguments)]
+def command(*arguments: object) -> list[str]:
+    return [*COMMAND, *map(str, arguments)]
 
 
 def run_arguments(clip: Path, pipeline: str | Path, *more: str | Path) -> list[str]:
@@ -84,7 +88,8 @@ def call(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     shell: str | None = None,
-    timeout_s: float = 60,
+    stdin: bytes = b"",
+    timeout_s: float = 120,
 ) -> Done:
     """Run it to its end; with `shell`, a script in which `"$@"` is the command."""
     if shell is not None:
@@ -97,9 +102,21 @@ def call(
             cwd=cwd,
             env={"PYTHONPATH": str(ROOT), **(os.environ if env is None else env)},
             timeout=timeout_s,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
         )
     return checked(Done(done.returncode, done.stdout, done.stderr.decode(errors="replace")))
+
+
+def videodag(*arguments: object, **options: Any) -> Done:
+    """Run the command to its end; `options` are those of `call`."""
+    return call(command(*arguments), **options)
+
+
+def python(code: str, *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    """What Python code prints in a process of its own; fails where the code does, or says anything on standard error."""
+    done = call([sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, env=env)
+    assert (done.code, done.err) == (0, ""), done.err
+    return done.out.decode()
 
 
 def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.commands import videodag
 from tests.shared import made_once, shared_folder
 
 CLIPS = Path(__file__).parent.parent / "sample_videos"
-
-
-def videodag(*args: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """The command in a process of its own."""
-    command = [sys.executable, "-m", "videodag_cli", *map(str, args)]
-    return subprocess.run(command, input=stdin, capture_output=True, timeout=120, check=False)
 
 
 @cache
@@ -29,7 +22,7 @@ def run(pipeline: str, clip: str, *options: str) -> Path:
     def make(folder: Path) -> None:
         folder.mkdir()
         done = videodag("run", "-q", "-p", pipeline, *options, CLIPS / clip, "-o", folder / name)
-        assert done.returncode == 0, done.stderr.decode()
+        assert done.code == 0, done.err
 
     name = f"{pipeline}.jsonl"
     key = hashlib.sha256(repr((pipeline, clip, options)).encode()).hexdigest()[:12]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.commands import videodag
 from tests.shared import made_once, shared_folder
 from videodag_cli.check.check import DIFFERS, FAILED, PASSED, UPDATED, CaseOutcome, check_case, write_golden
 from videodag_cli.check.suite import chosen_suites, load_suite
@@ -22,20 +20,8 @@ from videodag_cli.errors import RequestError
 pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).parents[2] / "sample_videos"
-VIDEODAG = [sys.executable, "-c", "from videodag_cli.cli.app import main; main()"]
 SUITE = "street.videodag.toml"
 Lines = list[dict[str, Any]]
-
-
-def videodag(*args: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*VIDEODAG, *map(str, args)],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope="session")
@@ -52,10 +38,10 @@ def _make_suite(folder: Path) -> None:
     run = videodag(
         "check", "--add", SUITE, "pedestrians.mp4", *options, "--assert", "track.count >= 2 for 1s", cwd=folder
     )
-    assert run.returncode == 0, run.stderr
+    assert run.code == 0, run.err
     options = ["-p", "builtin:quality", "--frame-stride", "30", "--set", "black.pixel=0.08"]
     run = videodag("check", "--add", SUITE, "synthetic.mp4", *options, cwd=folder)
-    assert run.returncode == 0, run.stderr
+    assert run.code == 0, run.err
 
 
 @pytest.fixture
@@ -139,14 +125,14 @@ def test_relabelled_ids_pass_and_exchanged_ids_fail(suite: Path, tmp_path: Path)
     shutil.copy(golden, actual)
     change(golden, relabel)
     run = videodag("diff", golden, actual, cwd=tmp_path)
-    assert (run.returncode, run.stdout) == (0, "equal within the tolerances: 10 common frames\n")
+    assert (run.code, run.text) == (0, "equal within the tolerances: 10 common frames\n")
     shutil.copy(actual, golden)
     change(golden, exchange)
     run = videodag("diff", golden, actual, cwd=tmp_path)
-    assert run.returncode == 5
-    assert run.stdout == "frame 12 t=1.20s track: person id 48 goes on as 1, so far it was 2\n"
-    assert run.stderr.startswith("videodag: error[check.difference]: ")
-    assert run.stderr.endswith("differs from " + str(golden) + ": track: 1 x id in 10 common frames\n")
+    assert run.code == 5
+    assert run.text == "frame 12 t=1.20s track: person id 48 goes on as 1, so far it was 2\n"
+    assert run.err.startswith("videodag: error[check.difference]: ")
+    assert run.err.endswith("differs from " + str(golden) + ": track: 1 x id in 10 common frames\n")
 
 
 def test_dropped_frame_and_shifted_box_fail(suite: Path, tmp_path: Path) -> None:
@@ -161,8 +147,8 @@ def test_dropped_frame_and_shifted_box_fail(suite: Path, tmp_path: Path) -> None
 
     change(golden, damage)
     run = videodag("diff", golden, tmp_path / "actual.jsonl", "--json", cwd=tmp_path)
-    assert run.returncode == 5
-    found = json.loads(run.stdout)
+    assert run.code == 5
+    found = json.loads(run.text)
     assert [(d["frame_index"], d["output"], d["kind"]) for d in found["differences"]] == [
         (6, "", "extra"),
         (12, "track", "lost"),
@@ -171,7 +157,7 @@ def test_dropped_frame_and_shifted_box_fail(suite: Path, tmp_path: Path) -> None
     run = videodag(
         "diff", golden, tmp_path / "actual.jsonl", "--tolerance", "track.iou=0.2", "--limit", "1", cwd=tmp_path
     )
-    assert run.stdout.splitlines() == [
+    assert run.text.splitlines() == [
         "frame 6 t=0.60s: the frame is not expected",
         "… and 1 more",
         "in all: frames: 1 x extra; track: 1 x moved",
@@ -189,11 +175,11 @@ def test_check_in_the_shell_says_differences_and_writes_every_form(suite: Path, 
     before = golden.read_bytes()
     summary = tmp_path / "summary.md"
     run = videodag("check", "--junit", "report.xml", cwd=suite.parent, GITHUB_STEP_SUMMARY=str(summary))
-    assert run.returncode == 5
-    head, difference = run.stdout.splitlines()
+    assert run.code == 5
+    head, difference = run.text.splitlines()
     assert head.startswith("differs  street.videodag.toml::synthetic-quality (4 frames, ")
     assert difference.startswith("    frame 60 t=2.40s brightness: 1 -> ")
-    assert run.stderr.splitlines() == [
+    assert run.err.splitlines() == [
         "videodag: error[check.difference]: 1 of 1 case did not pass: synthetic-quality; "
         "1 difference (brightness: 1 x number)"
     ]
@@ -205,14 +191,14 @@ def test_check_in_the_shell_says_differences_and_writes_every_form(suite: Path, 
     assert "| street.videodag.toml::synthetic-quality | differs | 4 |" in summary.read_text()
 
     run = videodag("check", "--update", cwd=suite.parent)
-    assert run.returncode == 0
-    assert "brightness: 1 -> " in run.stdout
-    assert run.stdout.index("brightness: 1 -> ") < run.stdout.index("replaced: street/synthetic-quality.jsonl")
+    assert run.code == 0
+    assert "brightness: 1 -> " in run.text
+    assert run.text.index("brightness: 1 -> ") < run.text.index("replaced: street/synthetic-quality.jsonl")
     assert golden.read_bytes() != before
 
     run = videodag("check", "--json", cwd=suite.parent)
-    assert run.returncode == 0
-    document = json.loads(run.stdout)
+    assert run.code == 0
+    document = json.loads(run.text)
     assert (document["exit_code"], document["counts"]) == (0, {"passed": 1})
 
 
@@ -223,9 +209,9 @@ def test_failed_run_bad_suite_and_missing_suite_have_their_exit_codes(suite: Pat
     suite.write_text(f"{quality}\n{damaged}")
     (suite.parent / "damaged.mp4").write_bytes(b"no video")
     run = videodag("check", SUITE, "--json", "-j", "2", cwd=suite.parent)
-    assert run.returncode == 4
-    assert run.stderr.startswith("videodag: error[run.incomplete]: 1 of 2 cases did not pass: damaged; the run failed")
-    cases = json.loads(run.stdout)["cases"]
+    assert run.code == 4
+    assert run.err.startswith("videodag: error[run.incomplete]: 1 of 2 cases did not pass: damaged; the run failed")
+    cases = json.loads(run.text)["cases"]
     assert [(case["name"], case["status"]) for case in cases] == [
         ("synthetic-quality", "passed"),
         ("damaged", "failed"),
@@ -234,23 +220,23 @@ def test_failed_run_bad_suite_and_missing_suite_have_their_exit_codes(suite: Pat
 
     golden_of(suite, "synthetic-quality").unlink()
     run = videodag("check", SUITE, cwd=suite.parent)
-    assert run.returncode == 2
-    assert "error[suite.invalid]" in run.stderr
-    assert "`videodag check --update` makes it" in run.stderr
+    assert run.code == 2
+    assert "error[suite.invalid]" in run.err
+    assert "`videodag check --update` makes it" in run.err
 
     (suite.parent / "synthetic.mp4").unlink()
     suite.write_text(quality)
     run = videodag("check", SUITE, cwd=suite.parent)
-    assert run.returncode == 2
+    assert run.code == 2
     for missing in (golden_of(suite, "synthetic-quality").name, "synthetic.mp4"):
-        assert missing in run.stderr.partition("are missing")[0]
+        assert missing in run.err.partition("are missing")[0]
 
     suite.write_text("[[case]]\nname = 3\n")
     run = videodag("check", cwd=suite.parent)
-    assert run.returncode == 2
-    assert run.stderr.startswith("videodag: error[suite.invalid]: suite street.videodag.toml: case.0.name: ")
+    assert run.code == 2
+    assert run.err.startswith("videodag: error[suite.invalid]: suite street.videodag.toml: case.0.name: ")
     run = videodag("check", "missing.videodag.toml", cwd=suite.parent)
-    assert (run.returncode, run.stderr) == (
+    assert (run.code, run.err) == (
         2,
         "videodag: error[suite.invalid]: suite missing.videodag.toml: there is no such suite\n",
     )
@@ -281,9 +267,9 @@ def test_frames_that_fail_make_a_failed_run_and_prints_of_tools_stay_out_of_the_
         'sampling = { frame_stride = 40 }\nexpected = "street/own.jsonl"\n'
     )
     run = videodag("check", "--update", "--json", cwd=suite.parent)
-    assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout)["cases"][0]["status"] == "updated"
-    assert "hello" in run.stderr
+    assert run.code == 0, run.err
+    assert json.loads(run.text)["cases"][0]["status"] == "updated"
+    assert "hello" in run.err
     (tools / "own.py").write_text(code.format(fault="    if frame.index == 40:\n        raise ValueError('no')\n"))
     outcome = checked(suite, "own", tmp_path)
     assert outcome.status == FAILED
@@ -301,9 +287,9 @@ def test_assertion_that_does_not_hold_fails_and_is_not_added(suite: Path) -> Non
     before = suite.read_bytes()
     options = ["-p", "builtin:quality", "--frame-stride", "40", "--assert", "brightness > 300"]
     run = videodag("check", "--add", SUITE, "synthetic.mp4", *options, cwd=suite.parent)
-    assert run.returncode == 5
-    assert "error[check.assertion]" in run.stderr
-    assert "'brightness > 300' does not hold: not true on any of 3 frames: 0.00-4.80 s (frames 0-80)" in run.stdout
+    assert run.code == 5
+    assert "error[check.assertion]" in run.err
+    assert "'brightness > 300' does not hold: not true on any of 3 frames: 0.00-4.80 s (frames 0-80)" in run.text
     assert suite.read_bytes() == before
     assert not golden_of(suite, "synthetic-quality-2").exists()
 
@@ -329,8 +315,8 @@ def test_assertion_that_does_not_hold_fails_and_is_not_added(suite: Path) -> Non
 def test_misuse_is_refused_and_changes_nothing(suite: Path, args: list[str], problem: str) -> None:
     before = sorted(path.name for path in suite.parent.rglob("*"))
     run = videodag("check", *args, cwd=suite.parent)
-    assert run.returncode == 2
-    assert problem in run.stderr
+    assert run.code == 2
+    assert problem in run.err
     assert sorted(path.name for path in suite.parent.rglob("*")) == before
 
 

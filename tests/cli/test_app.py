@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 
+from tests.commands import python, videodag
 from videodag_cli.cli.app import COMMANDS, load_command
 
 LISTED = {name: text for texts in COMMANDS.values() for name, text in texts.items()}
 COMMAND_MODULES = {f"videodag_cli.cli.{name}" for name in LISTED}
 
 
-def videodag(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "videodag_cli", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
-
-
 def completed(*words: str) -> list[str]:
     """What is offered for the last word."""
-    done = videodag(
-        _VIDEODAG_COMPLETE="complete_bash", COMP_WORDS=" ".join(("videodag", *words)), COMP_CWORD=str(len(words))
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.split()
+    asked = {"_VIDEODAG_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(("videodag", *words))}
+    done = videodag(env={**os.environ, **asked, "COMP_CWORD": str(len(words))})
+    assert (done.code, done.err) == (0, "")
+    return done.text.split()
 
 
 @pytest.mark.parametrize("name", LISTED)
@@ -51,12 +39,11 @@ def test_a_command_is_listed_with_the_first_sentence_of_its_own_help(name: str) 
 )
 def test_only_the_command_that_is_wanted_is_loaded(arguments: list[str], wanted: set[str]) -> None:
     code = f"import sys; from videodag_cli.cli import app; assert app._run_app({arguments!r}) == 0; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stdout.splitlines()[-1].split()) & COMMAND_MODULES == wanted
+    assert set(python(code).splitlines()[-1].split()) & COMMAND_MODULES == wanted
 
 
 def test_help_lists_every_command_in_its_panel() -> None:
-    text = videodag("--help", COLUMNS="140").stdout
+    text = videodag("--help", env={**os.environ, "COLUMNS": "140"}).text
     places = [text.index(f"─ {panel} ─") for panel in COMMANDS]
     assert places == sorted(places)
     for panel, start, end in zip(COMMANDS, places, [*places[1:], len(text)], strict=True):
@@ -73,9 +60,11 @@ def test_commands_options_and_values_are_completed_without_a_word_on_standard_er
 
 
 def test_the_completion_script_is_printed() -> None:
-    done = videodag("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "_VIDEODAG_COMPLETE=complete_bash" in done.stdout
+    done = videodag(
+        "--show-completion", "bash", env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "_VIDEODAG_COMPLETE=complete_bash" in done.text
 
 
 @pytest.mark.parametrize(
@@ -89,6 +78,6 @@ def test_the_completion_script_is_printed() -> None:
 )
 def test_a_mistyped_word_is_a_usage_error(arguments: list[str], said: str) -> None:
     done = videodag(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"videodag: error[usage]: {said}")
-    assert done.stderr.count("\n") == 1
+    assert (done.code, done.text) == (2, "")
+    assert done.err.startswith(f"videodag: error[usage]: {said}")
+    assert done.err.count("\n") == 1

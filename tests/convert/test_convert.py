@@ -22,7 +22,8 @@ from faster_coco_eval.core.mask import encode
 from numpy.typing import NDArray
 
 from tests import results_files
-from tests.results_files import box, line, videodag, write
+from tests.commands import videodag
+from tests.results_files import box, line, write
 from videodag_cli.convert import convert, parquet
 from videodag_cli.errors import InputError, OutputError, RequestError
 from videodag_cli.system.files import whole_file
@@ -421,14 +422,14 @@ def test_requests_that_make_no_sense_say_what_would(tmp_path: Path) -> None:
 def test_the_command_reads_and_writes_standard_streams(tmp_path: Path) -> None:
     data = results_files.cuts().read_bytes()
     done = videodag("convert", "-", "-o", "-", "--to", "csv", stdin=data)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert len(done.stdout.splitlines()) == 121
+    assert (done.code, done.err) == (0, "")
+    assert len(done.out.splitlines()) == 121
     convert([results_files.cuts()], tmp_path / "t.csv")
     named = (tmp_path / "t.csv").read_bytes().replace(str(results_files.cuts()).encode(), b"-")
-    assert done.stdout == named
+    assert done.out == named
     refused = videodag("convert", "none.jsonl", "-o", tmp_path / "x.csv")
-    assert refused.returncode == 3
-    assert refused.stderr == b"videodag: error[input.missing]: none.jsonl: no such file\n"
+    assert refused.code == 3
+    assert refused.err == "videodag: error[input.missing]: none.jsonl: no such file\n"
 
 
 @pytest.mark.slow

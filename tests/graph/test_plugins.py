@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.commands import python
 from videodag_cli.errors import MissingExtraError, PluginError
-from videodag_cli.graph.plugins import Registry
+from videodag_cli.graph.plugins import Registry, make_registry
 
 GOOD = """
 from typing import NewType
@@ -71,6 +71,18 @@ def test_a_local_file_hides_an_installed_plugin_and_says_so(folder: Path) -> Non
     assert "hides videodag_cli.tools.quality" in registry.hidden[0]
 
 
+def test_folders_in_the_environment_come_after_those_that_are_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.py").write_text(GOOD.replace("def half", f"def {name}"))
+    monkeypatch.setenv("VIDEODAG_PLUGINS", os.pathsep.join([str(tmp_path / "first"), str(tmp_path / "second")]))
+    assert list(make_registry().plugin("mine").tools) == ["first"]
+    assert list(make_registry([tmp_path / "second"]).plugin("mine").tools) == ["second"]
+    assert list(make_registry([folder]).plugin("good").tools) == ["half"]
+
+
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="No such file or directory"):
         Registry([tmp_path / "nowhere"])
@@ -82,8 +94,7 @@ def test_a_run_loads_only_the_plugins_its_pipeline_names(folder: Path) -> None:
         f"r = Registry([Path({str(folder)!r})])\nr.plugin('good')\n"
         "print([m for m in sys.modules if m.startswith('videodag_cli.tools.')])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert python(code).strip() == "[]"
 
 
 def _distribution(folder: Path, requires: str = "") -> None:

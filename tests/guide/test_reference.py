@@ -93,6 +93,14 @@ def test_errors_are_raised_with_the_exit_code_that_their_word_stands_for() -> No
     assert found > 50
 
 
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [([0, 5, 4], 4), ([5, 3], 3), ([3, 2], 2), ([2, 7], 7), ([7, 6], 6), ([6, 1], 1), ([0, 0], 0), ([0, 5], 5)],
+)
+def test_of_several_exit_codes_the_earliest_in_1_6_7_2_3_4_5_wins(codes: list[int], code: int) -> None:
+    assert errors.worst(codes) == errors.worst(codes[::-1]) == code
+
+
 def test_every_exit_code_of_an_error_is_explained() -> None:
     assert {errors.exit_code_of(word) for word in errors.WORDS} <= set(errors.EXIT_CODES)
 

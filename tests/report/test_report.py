@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests import results_files
-from tests.results_files import box, line, videodag, write
+from tests.commands import videodag
+from tests.results_files import box, line, write
 from videodag_cli.errors import InputError, OutputError, RequestError
 from videodag_cli.report import settings, write_report
 from videodag_cli.report.collect import collect
@@ -83,7 +84,7 @@ def pedestrians(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a real run, with two moments asked for."""
     page = tmp_path_factory.mktemp("report") / "pedestrians.html"
     done = videodag("report", results_files.crossings(), "-o", page, "--at", "3s,100f")
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.code == 0, done.err
     return page
 
 
@@ -256,7 +257,7 @@ def test_lines_built_in_the_page_are_what_params_takes(open_page: Open, pedestri
     (tmp_path / "params.json").write_text(said(page, "#polygon-json"))
     clip = results_files.CLIPS / "pedestrians.mp4"
     done = videodag("run", "-p", "line_counting", "--params", tmp_path / "params.json", "--dry-run", clip)
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.code == 0, done.err
 
 
 def test_the_timeline_shows_values_chooses_frames_and_zooms(open_page: Open, pedestrians: Path) -> None:
@@ -479,10 +480,10 @@ def test_the_video_is_looked_for_beside_the_results_and_can_be_named(tmp_path: P
 def test_the_command_names_its_page_after_the_results(tmp_path: Path) -> None:
     results = write(tmp_path / "a.jsonl", [line(0, {"n": 1})])
     done = videodag("report", results)
-    assert done.returncode == 0
+    assert done.code == 0
     assert (tmp_path / "a.html").read_bytes().startswith(b"<!doctype html>")
-    assert done.stderr.decode().splitlines()[-1] == f"1 line, 0 pictures -> {tmp_path}/a.html"
-    assert videodag("report", results).returncode == 6
-    assert videodag("report", "-", stdin=results.read_bytes()).returncode == 2
+    assert done.err.splitlines()[-1] == f"1 line, 0 pictures -> {tmp_path}/a.html"
+    assert videodag("report", results).code == 6
+    assert videodag("report", "-", stdin=results.read_bytes()).code == 2
     piped = videodag("report", "-", "-o", "-", stdin=results.read_bytes())
-    assert piped.stdout.startswith(b"<!doctype html>")
+    assert piped.out.startswith(b"<!doctype html>")

@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.results_files import box, line, parsed, videodag, write
+from tests.commands import videodag
+from tests.results_files import box, line, parsed, write
 from videodag_cli.convert import convert
 from videodag_cli.errors import RequestError
 from videodag_cli.results.intervals import intervals
@@ -160,6 +161,6 @@ def test_summary_prints_the_same_rows(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", hard_lines(1))
     convert([source], tmp_path / "t.jsonl", table="intervals", every="1m")
     shown = videodag("summary", "--every", "1m", "--json", source)
-    assert json.loads(shown.stdout) == parsed(tmp_path / "t.jsonl")
-    text = videodag("summary", "--every", "1m", "-", stdin=source.read_bytes()).stdout.decode()
+    assert json.loads(shown.out) == parsed(tmp_path / "t.jsonl")
+    text = videodag("summary", "--every", "1m", "-", stdin=source.read_bytes()).text
     assert len(text.splitlines()) == 1 + len(parsed(tmp_path / "t.jsonl"))

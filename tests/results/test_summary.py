@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import results_files
-from tests.results_files import box, line, videodag, write
+from tests.commands import python, videodag
+from tests.results_files import box, line, write
 from videodag_cli.results.reading import read_lines
 from videodag_cli.results.summary import MAX_DISTINCT, Summary
 
@@ -80,31 +79,31 @@ def test_numbers_have_their_least_mean_and_greatest(values: list[float | None]) 
 def test_the_command_prints_one_screen_and_json() -> None:
     path = results_files.crossings()
     shown = videodag("summary", path)
-    assert (shown.returncode, shown.stderr) == (0, b"")
-    text = shown.stdout.decode()
+    assert (shown.code, shown.err) == (0, "")
+    text = shown.text
     assert "51 frames · frames 0 to 200 · 0:00.000 to 0:20.000" in text
     assert len(text.splitlines()) < 24
     printed = videodag("summary", "--json", "-", stdin=path.read_bytes())
-    assert json.loads(printed.stdout) == Summary.of(read_lines(path)).as_json()
+    assert json.loads(printed.out) == Summary.of(read_lines(path)).as_json()
 
 
 def test_run_prints_the_same_summary(tmp_path: Path) -> None:
     clip = results_files.CLIPS / "synthetic.mp4"
     printed = videodag("run", "-q", "-p", "scenes", "--format", "summary", clip)
-    assert json.loads(printed.stdout) == Summary.of(read_lines(results_files.cuts())).as_json()
+    assert json.loads(printed.out) == Summary.of(read_lines(results_files.cuts())).as_json()
 
 
 def test_hostile_names_and_texts_print_as_text(tmp_path: Path) -> None:
     evil = "\x1b[31m[red]\u202e"
     lines = [line(0, {evil: [box(0, 0, 1, 1, class_name=evil, text=evil)], "[bold]": 1.5}), line(1, None)]
     shown = videodag("summary", write(tmp_path / "a.jsonl", lines))
-    assert shown.returncode == 0
-    assert b"\x1b" not in shown.stdout
-    assert "[red]" in shown.stdout.decode()
-    assert "[bold]" in shown.stdout.decode()
-    assert "\u202e" not in shown.stdout.decode()
+    assert shown.code == 0
+    assert b"\x1b" not in shown.out
+    assert "[red]" in shown.text
+    assert "[bold]" in shown.text
+    assert "\u202e" not in shown.text
 
 
 def test_importing_the_summary_loads_no_picture_code() -> None:
     code = "import sys, videodag_cli.results.summary; print({'cv2', 'av', 'numpy'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
+    assert python(code) == "set()\n"

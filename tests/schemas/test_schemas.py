@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from tests import results_files
-from tests.results_files import box, line, videodag
+from tests.commands import videodag
+from tests.results_files import box, line
 from videodag_cli.errors import RequestError
 from videodag_cli.results.reading import read_lines, read_record
 from videodag_cli.results.summary import Summary
@@ -144,15 +145,15 @@ expected = "good.jsonl"
 @pytest.mark.slow
 def test_what_check_prints_is_valid_whatever_came_of_the_cases(tmp_path: Path) -> None:
     clip = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
-    assert videodag("run", "-p", "quality", "--max-frames", 2, "-o", tmp_path / "good.jsonl", clip).returncode == 0
+    assert videodag("run", "-p", "quality", "--max-frames", 2, "-o", tmp_path / "good.jsonl", clip).code == 0
     lines = [json.loads(text) for text in (tmp_path / "good.jsonl").read_text().splitlines()]
     lines[1]["result"]["brightness"] += 50
     results_files.write(tmp_path / "bad.jsonl", lines)
     (tmp_path / "s.videodag.toml").write_text(SUITE.format(clip=clip))
     done = videodag("check", "--json", tmp_path / "s.videodag.toml")
-    found = json.loads(done.stdout)
+    found = json.loads(done.out)
     assert [case["status"] for case in found["cases"]] == ["differs", "differs", "failed", "bad", "passed"]
-    assert found["exit_code"] == done.returncode == 2
+    assert found["exit_code"] == done.code == 2
     assert found["cases"][1]["differences"]
     assert found["cases"][0]["assertions"][0]["ranges"]
     check("check", found)
@@ -161,11 +162,11 @@ def test_what_check_prints_is_valid_whatever_came_of_the_cases(tmp_path: Path) -
 
 
 def test_the_command_lists_and_prints_schemas() -> None:
-    assert [text.split()[0] for text in videodag("schema").stdout.decode().splitlines()] == list(NAMES)
-    assert json.loads(videodag("schema", "line").stdout) == load("line")
-    assert videodag("pipelines", "schema").stdout == videodag("schema", "pipeline").stdout
+    assert [text.split()[0] for text in videodag("schema").text.splitlines()] == list(NAMES)
+    assert json.loads(videodag("schema", "line").out) == load("line")
+    assert videodag("pipelines", "schema").out == videodag("schema", "pipeline").out
     refused = videodag("schema", "lines")
-    assert refused.returncode == 2
-    assert b"choose one of: line, run, batch, summary, check, suite, pipeline" in refused.stderr
+    assert refused.code == 2
+    assert "choose one of: line, run, batch, summary, check, suite, pipeline" in refused.err
     with pytest.raises(RequestError):
         load("lines")

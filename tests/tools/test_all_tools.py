@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import typing
 from fractions import Fraction
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
+from tests.commands import python
 from tests.sampled import SAMPLES, frames_of
 from tests.shared import made_once, shared_folder
 from tests.tools.test_vectors import means
@@ -202,5 +201,4 @@ def test_looking_at_the_tools_loads_nothing_heavy() -> None:
     code = (
         f"import sys, importlib\nfor m in {modules}: importlib.import_module(m)\nprint(*({heavy} & sys.modules.keys()))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == []
+    assert python(code).split() == []

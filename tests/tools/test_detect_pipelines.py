@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.commands import videodag
 from tests.onnx_models import constant_model
 from videodag_cli import FrameResult, RunOptions, Sampling, iter_video, run_video
 
 ROOT = Path(__file__).parents[2]
 PEDESTRIANS, SYNTHETIC = (ROOT / "sample_videos" / name for name in ("pedestrians.mp4", "synthetic.mp4"))
-RUN = (sys.executable, "-c", "from videodag_cli.cli.app import main; main()", "run", "-q")
 CLIPS = {
     "objects": PEDESTRIANS,
     "people": PEDESTRIANS,
@@ -79,11 +77,10 @@ def test_a_model_that_does_not_fit_ends_with_one_line_and_exit_2(tmp_path: Path)
     path = constant_model(
         tmp_path / "depth.onnx", {"output0": np.zeros((1, 56, 84), np.float32)}, metadata={"task": "depth"}
     )
-    command = [*RUN, "-p", "builtin:objects", "--set", f"detect.model={path}", str(PEDESTRIANS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith(
+    done = videodag("run", "-q", "-p", "builtin:objects", "--set", f"detect.model={path}", PEDESTRIANS)
+    assert done.code == 2
+    assert done.text == ""
+    assert len(done.err.splitlines()) == 1
+    assert done.err.startswith(
         "videodag: error[param.file]: node 'detect': model depth.onnx is made for depth estimation"
     )

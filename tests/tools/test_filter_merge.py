@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.commands import python
 from tests.walks import boxed
 from videodag_cli.data import Codes, Detections, Tracks, VideoInfo
 from videodag_cli.errors import ParamError
@@ -147,5 +146,4 @@ def test_loading_the_tools_loads_no_heavy_package() -> None:
     """The catalogue of tools is shown without OpenCV, SciPy or a network runtime."""
     modules = ", ".join(f"videodag_cli.tools.{name}" for name in ("track", "zones", "filter", "merge"))
     code = f"import sys, {modules}; print([m for m in ('cv2', 'scipy', 'av', 'onnxruntime') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert python(code).strip() == "[]"

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import subprocess
-import sys
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from tests.commands import python
 from tests.sampled import SAMPLES, frame_from, frames_of
 from videodag_cli import Affine, Frame
 from videodag_cli.tools import motion
@@ -142,10 +141,7 @@ def test_masks_are_the_same_in_one_process_and_in_another(method: str) -> None:
         assert mask_digest(method) == here
     finally:
         cv2.setNumThreads(threads)
-    run = subprocess.run(
-        [sys.executable, "-c", _DIGEST, method], cwd=SAMPLES.parent, capture_output=True, text=True, check=True
-    )
-    assert run.stdout.strip() == here
+    assert python(_DIGEST, method, cwd=SAMPLES.parent).strip() == here
 
 
 def panned(dx: int, dy: int, count: int = 3, scale: float = 1.0) -> list[Frame]:

@@ -8,7 +8,6 @@ import shutil
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +33,7 @@ from tests.clips import (
     two_streams,
     valid,
 )
+from tests.commands import Done, python, videodag
 from videodag_cli.errors import InputError
 from videodag_cli.video.facts import VideoFacts
 from videodag_cli.video.limits import Limits
@@ -203,8 +203,7 @@ def test_a_lie_costs_no_memory(clip: bytes, tmp_path: Path) -> None:
         code = code.replace(
             "[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0]", "0"
         )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 200_000  # kB
+    assert int(python(code, path)) < 200_000  # kB
 
 
 def test_limits_name_the_option_that_raises_them(clip: bytes, tmp_path: Path) -> None:
@@ -412,19 +411,18 @@ def test_a_matrix_without_area_is_read_as_upright(clip: bytes, tmp_path: Path) -
     assert probe(set_matrix(path, TURNED[270])).facts.rotation == 270
 
 
-def run_probe(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "videodag_cli", "probe", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "120"})
+def run_probe(*arguments: str | Path) -> Done:
+    return videodag("probe", *arguments, env={**os.environ, "COLUMNS": "120"})
 
 
 def test_probe_prints_facts_as_json(clip_folder: Path) -> None:
     done = run_probe(valid("edit list hiding frames", clip_folder), "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    facts = VideoFacts.model_validate_json(done.stdout)
+    assert (done.code, done.err) == (0, "")
+    facts = VideoFacts.model_validate_json(done.text)
     assert (facts.codec, facts.width, facts.height, facts.frame_rate) == ("h264", 160, 112, "25")
     assert (facts.frame_count, facts.packet_count, facts.header_frame_count) == (33, 40, 40)
     assert facts.full is None
-    assert json.loads(done.stdout)["decoder"] == "pyav"
+    assert json.loads(done.text)["decoder"] == "pyav"
 
 
 @pytest.mark.parametrize(
@@ -445,24 +443,24 @@ def test_probe_prints_facts_as_json(clip_folder: Path) -> None:
 )
 def test_probe_has_a_word_on_each_trap(name: str, words: list[str], clip_folder: Path) -> None:
     done = run_probe(valid(name, clip_folder))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.err) == (0, "")
     for word in words:
-        assert word in done.stdout
+        assert word in done.text
 
 
 def test_full_probe_tells_damage_and_exits_4(clip_folder: Path, tmp_path: Path) -> None:
     whole = valid("h264", clip_folder)
     done = run_probe(whole, "--full")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "all 40 frames were decoded" in done.stdout
+    assert (done.code, done.err) == (0, "")
+    assert "all 40 frames were decoded" in done.text
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(whole.read_bytes())
     overwrite(broken, [5])
     done = run_probe(broken, "--full", "--json")
-    assert done.returncode == 4
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("videodag: error[run.incomplete]: ")
-    full = VideoFacts.model_validate_json(done.stdout).full
+    assert done.code == 4
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("videodag: error[run.incomplete]: ")
+    full = VideoFacts.model_validate_json(done.text).full
     assert full is not None
     assert (full.decoded, full.undecodable) == (39, 1)
 
@@ -471,10 +469,10 @@ def test_refusals_are_one_line_with_exit_code_3(tmp_path: Path) -> None:
     path = tmp_path / "new\nline.mp4"
     path.write_text("words\n")
     done = run_probe(path)
-    assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.startswith("videodag: error[input.not_mp4]: ")
-    assert "new\\nline.mp4: this is text" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert (done.code, done.text) == (3, "")
+    assert done.err.startswith("videodag: error[input.not_mp4]: ")
+    assert "new\\nline.mp4: this is text" in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_importing_the_package_loads_no_decoder() -> None:
@@ -482,8 +480,7 @@ def test_importing_the_package_loads_no_decoder() -> None:
         "import sys, videodag_cli.video.limits, videodag_cli.video.sampling, videodag_cli.video.entry\n"
         "print([name for name in ('cv2', 'av', 'pydantic') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert python(code) == "[]\n"
 
 
 def test_reading_with_pyav_loads_no_opencv(clip_folder: Path) -> None:
@@ -493,5 +490,4 @@ def test_reading_with_pyav_loads_no_opencv(clip_folder: Path) -> None:
         "print(sum(1 for _ in open_reader(found, numpy.arange(20))), 'cv2' in sys.modules)"
     )
     path = valid("turned 90", clip_folder)
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("20 False\n", "")
+    assert python(code, path) == "20 False\n"

@@ -38,7 +38,6 @@ def model(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what an ONNX file is read as, and why: layout, input, classes; with --try, what it finds in one frame."""
-    import orjson
 
     from videodag_cli.cli import streams
     from videodag_cli.errors import IncompleteError, RequestError, printable, told
@@ -55,7 +54,7 @@ def model(
         document: dict[str, Any] = {"model": description.model_dump(mode="json"), "set": assignments}
         if tried is not None:
             document |= {"line": tried[0].as_json(), "remarks": tried[1]}
-        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        streams.print_json(document)
     else:
         screen = "\n".join(_screen(file, description, assignments))
         if tried is None:
