@@ -145,13 +145,13 @@ def test_ranges_of_several_files_say_whose_they_are(results: Path, tmp_path: Pat
     other = tmp_path / "b,c.jsonl"
     other.write_text(results.read_text())
     where = ("--where", "motion.count >= 1", "--min", "500ms")
-    run = videodag("ranges", results, other, *where)
-    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    run = ranges(results, other, *where)
+    lines = [json.loads(line) for line in run.text.splitlines()]
     assert [(line["source"], line["start_s"]) for line in lines] == [
         (str(source), start_s) for source in (results, other) for start_s in (0.5, 3.5)
     ]
-    rows = list(csv.reader(videodag("ranges", results, other, *where, "--format", "csv").stdout.splitlines()))
+    rows = list(csv.reader(ranges(results, other, *where, "--format", "csv").text.splitlines()))
     assert rows[0][:2] == ["source", "start_s"]
     assert [row[:2] for row in rows[3:]] == [[str(other), "0.5"], [str(other), "3.5"]]
-    refused = videodag("ranges", results, other, *where, "--format", "vtt")
-    assert (refused.returncode, refused.stdout) == (2, "")
+    refused = ranges(results, other, *where, "--format", "vtt")
+    assert (refused.code, refused.text) == (2, "")

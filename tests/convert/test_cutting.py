@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tests.clips import encode, read_index
-from tests.results_files import line, videodag, write
+from tests.commands import videodag
+from tests.results_files import line, write
 from videodag_cli.video.opening import open_reader
 from videodag_cli.video.probing import probe
 
@@ -44,9 +45,9 @@ def frames_of(clip: Path) -> list[int | None]:
 
 def cut(folder: Path, source: Path, how: str, *more: str) -> list[list[int | None]]:
     done = videodag("ranges", source, "--where", "on", "--cut", how, *more)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     cuts = []
-    for command in done.stdout.decode().splitlines():
+    for command in done.text.splitlines():
         run = subprocess.run(command, shell=True, cwd=folder, capture_output=True, check=False)
         assert run.returncode == 0, command
         cuts.append(frames_of(folder / shlex.split(command)[-1].removeprefix("file:")))
@@ -83,9 +84,7 @@ def test_cuts_are_named_and_numbered_and_replace_nothing(tmp_path: Path) -> None
     assert cut(tmp_path, source, "exact", "--video", str(clip)) == [list(range(i, i + 5)) for i in (0, 10, 20, 30)]
     assert sorted(path.name for path in tmp_path.glob("*-0*.mp4")) == [f"it's a clip-000{i}.mp4" for i in (1, 2, 3, 4)]
     done = videodag("ranges", source, "--where", "on", "--cut", "exact", "--video", clip)
-    again = subprocess.run(
-        done.stdout.decode().splitlines()[0], shell=True, cwd=tmp_path, capture_output=True, check=False
-    )
+    again = subprocess.run(done.text.splitlines()[0], shell=True, cwd=tmp_path, capture_output=True, check=False)
     assert again.returncode != 0 or b"already exists" in again.stderr
 
 
@@ -94,14 +93,14 @@ def test_another_video_is_refused(tmp_path: Path) -> None:
     other = encode(tmp_path / "other.mp4", indices=range(60), rate=24)
     source = results_of(clip, tmp_path, range(10, 25))
     refused = videodag("ranges", source, "--where", "on", "--cut", "copy", "--video", other)
-    assert refused.returncode == 3
-    assert b"these are not the results of" in refused.stderr
+    assert refused.code == 3
+    assert "these are not the results of" in refused.err
     with clip.open("ab") as file:
         file.write(bytes(8))
     changed = videodag("ranges", source, "--where", "on", "--cut", "copy")
-    assert changed.returncode == 3
-    assert b"error[input.changed]" in changed.stderr
+    assert changed.code == 3
+    assert "error[input.changed]" in changed.err
     clip.unlink()
     missing = videodag("ranges", source, "--where", "on", "--cut", "copy")
-    assert missing.returncode == 3
-    assert b"--video CLIP names it" in missing.stderr
+    assert missing.code == 3
+    assert "--video CLIP names it" in missing.err

@@ -71,7 +71,7 @@ def test_numbers_that_are_none_fail_the_frame(tmp_path: Path) -> None:
     shapes = {"heatmap": 1, "scale": 2, "offset": 2, "landmarks": 10}
     outputs = {name: np.full((1, c, 16, 32), np.nan, np.float32) for name, c in shapes.items()}
     path = constant_model(tmp_path / "n.onnx", outputs, shape=(1, 3, HEIGHT, WIDTH))
-    with pytest.raises(ValueError, match="puts out values that are no numbers"):
+    with pytest.raises(ValueError, match="outputs values that are no numbers"):
         FaceFinder(model=path)(Frame.from_image(np.zeros((64, 128, 3), np.uint8)))
 
 

@@ -131,7 +131,7 @@ class _CenterFace:
         values = {kind: found[name] for kind, name in self._outputs.items()}
         for kind, value in values.items():
             if not np.isfinite(value).all():
-                raise ModelError(f"model {printable(self.name)} puts out values that are no numbers ({kind})")
+                raise ModelError(f"model {printable(self.name)} outputs values that are no numbers ({kind})")
         boxes, scores, keypoints = centerface.decode(values, size, confidence)
         scores = checked_scores(scores, self.name)
         check_boxes(boxes, self.name)
