@@ -29,6 +29,9 @@ SPEC_ATTRIBUTE = "__videodag_tool__"
 _BARE = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, object, type(None))
 
 
+_Mark = TypeVar("_Mark")
+
+
 @dataclass(frozen=True)
 class Inline:
     """In an annotation with `Path`: text for which `is_value` holds is the value itself and names no file."""
@@ -36,6 +39,13 @@ class Inline:
     is_value: Callable[[str], bool]
     hint: str
     """What to write where text was meant as a value and was read as a file's name."""
+
+
+@dataclass(frozen=True)
+class FolderWords:
+    """In an annotation with `Path`: what to say of a folder that is named in place of the file, behind its name."""
+
+    of: Callable[[Path], str]
 
 
 @dataclass(frozen=True)
@@ -175,8 +185,16 @@ class ToolSpec:
 
     def inline(self, name: str) -> Inline | None:
         """What a parameter says about values that are written where a file's name could be."""
+        return self._marked(name, Inline)
+
+    def folder_words(self, name: str, folder: Path) -> str:
+        """What to say of a folder in place of a file, behind its name."""
+        found = self._marked(name, FolderWords)
+        return "is a folder; name a file" if found is None else found.of(folder)
+
+    def _marked(self, name: str, kind: type[_Mark]) -> _Mark | None:
         metadata = getattr(self.signature.params[name][0], "__metadata__", ())
-        return next((entry for entry in metadata if isinstance(entry, Inline)), None)
+        return next((entry for entry in metadata if isinstance(entry, kind)), None)
 
     def choices(self, name: str) -> frozenset[str]:
         """Literal values that a parameter takes besides anything else."""

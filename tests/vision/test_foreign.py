@@ -121,6 +121,20 @@ def test_a_folder_that_an_exporter_wrote_is_called_what_it_holds(inside: str, ki
         read_model(tmp_path)
 
 
+def test_a_folder_in_place_of_a_model_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    (tmp_path / "best.onnx").write_bytes(b"x")
+    for arguments in (
+        ("run", "--dry-run", "-p", "builtin:objects", CLIP),
+        ("pipelines", "validate", "builtin:objects"),
+    ):
+        done = call(command(*arguments, "--set", f"detect.model={tmp_path}"))
+        assert (done.code, done.out) == (2, b"")
+        assert f"is not a regular file but a folder; name {tmp_path / 'best.onnx'}" in done.err
+        assert "Is a directory" not in done.err
+    done = call(command("run", "-p", "builtin:objects", "--set", f"detect.labels={tmp_path}", CLIP))
+    assert f"param 'labels': {tmp_path} is a folder; name a file" in done.error
+
+
 def test_weights_in_place_of_a_model_are_one_line_and_exit_2(tmp_path: Path) -> None:
     path = tmp_path / "yolov8n.pt"
     path.write_bytes(zipped(WEIGHTS))

@@ -103,6 +103,7 @@ def check(
             if update:
                 raise RequestError("--add writes a new expected result, --update old ones; give one of them")
             suite, clip = suites
+            _require_text(suite, clip, pipeline, name, *sampling.values(), *(set_ or ()), *(assert_ or ()))
             table = case_table(
                 {
                     "name": f"{clip.stem}-{Path(pipeline.removeprefix('builtin:')).stem}" if name is None else name,
@@ -127,6 +128,19 @@ def check(
         raise error
     if not as_json:
         streams.say(f"{len(outcomes)} {'case' if len(outcomes) == 1 else 'cases'} passed")
+
+
+def _require_text(*values: object) -> None:
+    """Refuse what a suite cannot hold."""
+    from videodag_cli.errors import RequestError, printable
+
+    for value in values:
+        try:
+            str(value).encode()
+        except UnicodeError as error:
+            raise RequestError(
+                f"{printable(value)}: is not valid UTF-8, and suites are UTF-8 text; give the file another name"
+            ) from error
 
 
 def _folder(keep: Path | None) -> Any:

@@ -22,7 +22,7 @@ class Source:
     """One results file."""
 
     name: str
-    """As the user gave it; `-` for standard input."""
+    """As the user gave it, with bytes that are not UTF-8 escaped; `-` for standard input."""
     path: str | Path
     record: dict[str, Any] | None = None
 
@@ -55,7 +55,7 @@ def opened(names: Sequence[str | Path], *, twice: bool) -> Iterator[list[Source]
                 shutil.copyfileobj(sys.stdin.buffer, kept)
                 kept.flush()
                 path = kept.name
-            found.append(Source(str(name), path, read_record(name)))
+            found.append(Source(printable(name), path, read_record(name)))
         yield found
 
 

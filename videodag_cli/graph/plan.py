@@ -301,9 +301,12 @@ class _Planner:
                 except OSError as error:
                     inline = spec.inline(name)
                     hint = "" if inline is None or value.suffix else f"; {inline.hint}"
-                    self._param_problem(
-                        f"node {_q(node.id)}: param {name!r}: {printable(value)} cannot be read: {error.strerror}{hint}"
+                    words = (
+                        spec.folder_words(name, value)
+                        if isinstance(error, IsADirectoryError)
+                        else f"cannot be read: {error.strerror}"
                     )
+                    self._param_problem(f"node {_q(node.id)}: param {name!r}: {printable(value)} {words}{hint}")
         return params
 
     def _param_problem(self, text: str) -> None:

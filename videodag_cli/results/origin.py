@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,21 @@ def video_of(record: Mapping[str, Any] | None, results: str | Path) -> tuple[Pat
     named = facts.get("path")
     if not isinstance(named, str) or not named:
         return None, "No run record names the video"
-    beside = Path(results).parent / Path(named).name
-    for path in (Path(named), beside):
+    for path in (*_written_as(named, Path(named).parent), *_written_as(named, Path(results).parent)):
         if path.is_file():
             if facts.get("size") not in (None, os.stat(path).st_size):
                 return path, f"{printable(path.name)} has changed since it ran"
             return path, ""
     return None, f"{printable(named)} was not found"
+
+
+def _written_as(named: str, folder: Path) -> Iterator[Path]:
+    """Files of a folder whose name records write like this: bytes that are not UTF-8, and what cannot be printed, are escaped there."""
+    name = Path(named).name
+    yield folder / name
+    if "\\" in name:
+        with suppress(OSError):
+            yield from (path for path in sorted(folder.iterdir()) if printable(path.name) == name)
 
 
 def require_video(record: Mapping[str, Any] | None, results: str | Path, given: str | Path | None = None) -> Path:

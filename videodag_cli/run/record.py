@@ -150,8 +150,9 @@ class Identity(_Model):
     @classmethod
     def of(cls, path: Path, *, sha256: str | None = None) -> Identity:
         found = os.stat(path)
-        shown = os.fspath(path).encode("utf-8", "backslashreplace").decode()
-        return cls(path=shown, size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, sha256=sha256)
+        return cls(
+            path=printable(path), size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, sha256=sha256
+        )
 
     def same_stat(self, other: Identity) -> bool:
         return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)

@@ -1,9 +1,13 @@
-"""Signals while the command is being loaded; imports next to nothing, because it comes first."""
+"""What comes before the command is loaded: signals, and the locale; imports next to nothing."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+
+UTF8_MARK = "videodag"
+"""The option of Python that says that `-X utf8` was not the user's wish."""
 
 
 def end_at_once() -> None:
@@ -19,3 +23,9 @@ def _end(number: int, frame: object) -> None:
             os.write(2, b"videodag: error[stopped.signal]: %s: stopped\n" % signal.Signals(number).name.encode())
     finally:
         os._exit(128 + number)
+
+
+def read_names_as_utf8() -> None:
+    """Where the locale is not UTF-8, begin again in Python's UTF-8 mode: bytes of names mean the same in every locale, and files too."""
+    if sys.getfilesystemencoding() != "utf-8" and UTF8_MARK not in sys._xoptions and sys.executable:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", "-X", UTF8_MARK, *sys.orig_argv[1:]])

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from videodag_cli.errors import OutputError
+from videodag_cli.system.loading import UTF8_MARK
 
 if TYPE_CHECKING:
     from videodag_cli.system.straight import StraightOutput
@@ -44,9 +45,18 @@ def prepare() -> None:
     """
     codecs.register_error(_PLAINER, _plainer)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors=_PLAINER)
+        sys.stdout.reconfigure(encoding=_understood(sys.stdout) if sys.stdout.isatty() else "utf-8", errors=_PLAINER)
     if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr.fileno() == 2:
-        sys.stderr = _for_people(2, encoding=sys.stderr.encoding)
+        sys.stderr = _for_people(2, encoding=_understood(sys.stderr))
+
+
+def _understood(stream: TextIO) -> str:
+    """The encoding of people's terminals: the locale's, also where Python was told to take another one for the names of files."""
+    if UTF8_MARK not in sys._xoptions or "PYTHONIOENCODING" in os.environ:
+        return stream.encoding
+    from locale import getencoding
+
+    return getencoding()
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from videodag_cli.data import Detections, Floats, Frame
 from videodag_cli.tools.params import (
     CHANNELS_TEXT,
+    MODEL_FOLDER,
     SIZE_TEXT,
     VALUES_TEXT,
     LabelsParam,
@@ -64,7 +65,9 @@ class ImageClassifier:
     def __init__(
         self,
         *,
-        model: Annotated[Path, Field(description="an ONNX file whose output is one score for each class")],
+        model: Annotated[
+            Path, MODEL_FOLDER, Field(description="an ONNX file whose output is one score for each class")
+        ],
         labels: Annotated[
             LabelsParam,
             Field(

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from videodag_cli.data import Detections, Faces, Floats, Frame, Points
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.tools.params import (
+    MODEL_FOLDER,
     LabelsParam,
     Names,
     ProviderParam,
@@ -70,6 +71,7 @@ class Objects:
         *,
         model: Annotated[
             Literal["people", "vehicles"] | Path,
+            MODEL_FOLDER,
             Field(
                 description="an ONNX file, or people (NanoDet-g: the 80 classes of COCO, best for people) "
                 "or vehicles (SSD MobileNet: 23 classes of Open Images, best for cars)"
@@ -280,6 +282,7 @@ class FaceFinder:
         *,
         model: Annotated[
             Literal["short", "full"] | Path,
+            MODEL_FOLDER,
             Field(
                 description="full: also faces further away; short: close faces, less work; or an ONNX file of CenterFace, which is slower "
                 "and takes no heads from behind for faces"

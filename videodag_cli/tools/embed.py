@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from videodag_cli.data import Detections, Frame
-from videodag_cli.tools.params import CHANNELS_TEXT, SIZE_TEXT, VALUES_TEXT, ProviderParam, SizeText, parse_size
+from videodag_cli.tools.params import (
+    CHANNELS_TEXT,
+    MODEL_FOLDER,
+    SIZE_TEXT,
+    VALUES_TEXT,
+    ProviderParam,
+    SizeText,
+    parse_size,
+)
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.embeddings import Embeddings, Encoding, unit
 from videodag_cli.vision.onnx.picture import Values
@@ -27,7 +35,7 @@ class ImageEmbedder:
     def __init__(
         self,
         *,
-        model: Annotated[Path, Field(description="an ONNX file whose output is one row of numbers")],
+        model: Annotated[Path, MODEL_FOLDER, Field(description="an ONNX file whose output is one row of numbers")],
         normalize: Annotated[bool, Field(description="divide each vector by its length")] = False,
         encoding: Annotated[
             Encoding, Field(description="base64 of 16-bit floats, or a list of numbers with six decimals")

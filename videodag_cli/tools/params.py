@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from videodag_cli.errors import ParamError
-from videodag_cli.toolspec import Inline
+from videodag_cli.toolspec import FolderWords, Inline
 from videodag_cli.vision.onnx.facts import MAX_SIDE, Size
+from videodag_cli.vision.onnx.foreign import folder_words
 from videodag_cli.vision.onnx.labelfiles import read_labels
 from videodag_cli.vision.onnx.labels import COCO, coco_by_category, literal
 from videodag_cli.vision.regions import Anchor, Units, Zones
@@ -71,6 +72,8 @@ VALUES_TEXT = (
     "range of the pixel values: unit 0 to 1, byte 0 to 255, signed -1 to 1, or normalised; needed unless the model's metadata "
     "says task=classify"
 )
+MODEL_FOLDER = FolderWords(folder_words)
+"""In the annotation of an ONNX file: says what a folder in its place is."""
 LabelsParam = Annotated[
     Literal["coco", "coco91"] | Path | list[str] | None,
     BeforeValidator(_label_names),

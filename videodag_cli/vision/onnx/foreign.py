@@ -9,6 +9,7 @@ import io
 import re
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from videodag_cli.errors import printable
 from videodag_cli.vision.onnx.wire import WireError, fields
@@ -184,3 +185,23 @@ def _cut_off(content: bytes, seen: dict[int, int | memoryview]) -> Foreign | Non
     if begins and (isinstance(seen.get(2), memoryview) or len(seen) == 1):
         return Foreign("an incomplete ONNX file, whose end is missing", f"{_ANEW}, or copy it again")
     return None
+
+
+def folder_words(path: Path) -> str:
+    """What a folder is that some exporters write in place of a file."""
+    kinds = {
+        "saved_model.pb": "a TensorFlow SavedModel",
+        "Manifest.json": "a Core ML package (.mlpackage)",
+        "model.ncnn.param": "an ncnn model",
+        "__model__": "a PaddlePaddle model",
+    }
+    kind = next((kind for name, kind in kinds.items() if (path / name).exists()), None)
+    if kind is None and any(path.glob("*.xml")) and any(path.glob("*.bin")):
+        kind = "an OpenVINO model"
+    inside = next((found.name for found in sorted(path.glob("*.onnx"))), None)
+    hint = (
+        f"name {printable(path / inside)}"
+        if inside
+        else "export the model to ONNX (Ultralytics: yolo export format=onnx)"
+    )
+    return f"is not a regular file but a folder{'' if kind is None else f' with {kind}'}; {hint}"

@@ -15,7 +15,7 @@ from typing import Any
 
 from videodag_cli.errors import ParamError, lacks_memory, no_memory, printable
 from videodag_cli.vision.onnx.devices import KINDS, Device, missing
-from videodag_cli.vision.onnx.foreign import foreign
+from videodag_cli.vision.onnx.foreign import folder_words, foreign
 from videodag_cli.vision.onnx.wire import WireError, external_files
 
 CPU = "CPUExecutionProvider"
@@ -33,7 +33,8 @@ def read_model(path: Path) -> tuple[bytes, str]:
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
-            raise ParamError(f"model {shown} {_not_regular(path)}", word="param.file")
+            words = folder_words(path) if path.is_dir() else "is not a regular file; name an .onnx file"
+            raise ParamError(f"model {shown} {words}", word="param.file")
         if facts.st_size > MAX_MODEL_BYTES:
             raise ParamError(f"model {shown} is larger than 2 GB, which no ONNX file can be", word="param.file")
         content = path.read_bytes()
@@ -53,28 +54,6 @@ def read_model(path: Path) -> tuple[bytes, str]:
     if outside:
         raise ParamError(f"model {shown} {_weights_outside(path, outside[0])}", word="param.file")
     return content, hashlib.sha256(content).hexdigest()
-
-
-def _not_regular(path: Path) -> str:
-    """What a folder is that some exporters write in place of a file."""
-    if not path.is_dir():
-        return "is not a regular file; name an .onnx file"
-    kinds = {
-        "saved_model.pb": "a TensorFlow SavedModel",
-        "Manifest.json": "a Core ML package (.mlpackage)",
-        "model.ncnn.param": "an ncnn model",
-        "__model__": "a PaddlePaddle model",
-    }
-    kind = next((kind for name, kind in kinds.items() if (path / name).exists()), None)
-    if kind is None and any(path.glob("*.xml")) and any(path.glob("*.bin")):
-        kind = "an OpenVINO model"
-    inside = next((found.name for found in sorted(path.glob("*.onnx"))), None)
-    hint = (
-        f"name {printable(path / inside)}"
-        if inside
-        else "export the model to ONNX (Ultralytics: yolo export format=onnx)"
-    )
-    return f"is not a regular file but a folder{'' if kind is None else f' with {kind}'}; {hint}"
 
 
 def _weights_outside(path: Path, name: str) -> str:

@@ -148,6 +148,8 @@ def _shaped(
             told = frozenset(("values", "channels"))
         elif evidence.facts.picture.dtype == "uint8":
             told = asks - {"values"}
+        elif name == "rt-detr-sized" and evidence.graph.patch_side:  # DEIMv2 on DINOv3, which wants what ImageNet has
+            told = asks | {"values"}
         if not suppressed and not ordered(best(*_rows(evidence, parts)[:2])):
             form_of_boxes = "center"
         return Arrays(
