@@ -116,7 +116,9 @@ def test_many_videos_from_a_list_of_names_that_are_not_utf_8(folder: Path, tmp_p
     made = tmp_path / "made"
     done = call(command("run", "-q", "-p", "codes", "--from-file", names, "--output-dir", made))
     assert done.code == 0
-    assert sorted(path.name for path in made.glob("*.jsonl")) == sorted(f"{name}.jsonl" for name in (LATIN, UTF_8))
+    assert sorted(path.name for path in made.glob("*.jsonl")) == sorted(
+        f"{name}.mp4.codes.jsonl" for name in (LATIN, UTF_8)
+    )
     listed = (made / "batch.json").read_text("utf-8")
     assert f"{ESCAPED}.mp4".replace("\\", "\\\\") in listed
     assert f"{UTF_8}.mp4" in listed

@@ -326,6 +326,7 @@ def test_operations_are_read_from_the_files_bytes(tmp_path: Path) -> None:
     path = save(tmp_path / "m.onnx", nodes, inputs, outputs, [numpy_helper.from_array(np.array([1, 48]), "shape")], {})
     graph = graph_of(path.read_bytes())
     assert graph.operations == {"Relu", "Sigmoid", "Reshape", "Concat"}
+    assert graph.last == {"out": {"Sigmoid"}}
     assert graph_of(b"nothing").operations == frozenset()
 
 
@@ -334,7 +335,7 @@ def test_sized_models_that_cut_the_picture_into_patches_are_asked_what_values_th
     side: int, stride: int, asks: bool, tmp_path: Path
 ) -> None:
     """DEIMv2's own inference normalises as ImageNet for its DINOv3 models, which begin so, and not for its HGNetV2 ones."""
-    outputs = {"labels": np.zeros((1, 5), np.int64), "boxes": np.zeros((1, 5, 4), np.float32)}
+    outputs: dict[str, Array] = {"labels": np.zeros((1, 5), np.int64), "boxes": np.zeros((1, 5, 4), np.float32)}
     outputs["scores"] = np.full((1, 5), 0.5, np.float32)
     more = {"orig_target_sizes": (TensorProto.INT64, ("n", 2))}
     path = constant_model(tmp_path / "m.onnx", outputs, more_inputs=more, metadata=names(3))

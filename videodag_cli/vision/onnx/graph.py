@@ -23,6 +23,8 @@ class Graph:
     """Names of operations in a model."""
 
     operations: frozenset[str] = frozenset()
+    last: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """For each output: the operations that changed its numbers last."""
     whole_parts: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
     """For each output that is joined from parts: which of them were whole numbers before (a Cast made them)."""
     patch_side: int = 0
@@ -54,9 +56,10 @@ def graph_of(model: bytes) -> Graph:
                     outputs += _names(value)
     except WireError:
         return Graph()
+    last = {name.decode("utf-8", "replace"): _changed_by(name, made_by) for name in outputs}
     parts = {name.decode("utf-8", "replace"): _cast_parts(name, made_by) for name in outputs}
     side = max((side for name, side in convolutions if name in inputs), default=0)
-    return Graph(frozenset(operation for operation, _ in made_by.values()), parts, side)
+    return Graph(frozenset(operation for operation, _ in made_by.values()), last, parts, side)
 
 
 def _names(info: memoryview) -> list[bytes]:
@@ -110,3 +113,19 @@ def _is_cast(name: bytes, made_by: Mapping[bytes, tuple[str, list[bytes]]]) -> b
             return operation == "Cast"
         name = inputs[0]
     return False
+
+
+def _changed_by(output: bytes, made_by: Mapping[bytes, tuple[str, list[bytes]]]) -> frozenset[str]:
+    """Walk back from an output through what only moves numbers."""
+    found, seen, waiting = set(), set(), [output]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in made_by:
+            continue
+        seen.add(name)
+        operation, inputs = made_by[name]
+        if operation in _MOVES:
+            waiting += inputs if operation == "Concat" else inputs[:1]
+        else:
+            found.add(operation)
+    return frozenset(found)
