@@ -85,16 +85,12 @@ def _show(record: BatchRecord, batch: Batch, wall_time_s: float, *, quiet: bool,
         for line in table(record, batch, wall_time_s):
             streams.say(line)
     if json is not None:
-        import orjson
-
-        json.write(orjson.dumps(record.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        json.write(streams.document(record.as_json()))
 
 
 def dry_run(batch: Batch, out: StraightOutput) -> int:
     """List every video with what would be done, and do nothing. Exit 3 is left to the run itself."""
-    import orjson
-
-    out.write(orjson.dumps(describe(batch), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))
+    out.write(streams.document(describe(batch)))
     return 0
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,14 +12,6 @@ from videodag_cli.errors import OnError
 from videodag_cli.run.sinks import Format
 from videodag_cli.video.decoders import Decoder
 from videodag_cli.vision.onnx.devices import Device
-
-if TYPE_CHECKING:
-    from videodag_cli.graph.plugins import Registry
-    from videodag_cli.guard.supervise import GuardLimits
-    from videodag_cli.run.job import RunOptions
-    from videodag_cli.run.opened import RunStart
-    from videodag_cli.run.record import RunRecord
-    from videodag_cli.video.sampling import Sampling
 
 SAMPLING, PARAMS, OUTPUT, FAILURES, MANY, MACHINE, LIMITS = (
     "Sampling",
@@ -306,6 +297,9 @@ def run(
     ] = None,
 ) -> None:
     """Run a pipeline over videos and write one JSON line per sampled frame."""
+    from videodag_cli.cli import run_options as given
+    from videodag_cli.cli import streams
+    from videodag_cli.cli.run_remarks import Remarks, plans, raise_for
     from videodag_cli.graph.plugins import make_registry
     from videodag_cli.run.job import RunOptions
     from videodag_cli.system import stdio
@@ -313,7 +307,7 @@ def run(
     from videodag_cli.video.sampling import Sampling
 
     videos = video or []
-    many = _is_many(videos, pipeline, output_dir, from_file, output, record)
+    many = given.is_many(videos, pipeline, output_dir, from_file, output, record)
     found = None
     if many:
         from videodag_cli.cli.many import find_all
@@ -321,7 +315,7 @@ def run(
         found = find_all(videos, from_file, null=null, root=root)  # before standard input is emptied
     claimed = stdio.claim_stdout()
     output = "-" if stdio.means_stdout(output) else output
-    limits = _guard_limits(timeout, node_timeout, max_memory, isolate, max_errors)
+    limits = given.guard_limits(timeout, node_timeout, max_memory, isolate, max_errors)
     continuation = None
     if limits.needed and not many:
         from videodag_cli.guard import supervise as guard
@@ -333,8 +327,8 @@ def run(
             raise typer.Exit(guard.supervise(sys.argv[1:], limits, relayed, sink=make_sink(format)))
     keep_process()
     options = RunOptions(
-        workers=_positive("--workers", workers),
-        batch_size=_positive("--batch-size", batch_size),
+        workers=given.positive("--workers", workers),
+        batch_size=given.positive("--batch-size", batch_size),
         on_error=on_error,
         max_errors=max_errors,
         strict=strict,
@@ -343,24 +337,24 @@ def run(
         force=force,
         decoder=decoder,
         stream=stream,
-        limits=_limits(max_pixels, max_index_frames, max_frame_rate, max_pixels_per_byte),
+        limits=given.video_limits(max_pixels, max_index_frames, max_frame_rate, max_pixels_per_byte),
         format=format,
-        tags=_tags(tag or []),
-        checkpoint_every_s=_seconds("--checkpoint-every", checkpoint_every),
+        tags=given.tags(tag or []),
+        checkpoint_every_s=given.seconds("--checkpoint-every", checkpoint_every),
     )
     sampling = Sampling.from_text(
         frame_stride=frame_stride, every=every, keyframes=keyframes, start=start, end=end, max_frames=max_frames
     )
     registry = make_registry(plugins_dir)
-    remarks = _Remarks(quiet=quiet)
+    remarks = Remarks(quiet=quiet)
     mode = "never" if quiet and progress == "auto" else progress
-    planned = _plans(pipeline, registry, pipelines_dir, params, set_ or [], device, remarks)
+    planned = plans(pipeline, registry, pipelines_dir, params, set_ or [], device, remarks)
     if found is not None and output_dir is not None:
         from videodag_cli.batch.api import BatchOptions
         from videodag_cli.cli import many as view
 
         for plan, _ in planned:
-            _assertions(assert_ or [], plan)
+            given.assertions(assert_ or [], plan)
         batch = view.make_batch(
             found,
             [plan for plan, _ in planned],
@@ -373,10 +367,10 @@ def run(
                 retry_failed=retry_failed,
                 accept_known=accept_known,
                 max_failed=view.parse_max_failed(max_failed),
-                settle_s=_seconds("--settle", settle),
+                settle_s=given.seconds("--settle", settle),
             ),
             assertions=tuple(assert_ or ()),
-            set_params=tuple(given for _, given in planned),
+            set_params=tuple(values for _, values in planned),
             limits=limits if limits.needed else None,
         )
         for line in remarks.opening:
@@ -386,9 +380,13 @@ def run(
         out = stdio.require_stdout(claimed) if json else None
         raise typer.Exit(view.run_many(batch, mode=mode, quiet=quiet, json=out))
     ((plan, _),) = planned
-    assertions = _assertions(assert_ or [], plan)
+    assertions = given.assertions(assert_ or [], plan)
     if dry_run:
-        _dry_run(videos[0], plan, sampling, options, output, stdio.require_stdout(claimed))
+        from videodag_cli.run.api import describe_run
+
+        path = None if output == "-" else output
+        out = stdio.require_stdout(claimed)
+        out.write(streams.document(describe_run(videos[0], plan, sampling=sampling, options=options, output=path)))
         return
     destination = stdio.require_stdout(claimed) if output == "-" else output
     from videodag_cli.cli.progress import progress as show_progress
@@ -408,252 +406,4 @@ def run(
             continuation=continuation,
         )
     remarks.finished(result, output, profile=profile)
-    _raise_for(result, videos[0])
-
-
-def _is_many(
-    videos: list[str],
-    pipelines: list[str],
-    output_dir: Path | None,
-    from_file: str | None,
-    output: str,
-    record: Path | None,
-) -> bool:
-    """Whether a batch is requested. Raises `RequestError` where that takes an output folder and none is given."""
-    import glob
-
-    from videodag_cli.errors import RequestError
-
-    if len(videos) == 0 and from_file is None:
-        raise RequestError("no video is named; give MP4 or MOV files, a folder of them, or --from-file LIST")
-    if output_dir is not None:
-        if output != "-" or record is not None:
-            raise RequestError("--output-dir names every output and its record; leave out -o and --record")
-        return True
-    one = from_file is None and len(videos) == 1 and not os.path.isdir(videos[0])
-    if one and not os.path.lexists(videos[0]) and glob.glob(videos[0], recursive=True):
-        one = False
-    if not one:
-        raise RequestError(
-            "many videos, a folder or a list need --output-dir DIR: each video gets an output of its own there"
-        )
-    if len(pipelines) > 1:
-        raise RequestError("several pipelines need --output-dir DIR: each gets an output of its own there")
-    return False
-
-
-class _Remarks:
-    """What a run says on standard error."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self.quiet = quiet
-        self.opening: list[str] = []
-        """Said once the video has turned out to be usable, so that a refusal is a single line."""
-
-    def shown(self, name: str) -> str:
-        from videodag_cli.errors import printable
-
-        return printable(name, limit=60)
-
-    def say(self, text: str) -> None:
-        from videodag_cli.cli import streams
-
-        if not self.quiet:
-            streams.say(text)
-
-    def started(self, start: RunStart) -> None:
-        for line in self.opening:
-            self.say(line)
-        if start.continued_at:
-            self.say(f"continuing after the {start.continued_at} lines of an earlier run")
-
-    def finished(self, record: RunRecord, output: str, *, profile: bool) -> None:
-        from videodag_cli.cli.verdict import bottleneck, profile_table
-
-        if profile:
-            self.say(profile_table(record))
-        a = record.accounting
-        if record.status == "up_to_date":
-            self.say(f"{self.shown(output)} is up to date; --force runs it anyway")
-            return
-        rate = a.sampled / record.wall_time_s if record.wall_time_s else 0.0
-        where = "" if output == "-" else f" -> {self.shown(output)}"
-        count = f"{a.ok} frames ok"
-        if a.failed or a.undecodable:
-            count = f"sampled {a.sampled} = ok {a.ok} + failed {a.failed} + undecodable {a.undecodable}"
-        self.say(f"{count}, {record.wall_time_s:.1f} s, {rate:.1f} frames/s{where}; {bottleneck(record)}")
-        if not (a.undecodable or a.contradictions):
-            for problem in record.problems[:1]:
-                self.say(f"note: {problem}")
-        for remark in record.remarks:
-            self.say(f"note: {remark}")
-
-
-def _raise_for(record: RunRecord, video: str) -> None:
-    """The error a finished run ends with, if any."""
-    from videodag_cli.cli.clock import clock
-    from videodag_cli.errors import DifferenceError, IncompleteError, printable, told
-
-    a = record.accounting
-    shown = printable(video, limit=200)
-    parts = []
-    if a.undecodable:
-        first = f", first at {clock(a.first_missing_time_s)}" if a.first_missing_time_s is not None else ""
-        traces = f", {a.after_damage} after them may show traces" if a.after_damage else ""
-        parts.append(f"damaged: {a.undecodable} of {a.sampled} sampled frames could not be decoded{first}{traces}")
-    if a.contradictions:
-        parts.append(record.problems[0] if parts else f"damaged: {record.problems[0]}")
-    if a.failed:
-        error = record.errors[0] if record.errors else None
-        what = (
-            f", first frame {error.frame_index} in node {error.node!r}: {told(error.type, error.message)}"
-            if error
-            else ""
-        )
-        parts.append(f"{a.failed} of {a.sampled} sampled frames failed{what}")
-    if record.exit_code == 4:
-        raise IncompleteError(f"{shown}: {'; '.join(parts)}")
-    if parts:
-        from videodag_cli.cli import streams
-
-        streams.say(f"videodag: accepted: {shown}: {'; '.join(parts)}")
-    broken = [a["message"] for a in record.assertions if not a["holds"]]
-    if broken:
-        raise DifferenceError("; ".join(broken), word="check.assertion")
-
-
-def _positive(option: str, value: int | None) -> int | None:
-    from videodag_cli.errors import RequestError
-
-    if value is not None and value < 1:
-        raise RequestError(f"{option} {value}: must be a whole number of at least 1")
-    return value
-
-
-def _seconds(option: str, text: str, *, positive: bool = False) -> float:
-    from videodag_cli.errors import RequestError
-    from videodag_cli.times import parse_seconds
-
-    seconds = parse_seconds(text, what=option)
-    if positive and not seconds:
-        raise RequestError(f"{option} {text}: must be a time above 0")
-    return float(seconds)
-
-
-def _guard_limits(
-    timeout: str | None, node_timeout: str | None, max_memory: str | None, isolate: bool, max_errors: int | None
-) -> GuardLimits:
-    """The limits a parent process has to keep."""
-    from videodag_cli.guard.supervise import DEFAULT_CRASHES, GuardLimits
-
-    return GuardLimits(
-        timeout_s=None if timeout is None else _seconds("--timeout", timeout, positive=True),
-        node_timeout_s=None if node_timeout is None else _seconds("--node-timeout", node_timeout, positive=True),
-        max_memory_bytes=None if max_memory is None else _memory(max_memory),
-        isolate=isolate,
-        max_crashes=DEFAULT_CRASHES if max_errors is None else max_errors,
-    )
-
-
-def _memory(text: str) -> int:
-    from videodag_cli.errors import RequestError, printable
-    from videodag_cli.sizes import parse_size
-
-    found = parse_size(text, what="--max-memory")
-    if not found:
-        raise RequestError(f"--max-memory {printable(text)!r}: give a size above 0")
-    return found
-
-
-def _limits(
-    max_pixels: int | None, max_index_frames: int | None, max_frame_rate: int | None, max_pixels_per_byte: int | None
-) -> Any:
-    from videodag_cli.video.limits import Limits
-
-    given = {
-        "max_pixels": max_pixels,
-        "max_frames": max_index_frames,
-        "max_frame_rate": max_frame_rate,
-        "max_pixels_per_byte": max_pixels_per_byte,
-    }
-    return Limits(**{name: value for name, value in given.items() if value is not None})
-
-
-def _tags(given: list[str]) -> dict[str, str]:
-    from videodag_cli.errors import RequestError, printable
-
-    tags: dict[str, str] = {}
-    for text in given:
-        try:
-            text = os.fsencode(text).decode()  # whatever the locale took it for
-        except UnicodeError as error:
-            raise RequestError(f"--tag {printable(text)!r}: is not valid UTF-8") from error
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise RequestError(f"--tag {printable(text)!r}: give KEY=VALUE")
-        if key in tags:
-            raise RequestError(f"--tag {printable(key)!r}: is given twice")
-        tags[key] = value
-    return tags
-
-
-def _plans(
-    names: list[str],
-    registry: Registry,
-    folders: list[Path] | None,
-    params: Path | None,
-    assignments: list[str],
-    device: Device | None,
-    remarks: _Remarks,
-) -> list[tuple[Any, Any]]:
-    """The plan of each pipeline, with the parameters given for it."""
-    from videodag_cli.cli.device import put_on_device
-    from videodag_cli.errors import RequestError, printable
-    from videodag_cli.graph.assignments import overrides
-    from videodag_cli.graph.pipeline import find, load, search_places
-    from videodag_cli.graph.plan import make_plan
-
-    places = search_places(folders or ())
-    found = [find(name, places) for name in names]
-    loaded = [load(item.path) for item in found]
-    ids = [item.pipeline.id for item in loaded]
-    for pipeline_id in ids:
-        if ids.count(pipeline_id) > 1:
-            raise RequestError(f"--pipeline {printable(pipeline_id)!r} is given twice")
-    given = overrides([item.pipeline for item in loaded], registry, params, assignments)
-    if device is not None:
-        put_on_device([item.pipeline for item in loaded], registry, given, device)
-    plans = []
-    for place, item, values in zip(found, loaded, given, strict=True):
-        plan = make_plan(item, registry, overrides=values)
-        pipeline_id = printable(item.pipeline.id)
-        origin = f"builtin:{item.pipeline.id}" if place.place.label == "builtin" else str(place.path)
-        remarks.opening.append(f"pipeline {pipeline_id}: {printable(origin)} ({item.digest[:15]})")
-        for hidden in place.hides:
-            remarks.opening.append(f"  hides {printable(hidden)}; builtin:{pipeline_id} means the built-in one")
-        remarks.opening += [f"  {warning}" for warning in plan.warnings]
-        plans.append((plan, values))
-    return plans
-
-
-def _assertions(texts: list[str], plan: Any) -> list[Any]:
-    if not texts:
-        return []
-    from videodag_cli.errors import RequestError
-    from videodag_cli.expressions.assertions import parse_assertion
-    from videodag_cli.toolspec import unknown_name
-
-    found = [parse_assertion(text) for text in texts]
-    for assertion in found:
-        for node in sorted(assertion.nodes - set(plan.pipeline.output_nodes)):
-            raise RequestError("--assert: " + unknown_name("output node", node, list(plan.pipeline.output_nodes)))
-    return found
-
-
-def _dry_run(video: str, plan: Any, sampling: Sampling, options: RunOptions, output: str, stdout: Any) -> None:
-    import orjson
-
-    from videodag_cli.run.api import describe_run
-
-    described = describe_run(video, plan, sampling=sampling, options=options, output=None if output == "-" else output)
-    stdout.write(orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))
+    raise_for(result, videos[0])

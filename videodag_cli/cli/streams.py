@@ -16,12 +16,18 @@ def say(text: str) -> None:
         pass
 
 
-def print_json(value: object) -> None:
-    """A document for machines on standard output, indented; paths and the like become text."""
+def document(value: object) -> bytes:
+    """A document for machines, indented; paths and the like become text."""
     import orjson
+
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
+
+
+def print_json(value: object) -> None:
+    """A document for machines on standard output."""
     import typer
 
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+    typer.echo(document(value).decode(), nl=False)
 
 
 def say_error(error: VideodagError) -> None:
