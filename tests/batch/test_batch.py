@@ -60,7 +60,7 @@ def test_the_file_holds_what_the_batch_returned(batch: Make, tmp_path: Path) -> 
 def test_a_second_run_opens_no_video(batch: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     run(batch())
     opened: list[object] = []
-    monkeypatch.setattr("videodag_cli.batch.work.run_video", lambda *a, **k: opened.append(a))
+    monkeypatch.setattr("videodag_cli.batch.work.run_together", lambda *a, **k: opened.append(a))
     record = run(batch())
     assert by_name(record) == {"a.mp4": "up_to_date", "b.MOV": "up_to_date", "text.mp4": "failed"}
     assert [outcome.known for outcome in record.videos] == [False, True, False]

@@ -158,6 +158,16 @@ def in_batches(frames: list[Frame], *, fail: int = -1) -> list[Index]:
     return [Index(frame.index) for frame in frames]
 
 
+COUNTED: list[int] = []
+
+
+@tool(batch_size=3)
+def counted(frames: list[Frame]) -> list[Index]:
+    """The index; remembers its calls."""
+    COUNTED.extend(frame.index for frame in frames)
+    return [Index(frame.index) for frame in frames]
+
+
 @tool
 def bright(frame: Frame) -> Detections:
     """One box around the pixels above 200."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import orjson
 
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
-from videodag_cli.errors import PipelineError, VideodagError, lacks_memory, no_memory, printable
+from videodag_cli.errors import PipelineError, VideodagError, printable
 from videodag_cli.expressions.assertions import parse_assertion
 from videodag_cli.graph.pipeline import load
 from videodag_cli.graph.plan import Plan, make_plan
 from videodag_cli.graph.plugins import Registry
-from videodag_cli.run.api import run_video
 from videodag_cli.run.execution import ProgressSink
 from videodag_cli.run.job import Continuation
+from videodag_cli.run.together import Part, run_together, unexpected
 from videodag_cli.system.files import writing
 
 
@@ -28,43 +27,36 @@ def run_task(
     continuation: of a task with one pipeline, what the process that watches this one knows of it. Limits of the task are not kept here.
     Only signals and the end of the process go through.
     """
-    return [
-        _run(task, spec, output, force, on_progress, continuation)
-        for spec, output, force in zip(task.pipelines, task.outputs, task.forced, strict=True)
+    outcomes = [
+        VideoOutcome(video=shown_path(task.video), pipeline="", output=shown_path(output)) for output in task.outputs
     ]
-
-
-def _run(
-    task: VideoTask,
-    spec: PipelineSpec,
-    output: Path,
-    force: bool,
-    on_progress: ProgressSink | None,
-    continuation: Continuation | None,
-) -> VideoOutcome:
-    outcome = VideoOutcome(video=shown_path(task.video), pipeline="", output=shown_path(output))
-    try:
-        plan = plan_of(spec)
-        outcome = outcome.model_copy(update={"pipeline": plan.pipeline.id})
-        with writing(output.parent):
-            output.parent.mkdir(parents=True, exist_ok=True)
-        record = run_video(
-            task.video,
-            plan,
-            sampling=task.sampling,
-            output=output,
-            options=replace(task.options, force=task.options.force or force),
-            assertions=[parse_assertion(text) for text in task.assertions],
-            on_progress=on_progress,
-            continuation=continuation,
-        )
-        return outcome.ended(record)
-    except VideodagError as error:
-        return outcome.refused(error)
-    except Exception as error:
-        if isinstance(error, MemoryError) or lacks_memory(error):
-            return outcome.refused(no_memory())
-        return outcome.refused(VideodagError(f"{type(error).__name__}: {printable(error, limit=300)}"))
+    parts: dict[int, Part] = {}
+    for number, (spec, output, force) in enumerate(zip(task.pipelines, task.outputs, task.forced, strict=True)):
+        try:
+            plan = plan_of(spec)
+            outcomes[number] = outcomes[number].model_copy(update={"pipeline": plan.pipeline.id})
+            with writing(output.parent):
+                output.parent.mkdir(parents=True, exist_ok=True)
+            asserted = [parse_assertion(text) for text in task.assertions]
+            parts[number] = Part(plan=plan, output=output, assertions=asserted, force=force)
+        except VideodagError as error:
+            outcomes[number] = outcomes[number].refused(error)
+        except Exception as error:
+            outcomes[number] = outcomes[number].refused(unexpected(error))
+    run_together(
+        task.video,
+        list(parts.values()),
+        sampling=task.sampling,
+        options=task.options,
+        on_progress=on_progress,
+        continuation=continuation,
+    )
+    for number, part in parts.items():
+        result = part.result
+        assert result is not None
+        outcome = outcomes[number]
+        outcomes[number] = outcome.refused(result) if isinstance(result, VideodagError) else outcome.ended(result)
+    return outcomes
 
 
 _plans: dict[bytes, Plan] = {}

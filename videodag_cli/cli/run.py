@@ -91,7 +91,7 @@ def run(
             "--output",
             "-o",
             metavar="FILE",
-            help="File, device or pipe to write lines to; - is standard output.",
+            help="File, device or pipe to write lines to, with {pipeline} for the pipeline's id; - is standard output.",
             rich_help_panel=OUTPUT,
         ),
     ] = "-",
@@ -99,7 +99,7 @@ def run(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="For many videos: one output for each in this folder, and batch.json.",
+            help="For many videos or pipelines: one output for each in this folder, and batch.json.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -317,6 +317,10 @@ def run(
     output = "-" if stdio.means_stdout(output) else output
     limits = given.guard_limits(timeout, node_timeout, max_memory, isolate, max_errors)
     continuation = None
+    if limits.needed and not many and len(pipeline) > 1:
+        from videodag_cli.errors import RequestError
+
+        raise RequestError("several pipelines with a limit on time or memory, or --isolate, need --output-dir DIR")
     if limits.needed and not many:
         from videodag_cli.guard import supervise as guard
         from videodag_cli.run.sinks import make_sink
@@ -379,7 +383,32 @@ def run(
             raise typer.Exit(view.dry_run(batch, stdio.require_stdout(claimed)))
         out = stdio.require_stdout(claimed) if json else None
         raise typer.Exit(view.run_many(batch, mode=mode, quiet=quiet, json=out))
+    if len(planned) > 1:
+        from videodag_cli.cli.several import outputs_of, run_several
+
+        chosen = [plan for plan, _ in planned]
+        if dry_run:
+            from videodag_cli.run.api import describe_run
+
+            out = stdio.require_stdout(claimed)
+            for plan, place in zip(chosen, outputs_of(output, [plan.pipeline.id for plan in chosen]), strict=True):
+                described = describe_run(videos[0], plan, sampling=sampling, options=options, output=place)
+                out.write(streams.document(described))
+            return
+        code = run_several(
+            videos[0],
+            chosen,
+            output,
+            sampling=sampling,
+            options=options,
+            assertions=lambda plan: given.assertions(assert_ or [], plan),
+            mode=mode,
+            remarks=remarks,
+            profile=profile,
+        )
+        raise typer.Exit(code)
     ((plan, _),) = planned
+    output = output.replace("{pipeline}", plan.pipeline.id)
     assertions = given.assertions(assert_ or [], plan)
     if dry_run:
         from videodag_cli.run.api import describe_run

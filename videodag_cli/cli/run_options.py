@@ -40,7 +40,11 @@ def is_many(
             "many videos, a folder or a list need --output-dir DIR: each video gets an output of its own there"
         )
     if len(pipelines) > 1:
-        raise RequestError("several pipelines need --output-dir DIR: each gets an output of its own there")
+        from videodag_cli.cli.several import outputs_of
+
+        outputs_of(output, ())
+        if record is not None:
+            raise RequestError("--record is for one pipeline; each output has a record beside it")
     return False
 
 

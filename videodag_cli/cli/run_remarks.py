@@ -36,6 +36,7 @@ class Remarks:
     def started(self, start: RunStart) -> None:
         for line in self.opening:
             self.say(line)
+        self.opening.clear()  # once, also for several pipelines
         if start.continued_at:
             self.say(f"continuing after the {start.continued_at} lines of an earlier run")
 

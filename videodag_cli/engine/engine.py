@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from videodag_cli.data import Frame, VideoInfo
 from videodag_cli.engine.envelope import CallLog, Envelope, Item, Marker
 from videodag_cli.engine.node import RunningNode
+from videodag_cli.engine.shared import SharedCall
 from videodag_cli.engine.timings import Timings
 from videodag_cli.errors import StopSignal
 from videodag_cli.graph.plan import Plan
@@ -103,7 +104,13 @@ class Engine:
             for position, step in enumerate(self.plan.steps):
                 lost = {index: failure for (index, name), failure in self._lost.items() if name == step.id}
                 node = RunningNode(
-                    self.plan, position, step, self.video, drops=readers[position], calls=self._calls, lost=lost
+                    self.plan,
+                    position,
+                    step,
+                    self.video,
+                    drops=readers[position],
+                    calls=self._calls,
+                    lost=lost,
                 )
                 stack.callback(node.close)
                 self._nodes.append(node)
@@ -150,6 +157,12 @@ class Engine:
         for node in self._nodes:
             if not node.step.spec.stateless:
                 node.instance.restore(states[node.step.id])
+
+    def share(self, calls: Mapping[str, SharedCall]) -> None:
+        """Make the calls of these nodes, by their ids, only where no other engine over the same frames does; before `run`."""
+        for node in self._nodes:
+            if node.step.id in calls:
+                node.share(calls[node.step.id])
 
     def run(
         self,

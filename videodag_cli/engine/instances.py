@@ -24,6 +24,8 @@ class Instances:
         self._lock = threading.Lock()
         self._local = threading.local()
         self._made: list[Any] = []
+        self._also: list[Any] | None = None
+        """Where another engine's are, too, which see part of the frames."""
         self.first = self._make()
         self._spare = [self.first]
 
@@ -39,6 +41,12 @@ class Instances:
                 mine = self._make()
             self._local.instance = mine
         return mine
+
+    def join(self, all_made: list[Any]) -> None:
+        """Put the instances with those of other engines, which see part of the frames."""
+        with self._lock:
+            self._also = all_made
+            all_made += self._made
 
     def close(self) -> None:
         for made in self._made:
@@ -56,7 +64,7 @@ class Instances:
         if not self._made or not callable(remarks):
             return []
         try:
-            return [f"node {self._step.id!r}: {clean(str(text))}" for text in remarks(list(self._made))]
+            return [f"node {self._step.id!r}: {clean(str(text))}" for text in remarks(list(self._also or self._made))]
         except Exception:  # what a tool remarks is no result
             _log.warning("node %s: remarks() failed", self._step.id, exc_info=True)
             return []
@@ -82,6 +90,8 @@ class Instances:
             raise self._cannot_start(error) from error
         with self._lock:
             self._made.append(made)
+            if self._also is not None:
+                self._also.append(made)
         return made
 
     def _cannot_start(self, error: BaseException) -> PluginError:

@@ -9,7 +9,7 @@ import copy
 import sys
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from videodag_cli.data import Affine, Frame, Geometric, VideoInfo
@@ -17,6 +17,7 @@ from videodag_cli.engine.envelope import CallLog, Envelope, Item, Marker
 from videodag_cli.engine.instances import Instances
 from videodag_cli.engine.lookahead import LookAhead
 from videodag_cli.engine.messages import clean, message_of
+from videodag_cli.engine.shared import Outcome, SharedCall
 from videodag_cli.errors import StopSignal
 from videodag_cli.graph.plan import Plan, Source, Step
 from videodag_cli.lines import NodeFailure, output_key, plain
@@ -62,12 +63,20 @@ class RunningNode:
         self._frame_place = next(map(self._place, frames), None)
         self._seed = zlib.crc32(step.id.encode("utf-8", "surrogatepass"))
         self._instances = Instances(step, video)
+        self._shared: SharedCall | None = None
+        self._failures: dict[int, NodeFailure] = {}
+        """By frame index, of calls that are shared."""
         spec = step.spec
         lookahead = 0 if spec.stateless else int(getattr(self.instance, "lookahead", 0))
         self._ahead = LookAhead(lookahead, accept=self._accept, fail=self._fail) if lookahead else None
         self.batches = spec.batch_size > 1
         wanted = getattr(self.instance, "batch_size", spec.batch_size) if self.batches else spec.batch_size
         self.batch_size = max(1, int(wanted))
+
+    def share(self, call: SharedCall) -> None:
+        """Make no call that another engine over the same frames makes."""
+        self._shared = call
+        self._instances.join(call.instances)
 
     @property
     def instance(self) -> Any:
@@ -91,15 +100,51 @@ class RunningNode:
     def process(self, envelope: Envelope) -> None:
         """Run on one frame, unless a predecessor failed."""
         if self._runs(envelope):
-            self._seed_random(envelope)
-            started = time.perf_counter_ns()
-            try:
-                returned = self._call(self._arguments(envelope), envelope.index)
-                self._accept(envelope, returned, self._out(envelope))
-            except BaseException as error:
-                self._fail(envelope, error)
-            envelope.spent_ns[self.position] = max(1, time.perf_counter_ns() - started)
+            if self._shared is None:
+                self._process(envelope)
+            else:
+                self._where_nobody_did([envelope], lambda mine: self._process(*mine))
         self._drop(envelope)
+
+    def _process(self, envelope: Envelope) -> None:
+        self._seed_random(envelope)
+        started = time.perf_counter_ns()
+        try:
+            returned = self._call(self._arguments(envelope), envelope.index)
+            self._accept(envelope, returned, self._out(envelope))
+        except BaseException as error:
+            self._fail(envelope, error)
+        envelope.spent_ns[self.position] = max(1, time.perf_counter_ns() - started)
+
+    def _where_nobody_did(self, envelopes: list[Envelope], work: Callable[[list[Envelope]], None]) -> None:
+        """Do the work on the frames that no other engine has begun with; for the others wait for what comes of them there."""
+        assert self._shared is not None
+        claims = [(envelope, *self._shared.claim(envelope.index)) for envelope in envelopes]
+        mine = [envelope for envelope, _, claimed in claims if claimed]
+        try:
+            if mine:
+                work(mine)
+        finally:
+            for envelope, future, claimed in claims:
+                if claimed:
+                    failure = self._failures.pop(envelope.index, None)
+                    counted = envelope.spent_ns[self.position] > 0
+                    future.set_result(Outcome(failure or envelope.values[self.position], counted=counted))
+        for envelope, future, claimed in claims:
+            if not claimed:
+                self._adopt(envelope, future.result(), work)
+
+    def _adopt(self, envelope: Envelope, outcome: Outcome, work: Callable[[list[Envelope]], None]) -> None:
+        """Take what came of another engine's call for what came of this one's."""
+        if isinstance(outcome.value, tuple):
+            self._keep(envelope, outcome.value)
+        elif outcome.value is not None:
+            self._failed(envelope, outcome.value)
+        else:
+            work([envelope])
+            self._failures.pop(envelope.index, None)
+            return
+        envelope.spent_ns[self.position] = int(outcome.counted)
 
     def _runs(self, envelope: Envelope) -> bool:
         if envelope.failed and not self._predecessors.isdisjoint(envelope.failed):
@@ -170,8 +215,9 @@ class RunningNode:
         for value, kind, wanted in zip(values, self._outputs, self._runtime_types, strict=True):
             if not _is_a(value, wanted):
                 raise TypeError(f"returned {type(value).__name__}, not {type_name(kind)}")
-        if out is not None:
-            values = tuple(_mapped(value, out) for value in values)
+        self._keep(envelope, values if out is None else tuple(_mapped(value, out) for value in values))
+
+    def _keep(self, envelope: Envelope, values: tuple[Any, ...]) -> None:
         if self.step.is_output:
             forms = [plain(value) for value in values]
             envelope.written[self.step.id] = (
@@ -182,10 +228,14 @@ class RunningNode:
     def _fail(self, envelope: Envelope, error: BaseException) -> None:
         if isinstance(error, StopSignal):  # where tools run on the main thread
             raise error
+        failure = NodeFailure(self.step.id, self.step.tool_name, clean(type(error).__name__), message_of(error))
+        if self._shared is not None:
+            self._failures[envelope.index] = failure
+        self._failed(envelope, failure)
+
+    def _failed(self, envelope: Envelope, failure: NodeFailure) -> None:
         envelope.failed.add(self.position)
-        if envelope.failure is None:
-            message = message_of(error)
-            envelope.failure = NodeFailure(self.step.id, self.step.tool_name, clean(type(error).__name__), message)
+        envelope.failure = envelope.failure or failure
 
     def _drop(self, envelope: Envelope) -> None:
         for position in self.drops:
@@ -198,21 +248,26 @@ class RunningNode:
     def in_batch(self, items: list[Item]) -> list[Item]:
         """Run on several frames with one call; if that fails, one at a time, so that only the guilty frame fails."""
         envelopes = [item for item in items if isinstance(item, Envelope) and self._runs(item)]
-        if envelopes:
-            try:
-                self._call_batch(envelopes)
-            except StopSignal:
-                raise
-            except BaseException:
-                for envelope in envelopes:
-                    try:
-                        self._call_batch([envelope])
-                    except BaseException as error:
-                        self._fail(envelope, error)
+        if envelopes and self._shared is None:
+            self._call_batches(envelopes)
+        elif envelopes:
+            self._where_nobody_did(envelopes, self._call_batches)
         for item in items:
             if isinstance(item, Envelope):
                 self._drop(item)
         return items
+
+    def _call_batches(self, envelopes: list[Envelope]) -> None:
+        try:
+            self._call_batch(envelopes)
+        except StopSignal:
+            raise
+        except BaseException:
+            for envelope in envelopes:
+                try:
+                    self._call_batch([envelope])
+                except BaseException as error:
+                    self._fail(envelope, error)
 
     def _call_batch(self, envelopes: list[Envelope]) -> None:
         self._seed_random(envelopes[0])

@@ -61,15 +61,15 @@ def run_video(
     raise nothing, the record's `exit_code` is then 4.
     """
     job = Job.make(video, pipeline, sampling, set_params, registry, options)
-    destination = _destination(output, job)
+    destination = destination_of(output, job)
     if record is not None:
         _check_record(Path(record), job, destination)
     try:
         with ExitStack() as stack:
             if isinstance(destination, OutputFile):
-                finished = _begin(job, destination)
+                finished = begin(job, destination)
                 if finished is not None:
-                    judged = _judged(assertions, finished, destination.path, job.options)
+                    judged = judge(assertions, finished, destination.path, job.options)
                     known = as_of_now(finished, job.options, judged)
                     if record is not None:
                         write_atomically(Path(record), known.to_json())
@@ -123,7 +123,7 @@ def describe_run(
 ) -> dict[str, Any]:
     """Everything `run_video` would decide, as plain data. Tools are made, so that what is wrong with them shows; nothing is written."""
     job = Job.make(video, plan, sampling, None, None, options)
-    destination = _destination(output, job)
+    destination = destination_of(output, job)
     action = "fresh"
     if isinstance(destination, OutputFile):
         action = destination.decide(job.request, job.path, overwrite=options.overwrite, force=options.force).kind
@@ -152,7 +152,7 @@ def describe_run(
     }
 
 
-def _destination(
+def destination_of(
     output: str | os.PathLike[str] | StraightOutput | None, job: Job
 ) -> OutputFile | StraightOutput | None:
     if output is None:
@@ -186,7 +186,7 @@ def _check_record(path: Path, job: Job, destination: OutputFile | StraightOutput
         raise OutputError(f"--record {place.shown}: is the output; choose another name", word="output.input")
 
 
-def _begin(job: Job, destination: OutputFile) -> RunRecord | None:
+def begin(job: Job, destination: OutputFile) -> RunRecord | None:
     """Apply the output rule; the record of an output that is up to date, else None with the part locked."""
     options = job.options
     while True:
@@ -212,9 +212,7 @@ def as_of_now(record: RunRecord, options: RunOptions, assertions: list[dict[str,
     return record.model_copy(update={"exit_code": code, "status": "up_to_date", "assertions": assertions})
 
 
-def _judged(
-    assertions: Sequence[Assertion], record: RunRecord, path: Path, options: RunOptions
-) -> list[dict[str, Any]]:
+def judge(assertions: Sequence[Assertion], record: RunRecord, path: Path, options: RunOptions) -> list[dict[str, Any]]:
     """The outcome of assertions over a finished file; of a format that keeps no lines, what the run itself found."""
     sink = make_sink(options.format)
     if sink.resumable:

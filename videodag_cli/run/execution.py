@@ -75,6 +75,18 @@ class Execution:
 
     def run(self, on_progress: ProgressSink | None, assertions: Sequence[Assertion]) -> RunRecord:
         """Write everything; returns the record, which for a file is written and the file renamed."""
+        with closing(self.steps(assertions)) as steps:
+            while True:
+                try:
+                    count = next(steps)
+                except StopIteration as end:
+                    record: RunRecord = end.value
+                    return record
+                if on_progress is not None:
+                    on_progress(count, len(self._targets))
+
+    def steps(self, assertions: Sequence[Assertion]) -> Generator[int, None, RunRecord]:
+        """The same line by line: yields how many there are, and returns the record."""
         options, destination, sink = self._job.options, self._destination, self._sink
         count = self._progress.lines
         failed = self._progress.failed
@@ -97,8 +109,7 @@ class Execution:
                 self._write(sink.frame(result, first=count == 0), lines=1)
                 written_s += time.perf_counter() - before
                 count += 1
-                if on_progress is not None:
-                    on_progress(count, len(self._targets))
+                yield count
         accounting = self._account(count, failed)
         self._write(sink.footer())
         self._check_input()

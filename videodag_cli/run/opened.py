@@ -88,30 +88,53 @@ class Opened:
         return RunStart(self.job.plan, self.probe, choice.name, choice.reason, len(self.targets), self.progress.lines)
 
 
-@contextmanager
-def opened(
-    job: Job, destination: Destination, *, hashes: bool, continuation: Continuation | None = None
-) -> Iterator[Opened]:
-    """Open the video of a job and make its tools; on exit everything is closed.
+@dataclass(frozen=True)
+class Checked:
+    """The input of a job, found fit to be read."""
 
-    hashes: compute the digest of the input on the way.
-    """
-    options = job.options
-    continuation = continuation or Continuation()
-    started = time.perf_counter()
-    with ExitStack() as stack:
+    identity: Identity
+    probe: Probe
+    targets: NDArray[np.int64]
+    started: float
+
+    @classmethod
+    def of(cls, job: Job) -> Checked:
+        """Look at the video. Raises `InputError` where it cannot be used or holds none of the frames asked for."""
+        started = time.perf_counter()
         identity = job.identity()
-        found = probe(job.path, stream=options.stream, limits=options.limits)
+        found = probe(job.path, stream=job.options.stream, limits=job.options.limits)
         targets = select(found.index, job.sampling)
         if not len(targets):
             raise InputError(f"{printable(job.path)}: {_nothing_sampled(job.sampling)}", word="input.no_frames")
+        return cls(identity, found, targets, started)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job's tools and its output, ready for frames."""
+
+    job: Job
+    destination: Destination
+    checked: Checked
+    engine: Engine
+    sink: Sink
+    progress: Progress
+    workers: int
+    remarks: list[str]
+
+    @classmethod
+    def of(
+        cls, job: Job, destination: Destination, checked: Checked, stack: ExitStack, continuation: Continuation
+    ) -> Prepared:
+        """Make the tools, and cut an unfinished output where it can be continued."""
+        options = job.options
         _limit_opencv_threads()
         workers = options.workers or default_workers()
 
         def make_engine() -> Engine:
             engine = Engine(
                 job.plan,
-                replace(found.info, sampled_count=len(targets)),
+                replace(checked.probe.info, sampled_count=len(checked.targets)),
                 workers=workers,
                 batch_size=options.batch_size,
                 serial=continuation.serial,
@@ -137,34 +160,62 @@ def opened(
                 progress = replace(progress, state_frame=-1, states=None)
         if isinstance(destination, OutputFile):
             destination.resume_at(progress)
+        return cls(job, destination, checked, engine, sink, progress, workers, remarks)
+
+    def read(self, stack: ExitStack) -> tuple[Reader, Iterable[Frame]]:
+        """A reader, and the frames that the tools have yet to see."""
+        options, checked, after = self.job.options, self.checked, self.progress.state_frame
+        if not options.strict:
+            reader = open_reader(
+                checked.probe, checked.targets, decoder=options.decoder, after=after, lanes=self.workers
+            )
+            return stack.enter_context(reader), reader
         reader = stack.enter_context(
-            open_reader(found, np.arange(len(found.index)), decoder=options.decoder)
-            if options.strict
-            else open_reader(found, targets, decoder=options.decoder, after=progress.state_frame)
+            open_reader(checked.probe, np.arange(len(checked.probe.index)), decoder=options.decoder)
         )
-        behind = np.compress(targets > progress.state_frame, targets)
-        give_back()
-        digest: Future[str] | None = None
-        if hashes:
-            pool = ThreadPoolExecutor(1, thread_name_prefix="videodag-digest")
-            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-            digest = pool.submit(digest_file, job.path)
-        yield Opened(
-            job=job,
-            destination=destination,
-            identity=identity,
-            probe=found,
-            targets=targets,
-            engine=engine,
-            sink=sink,
-            progress=progress,
+        return reader, every_frame(reader, np.compress(checked.targets > after, checked.targets))
+
+    def reading(self, reader: Reader, frames: Iterable[Frame], digest: Future[str] | None) -> Opened:
+        """The same with frames."""
+        return Opened(
+            job=self.job,
+            destination=self.destination,
+            identity=self.checked.identity,
+            probe=self.checked.probe,
+            targets=self.checked.targets,
+            engine=self.engine,
+            sink=self.sink,
+            progress=self.progress,
             reader=reader,
-            frames=every_frame(reader, behind) if options.strict else reader,
-            workers=workers,
+            frames=frames,
+            workers=self.workers,
             digest=digest,
-            started=started,
-            remarks=remarks,
+            started=self.checked.started,
+            remarks=self.remarks,
         )
+
+
+@contextmanager
+def opened(
+    job: Job, destination: Destination, *, hashes: bool, continuation: Continuation | None = None
+) -> Iterator[Opened]:
+    """Open the video of a job and make its tools; on exit everything is closed.
+
+    hashes: compute the digest of the input on the way.
+    """
+    with ExitStack() as stack:
+        checked = Checked.of(job)
+        prepared = Prepared.of(job, destination, checked, stack, continuation or Continuation())
+        reader, frames = prepared.read(stack)
+        give_back()
+        yield prepared.reading(reader, frames, start_digest(job, stack) if hashes else None)
+
+
+def start_digest(job: Job, stack: ExitStack) -> Future[str]:
+    """The digest of the input, computed beside decoding."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="videodag-digest")
+    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    return pool.submit(digest_file, job.path)
 
 
 def _written(destination: Destination, sink: Sink, continuation: Continuation) -> Progress:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from videodag_cli.video.choice import DecoderChoice
 from videodag_cli.video.decoding import DecodeError, Decoding
 from videodag_cli.video.entry import droppable
 from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY, MISSING
+from videodag_cli.video.lanes import LOOKED_AT_GROUPS, MOST_LANES, Group, Lanes, suits, worth_it
 from videodag_cli.video.pictures import REORDERING, picture_reader
 from videodag_cli.video.pixels import Converter
 from videodag_cli.video.reader import Reader
@@ -60,6 +63,7 @@ class PyavReader(Reader):
         *,
         threads: int | None = None,
         after: int = -1,
+        lanes: int = 1,
     ) -> None:
         super().__init__(probe, targets, choice)
         index = probe.index
@@ -77,11 +81,13 @@ class PyavReader(Reader):
         # Where the packets do not give the order of output, only the decoder can contradict the container.
         self._order_unread = probe.codec in REORDERING and picture_reader(probe.codec, probe.extradata) is None
         self._may_seek = True
+        self._lane_count = 1 if self._order_unread or not suits(index) else min(lanes, MOST_LANES)
         picture_bytes = max(1, probe.stored_size[0] * probe.stored_size[1] * 2)
         self._most_held = max(MIN_HELD_FRAMES, MAX_HELD_BYTES // picture_bytes)
         self._sizes = PictureSizes(probe)
         self._converter = Converter(probe.orientation, index.time_base, probe.codec)
         self._decoding: Decoding | None = None
+        self._lanes: Lanes | None = None
         self._after = after
         self._settled = self._begin_at()
         """Targets before this one are handed out or counted."""
@@ -133,6 +139,8 @@ class PyavReader(Reader):
         return found[found > self._after]
 
     def close(self) -> None:
+        if self._lanes is not None:
+            self._lanes.close()
         for decoding in (self._opened, self._decoding):
             if decoding is not None:
                 decoding.close()
@@ -140,6 +148,7 @@ class PyavReader(Reader):
 
     def _frames(self) -> Iterator[Frame]:
         try:
+            yield from self._in_lanes()
             while self._settled < len(self.targets):
                 try:
                     yield from self._pass()
@@ -147,6 +156,49 @@ class PyavReader(Reader):
                     continue
         finally:
             self.close()
+
+    def _in_lanes(self) -> Iterator[Frame]:
+        """Settle targets by groups that are decoded side by side, up to one that shows a sign of damage."""
+        groups = self._groups()
+        first = list(itertools.islice(groups, LOOKED_AT_GROUPS)) if self._lane_count > 1 else []
+        if self._opened is None or not worth_it(first):
+            return
+        opened, self._opened = self._opened, None
+        self._lanes = Lanes(self.probe, self._lane_count, first=opened, open_one=self._open, may_drop=self._may_drop)
+        wanted = self._wanted.__getitem__
+        with self._lanes, closing(self._lanes.run(itertools.chain(first, groups), wanted)) as results:
+            while True:
+                started = perf_counter()
+                _, done = next(results, (None, None))
+                self.decode_s += perf_counter() - started
+                if done is None:
+                    return
+                self.decoded_count += done.decoded_count
+                for frame in done.frames:
+                    self._settled += 1
+                    if frame.index > self._after:
+                        yield frame
+
+    def _groups(self) -> Iterator[Group]:
+        """The targets between one seek and the next, as `_pass` would seek."""
+        begin = at = 0
+        group: Group | None = None
+        for rank in self.targets[self._settled :].tolist():
+            position = int(self._index.position[rank])
+            if not begin <= position < at:
+                entry = self._entry(rank)
+                if position < begin or entry - at >= MIN_SKIPPED_PACKETS:
+                    if group is not None:
+                        yield group
+                    begin = at = entry
+                    group = None
+                at = max(at, position + 1)
+            if group is None:
+                group = Group(begin, at)
+            group.end = at
+            group.ranks.append(rank)
+        if group is not None:
+            yield group
 
     def _pass(self) -> Iterator[Frame]:
         """Settle targets with one open decoder: all of them, or up to damage, or only the damaged group."""

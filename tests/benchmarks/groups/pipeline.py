@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 from tests.benchmarks.contenders import loop, videodag
-from tests.benchmarks.measure import Contender, Result
+from tests.benchmarks.measure import VIDEODAG, Contender, Result
 from tests.benchmarks.measure import measure as run_rounds
 from tests.benchmarks.report import Section, Settings, compare, section
 
@@ -16,7 +17,7 @@ WAIT_FRAMES = 200
 
 
 def measure(settings: Settings) -> list[Section]:
-    return [_five(settings), _waits(settings), _tracking(settings)]
+    return [_five(settings), _waits(settings), _tracking(settings), _two(settings)]
 
 
 def _five(settings: Settings) -> Section:
@@ -51,6 +52,24 @@ def _waits(settings: Settings) -> Section:
         Contender("two of them in parallel branches", videodag(clip, *options, run="bench_waits"), one, {"wall": 1.15}),
     ]
     return compare(f"pipeline: nodes with state overlap, {WAIT_FRAMES} frames", contenders, settings)
+
+
+def _two(settings: Settings) -> Section:
+    """Two pipelines over one decode, and as two runs one after the other."""
+    clip = settings.clip("gop250")
+    runs = [shlex.join([VIDEODAG, "run", "-q", "-p", name, str(clip)]) for name in ("quality", "scenes")]
+    alone, together = "quality, then scenes", "both over one decode"
+    outputs = str(settings.scratch / "{pipeline}.jsonl")
+    contenders = [
+        Contender(alone, ["sh", "-c", " && ".join(runs)]),
+        Contender(
+            together,
+            [VIDEODAG, "run", "-q", "--force", "-p", "quality", "-p", "scenes", str(clip), "-o", outputs],
+            alone,
+            {"cpu": 0.75},
+        ),
+    ]
+    return compare("pipeline: quality and scenes at 1080p, every frame", contenders, settings)
 
 
 def _tracking(settings: Settings) -> Section:

@@ -16,7 +16,7 @@ CASES: tuple[tuple[str, int, Limits], ...] = (
     ("gop250", 5, {"auto": {"wall": 0.70, "cpu": 0.70}, "opencv": _FORCED_5}),
     ("gop30", 5, {"auto": {"wall": 0.70, "cpu": 0.70}, "opencv": _FORCED_5}),
     ("gop250", 30, {"auto": {"wall": 0.55, "cpu": 0.55}, "opencv": _FORCED_30}),
-    ("gop30", 30, {"auto": {"wall": 0.28, "cpu": 0.28}, "opencv": _FORCED_30}),
+    ("gop30", 30, {"auto": {"wall": 0.18, "cpu": 0.28}, "opencv": _FORCED_30}),
     ("gop30", 300, {"auto": {"wall": 0.12, "cpu": 0.12}, "opencv": {"wall": 1.0}}),
     ("hevc720", 5, {}),
     ("vfr720", 5, {}),
