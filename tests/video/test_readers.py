@@ -275,11 +275,33 @@ def test_variable_rate_and_hidden_frames_are_told(clip_folder: Path) -> None:
     assert hidden.index.time_s(0) == 0.0
 
 
-def test_interlaced_pictures_are_whole(clip_folder: Path) -> None:
-    for name in ("h264 interlaced", "mpeg4 interlaced", "mpeg2 interlaced"):
-        with av.open(str(valid(name, clip_folder))) as file:
-            assert next(file.decode(video=0)).interlaced_frame, name
-    assert INTERLACED
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [("libx264", {"x264-params": "tff=1:keyint=10"}), ("mpeg4", {"g": "12"}), ("mpeg2video", {"g": "12", "bf": "2"})],
+)
+def test_interlaced_pictures_are_whole(codec: str, options: dict[str, str], tmp_path: Path) -> None:
+    """The upper field shows the index, the lower one its negative: nothing is dropped, blended or exchanged."""
+
+    def two_fields(image: Image) -> Image:
+        woven = image.copy()
+        woven[1::2] = 250 - woven[1::2]
+        return woven
+
+    path = encode(
+        tmp_path / "clip.mp4",
+        indices=range(20),
+        codec=codec,
+        options={**options, "b": "4000000"},
+        flags=INTERLACED,
+        prepare=two_fields,
+    )
+    with av.open(str(path)) as file:
+        assert next(file.decode(video=0)).interlaced_frame
+    found = probe(path)
+    assert len(found.index) == 20
+    for index, image in read(found, [0, 1, 7, 12, 19]).items():
+        assert read_index(image[::2]) == index
+        assert read_index(250 - image[1::2]) == index
 
 
 def test_orientation_and_sampling_go_together(tmp_path: Path) -> None:
