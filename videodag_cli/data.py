@@ -240,7 +240,7 @@ class Detections:
             put(self, "keypoints", _frozen(self.keypoints, np.float64, (count, per_box, 2)))
         if self.visibility is not None:
             if self.keypoints is None:
-                raise ValueError("visibility goes with key points")
+                raise ValueError("visibility needs key points")
             put(self, "visibility", _frozen(self.visibility, np.float64, self.keypoints.shape[:2]))
         if self.area is not None:
             put(self, "area", _frozen(self.area, np.float64, (count,)))
@@ -394,7 +394,7 @@ def concatenated(parts: Iterable[Detections]) -> Detections:
     counts = {part.keypoints.shape[1] for part in found if part.keypoints is not None}
     if len(counts) > 1:
         listed = " and ".join(str(count) for count in sorted(counts))
-        raise ValueError(f"boxes with {listed} key points do not go together; keep them in outputs of their own")
+        raise ValueError(f"boxes with {listed} key points cannot be combined; keep them in separate outputs")
     points = counts.pop() if counts else 0
     keypoints = visibility = None
     if points:

@@ -63,9 +63,9 @@ WORDS: dict[str, str] = {
     "stopped.signal": "a signal ended the run",
     "service.unknown": "over HTTP: there is no such job or address",
     "service.unfinished": "over HTTP: the job has no results, or none yet",
-    "service.form": "over HTTP: the upload is not a whole multipart form",
-    "service.access": "over HTTP: the token is missing or wrong, or a page of another site asks",
-    "service.busy": "over HTTP: too many jobs wait",
+    "service.form": "over HTTP: the upload is not a complete multipart form",
+    "service.access": "over HTTP: the token is missing or wrong, or the request comes from a page of another site",
+    "service.busy": "over HTTP: too many jobs are waiting",
 }
 """Every stable word with what it says."""
 

@@ -153,7 +153,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
             convert([source], tmp_path / "t.csv", table="intervals", every=every)
     with pytest.raises(RequestError, match="needs --every"):
         convert([source], tmp_path / "t.csv", table="intervals")
-    with pytest.raises(RequestError, match="--every belongs to --table intervals"):
+    with pytest.raises(RequestError, match="--every needs --table intervals"):
         convert([source], tmp_path / "t.csv", every="1s")
 
 

@@ -102,7 +102,7 @@ def test_logits_become_probabilities_as_the_user_says_and_never_by_a_guess(tmp_p
 
 def test_what_a_file_does_not_tell_is_asked_for(tmp_path: Path) -> None:
     path = means(tmp_path / "m.onnx", "Softmax", metadata={})
-    with pytest.raises(ParamError, match="does not tell how it wants its picture: set param values"):
+    with pytest.raises(ParamError, match="does not say how the picture must be prepared: set param values"):
         ImageClassifier(model=path)
     assert plain(ImageClassifier(model=path, **BGR)(frame()))[0]["class_name"] == "class 0"
     with pytest.raises(ParamError, match="puts out 3 numbers, but there are 2 labels"):
@@ -158,10 +158,10 @@ def test_vectors_are_matched_by_their_angle_to_those_that_have_names(tmp_path: P
     ("found", "message"),
     [
         ([], "is not an object of names and vectors"),
-        ({"a": "?"}, "'a' is no vector"),
-        ({"a": [0, 0]}, "'a' is no vector .* or is all 0"),
+        ({"a": "?"}, "'a' is not a vector"),
+        ({"a": [0, 0]}, "'a' is not a vector .* or is all 0"),
         ({"a": [1, 2], "b": [1, 2, 3]}, "holds vectors of 2 and of 3 numbers"),
-        ({"a": {"x": 1}}, "'a' is no vector"),
+        ({"a": {"x": 1}}, "'a' is not a vector"),
     ],
 )
 def test_a_reference_that_is_none_is_refused(found: Any, message: str, tmp_path: Path) -> None:
@@ -172,5 +172,5 @@ def test_a_reference_that_is_none_is_refused(found: Any, message: str, tmp_path:
 
 def test_a_reference_made_with_another_model_fails_the_frame(tmp_path: Path) -> None:
     vectors = ImageEmbedder(model=means(tmp_path / "m.onnx"), **BGR)(frame())
-    with pytest.raises(ValueError, match="vectors of 3 numbers do not go with a reference of 2"):
+    with pytest.raises(ValueError, match="vectors of 3 numbers cannot be compared with a reference of 2"):
         EmbeddingMatcher(reference=reference(tmp_path, {"a": [1, 2]}))(vectors)

@@ -241,7 +241,9 @@ def test_masks_that_may_cover_the_picture_or_their_boxes_are_asked_about(tmp_pat
     dets[0, 0] = (10, 10, 60, 60, 0.9)
     outputs = {"dets": f32(dets), "labels": np.zeros((1, 10), np.int64), "masks": f32(np.ones((1, 10, 28, 28)))}
     path = constant_model(tmp_path / "m.onnx", outputs, shape=(1, 3, 112, 112), metadata=NAMES)
-    with pytest.raises(ParamError, match="28x28 cells may cover the picture or each its box; set param masks=picture"):
+    with pytest.raises(
+        ParamError, match="28x28 cells may cover the whole picture or the box of each; set param masks=picture"
+    ):
         Objects(model=path, **MM)  # type: ignore[arg-type]
     areas = [coco.area(found(path, masks=grid, **MM)[0]["mask"]) for grid in ("picture", "box")]
     assert areas[0] == 200 * 100
@@ -340,7 +342,7 @@ def test_details_found_behind_a_crop_lie_in_the_source_frame(tmp_path: Path) -> 
 
 
 def test_tiles_do_not_go_with_more_than_boxes(tmp_path: Path) -> None:
-    with pytest.raises(ParamError, match="param tiles: the model puts out boxes with masks"):
+    with pytest.raises(ParamError, match="param tiles: the model outputs boxes with masks"):
         Objects(model=seg_yolov8(tmp_path / "seg.onnx"), tiles="1x2")
 
 

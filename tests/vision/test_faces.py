@@ -62,7 +62,7 @@ def test_what_centerface_sees_has_sides_that_are_multiples_of_32() -> None:
 def test_another_model_is_no_face_detector(tmp_path: Path) -> None:
     path = constant_model(tmp_path / "y.onnx", {"output0": np.zeros((1, 7, 84), np.float32)})
     with pytest.raises(
-        ParamError, match=r"no face detector that is known: expected CenterFace's outputs.*output0 1x7x84"
+        ParamError, match=r"is not a known face detector: expected CenterFace's outputs.*output0 1x7x84"
     ):
         FaceFinder(model=path)
 
@@ -71,7 +71,7 @@ def test_numbers_that_are_none_fail_the_frame(tmp_path: Path) -> None:
     shapes = {"heatmap": 1, "scale": 2, "offset": 2, "landmarks": 10}
     outputs = {name: np.full((1, c, 16, 32), np.nan, np.float32) for name, c in shapes.items()}
     path = constant_model(tmp_path / "n.onnx", outputs, shape=(1, 3, HEIGHT, WIDTH))
-    with pytest.raises(ValueError, match="outputs values that are no numbers"):
+    with pytest.raises(ValueError, match="outputs values that are not numbers"):
         FaceFinder(model=path)(Frame.from_image(np.zeros((64, 128, 3), np.uint8)))
 
 

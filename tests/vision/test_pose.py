@@ -112,5 +112,5 @@ def test_boxes_with_and_without_points_go_together_and_other_numbers_of_points_d
     posed = Landmarks()(first_frame(), Detections(BOXES[:1]))
     joined = concatenated([posed, Detections(BOXES[1:2])])
     assert [row["keypoints"] is None for row in joined.rows()] == [False, True]
-    with pytest.raises(ValueError, match="2 and 17 key points do not go together"):
+    with pytest.raises(ValueError, match="2 and 17 key points cannot be combined"):
         concatenated([posed, Detections(BOXES[1:2], keypoints=np.zeros((1, 2, 2)))])

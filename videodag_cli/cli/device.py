@@ -35,4 +35,4 @@ def put_on_device(
                 if "provider" not in (node.params or {}):
                     values.setdefault(node.id, {}).setdefault("provider", provider)
     if not nodes:
-        raise RequestError(f"--device {device}: no node of this pipeline runs a network that could be put on it")
+        raise RequestError(f"--device {device}: no node of this pipeline runs a network that could use it")

@@ -53,13 +53,13 @@ def ranges(
 
     several = len(results) > 1
     if several and format == "vtt":
-        raise RequestError(f"vtt holds one video; ask for the ranges of {len(results)} results files one by one")
+        raise RequestError(f"vtt holds one video; print the ranges of {len(results)} results files one by one")
     if results.count("-") > 1:
         raise RequestError("standard input can be read once")
     if cut is not None and format != "jsonl":
         raise RequestError("--cut prints commands; leave out --format")
     if video is not None and (cut is None or several):
-        raise RequestError("--video belongs to --cut, and to one results file")
+        raise RequestError("--video needs --cut and a single results file")
     condition = parse_where(where)
     gap_us = 0 if gap is None else microseconds(parse_seconds(gap, what="--gap"))
     min_us = 0 if min_ is None else microseconds(parse_seconds(min_, what="--min"))

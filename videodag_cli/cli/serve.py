@@ -59,7 +59,7 @@ def serve(
     ] = False,
     max_upload: Annotated[str, typer.Option(metavar="SIZE", help="Largest upload.", rich_help_panel=LIMITS)] = "4G",
     max_waiting: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Jobs that may wait or run.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, metavar="N", help="Number of jobs that may wait or run.", rich_help_panel=LIMITS)
     ] = 1000,
     sync_size: Annotated[
         str, typer.Option(metavar="SIZE", help="Largest upload that is answered with results.", rich_help_panel=LIMITS)
@@ -79,7 +79,9 @@ def serve(
     ] = None,
     keep_days: Annotated[
         float,
-        typer.Option(min=0, metavar="N", help="Forget jobs that ended so long ago; 0: never.", rich_help_panel=LIMITS),
+        typer.Option(
+            min=0, metavar="N", help="Forget jobs that ended this long ago; 0: never.", rich_help_panel=LIMITS
+        ),
     ] = 30,
     keep_size: Annotated[
         str,
@@ -163,5 +165,5 @@ def lease_seconds(text: str) -> float:
 
     seconds = float(parse_seconds(text, what="--lease"))
     if seconds < 1:
-        raise RequestError(f"--lease {text}: give at least 1 second")
+        raise RequestError(f"--lease {text}: must be at least 1 second")
     return seconds

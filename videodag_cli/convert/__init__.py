@@ -60,11 +60,11 @@ def convert(
     """
     form = _format(output, to)
     if table is not None and form not in TABULAR:
-        raise RequestError(f"--table belongs to csv, parquet and jsonl, not to {form}")
+        raise RequestError(f"--table is only for csv, parquet and jsonl, not for {form}")
     if table == "intervals" and every is None:
         raise RequestError("--table intervals needs --every, such as --every 1m")
     if every is not None and table != "intervals":
-        raise RequestError("--every belongs to --table intervals")
+        raise RequestError("--every needs --table intervals")
     if not sources:
         raise RequestError("name at least one results file")
     if form in ("mot", "vtt") and len(sources) > 1:

@@ -62,7 +62,7 @@ class Cutter:
         if last >= count or int(times_us[first]) != start_us:
             raise InputError(
                 f"{shown_name(self._results)}: these are not the results of {printable(self._video)}: frame {first} is not at "
-                f"{found.start_s:g} s there; name the right video with --video",
+                f"{found.start_s:g} s there; name the correct video with --video",
                 word="input.changed",
             )
         if start_us < 0:

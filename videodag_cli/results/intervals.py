@@ -117,7 +117,7 @@ def parse_every(text: str) -> int:
     """The length of intervals in microseconds. Raises RequestError."""
     every: Fraction = parse_seconds(text, what="--every") * 1_000_000
     if every <= 0 or every.denominator != 1:
-        raise RequestError(f"--every {text!r}: give whole microseconds, more than 0")
+        raise RequestError(f"--every {text!r}: must be whole microseconds, more than 0")
     return int(every)
 
 
@@ -175,7 +175,7 @@ def _until(interval: Interval, time_us: int, every_us: int) -> Iterator[tuple[In
     empty = (time_us - interval.end_us) // every_us
     if empty > MAX_GAP:
         raise RequestError(
-            f"{empty} intervals without a line lie before {time_us / 1_000_000:g} s; give a longer --every"
+            f"{empty} intervals without a line come before {time_us / 1_000_000:g} s; give a longer --every"
         )
     while interval.end_us <= time_us:
         following = Interval(interval.end_us, interval.end_us + every_us)

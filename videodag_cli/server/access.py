@@ -67,7 +67,7 @@ class Access:
         host = connection.headers.get("host", "")
         if not is_known_host(host, self._settings.names):
             return ServiceError(
-                f"this service does not answer to the name {printable(host, limit=100)!r}; --allow-host NAME makes it",
+                f"this service does not answer to the name {printable(host, limit=100)!r}; --allow-host NAME allows it",
                 word="service.access",
                 status=421,
             )

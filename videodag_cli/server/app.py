@@ -93,8 +93,8 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         openapi_extra={
             "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema.form_schema()}}},
             "parameters": [
-                _header("Prefer", "`wait=30`: answer with the results if they are there in so many seconds."),
-                _header("Idempotency-Key", "Sent again, the job that it made is the answer."),
+                _header("Prefer", "`wait=30`: answer with the results if they are ready within this many seconds."),
+                _header("Idempotency-Key", "If it is sent again, the answer is the job that it made."),
             ],
         },
     )
@@ -138,7 +138,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         return accepted(job)
 
     async def in_time(job: Job, wait_s: float) -> Response | None:
-        """The answer with the results, if they are there in time."""
+        """The answer with the results, if they are ready in time."""
         until = time.monotonic() + wait_s
         while job.active:
             if time.monotonic() >= until:
@@ -323,17 +323,17 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
     @app.get(
         "/health/ready",
         response_model=schema.Health,
-        summary="Whether it can take and run jobs",
+        summary="Whether the service can accept and run jobs",
         responses={
-            503: {"model": schema.Health, "description": "No worker is there, or the data folder cannot be written"}
+            503: {"model": schema.Health, "description": "There is no worker, or the data folder cannot be written to"}
         },
     )
     def ready() -> Response:
         lacks = []
         if not service.table.workers(max(10.0, settings.lease_s)):
-            lacks.append("no worker was seen lately")
+            lacks.append("no worker was seen recently")
         if not os.access(service.places.uploads, os.W_OK):
-            lacks.append("the data folder cannot be written")
+            lacks.append("the data folder cannot be written to")
         return Json({"status": "not ready" if lacks else "ok", "lacks": lacks}, 503 if lacks else 200)
 
     @app.get(
@@ -351,7 +351,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         except (ValueError, KeyError, TypeError) as error:
             raise FieldError("token", 'give {"token": "..."}') from error
         if settings.token is not None and not is_equal(str(given), settings.token):
-            raise ServiceError("that is not the token of this service", word="service.access", status=401)
+            raise ServiceError("this is not the token of this service", word="service.access", status=401)
         response = Response(status_code=204)
         if settings.token is not None:
             secure = request.headers.get("x-forwarded-proto") == "https" or request.url.scheme == "https"

@@ -166,7 +166,8 @@ class Catalogue:
             for name, value in params.items():
                 if spec is not None and name in spec.file_params() and spec.names_file(name, value):
                     raise FieldError(
-                        "options.set", f"{node_id}.{name} names a file, which a request cannot; put it into a pipeline"
+                        "options.set",
+                        f"{node_id}.{name} names a file, which a request may not do; put it into a pipeline",
                     )
 
 

@@ -87,7 +87,7 @@ class Service:
         waiting = counts.get("queued", 0) + counts.get("running", 0)
         if waiting >= self.settings.limits.max_waiting:
             raise ServiceError(
-                f"{waiting} jobs wait already, the limit of this service (--max-waiting); try again later",
+                f"{waiting} jobs are already waiting, the limit of this service (--max-waiting); try again later",
                 word="service.busy",
                 headers={"Retry-After": "10"},
             )

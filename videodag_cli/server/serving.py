@@ -87,7 +87,7 @@ def _listen(settings: Settings) -> socket.socket:
         listener.close()
         raise OutputError(
             f"{printable(settings.host, limit=100)}:{settings.port}: {printable(error.strerror or error).lower()}; "
-            "give --host and --port something that is free",
+            "give a --host and --port that are free",
             word="output.failed",
         ) from error
     return listener
@@ -107,7 +107,7 @@ async def _upkeep(service: Service) -> None:
 
 
 async def _keep_worker(settings: Settings) -> None:
-    """Have a worker process; when it dies, another one. It dies with this process."""
+    """Have a worker process; when it dies, start another one. It dies with this process."""
     arguments = [
         "worker", "--data-dir", str(settings.data_dir), "--jobs", str(settings.jobs), "--lease", f"{settings.lease_s:g}",
         *(["--queue", settings.queue] if settings.queue else []),

@@ -87,7 +87,7 @@ class _Form:
         _, options = parse_options_header(self._headers.get("content-disposition", b""))
         self.name = options.get(b"name", b"").decode("utf-8", "replace")
         if self.name not in FIELDS:
-            raise FieldError(printable(self.name, limit=60), f"is no field of this form; known: {', '.join(FIELDS)}")
+            raise FieldError(printable(self.name, limit=60), f"is not a field of this form; known: {', '.join(FIELDS)}")
         if self.name in self.fields or (self.name == "file" and self.has_file):
             raise FieldError(self.name, "is given twice")
         if self.name == "file":
@@ -148,7 +148,7 @@ async def receive(request: Request, folder: Path, *, max_bytes: int, early: Earl
                     async with asyncio.timeout(IDLE_S):
                         chunk = await anext(stream, None)
                 except TimeoutError as error:
-                    raise ServiceError(f"nothing came for {IDLE_S:g} s", word="service.form", status=408) from error
+                    raise ServiceError(f"nothing arrived for {IDLE_S:g} s", word="service.form", status=408) from error
                 if chunk is None:
                     break
                 if chunk:

@@ -183,7 +183,7 @@ def _ending(code: int, error: tuple[str, str] | None, folder: Path) -> Ending:
     record = read_record(folder / RECORD) if code in (0, 4) else None
     if record is None or not (folder / RESULTS).exists():
         if word is None:
-            word, message = "internal", f"the run ended with exit code {code} and without a result"
+            word, message = "internal", f"the run ended with exit code {code} and no result"
         return Ending(state="failed", exit_code=code or 1, word=word, message=message)
     lines = record.accounting.ok + record.accounting.failed
     return Ending(

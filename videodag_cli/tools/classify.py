@@ -79,8 +79,8 @@ class ImageClassifier:
         activation: Annotated[
             Activation | None,
             Field(
-                description="what turns the model's numbers into probabilities: softmax (one class is right), sigmoid (several may be), "
-                "none; default: none where they are probabilities already"
+                description="what turns the model's numbers into probabilities: softmax (exactly one class applies), "
+                "sigmoid (several may apply), none; default: none where they are probabilities already"
             ),
         ] = None,
         size: Annotated[SizeText | None, Field(description=SIZE_TEXT)] = None,

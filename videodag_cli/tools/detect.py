@@ -170,7 +170,7 @@ class Objects:
         masks: Annotated[
             MaskGrid | None,
             Field(
-                description="what a model's masks cover, the picture or each its box, where their size does not tell"
+                description="what a model's masks cover, the whole picture or the box of each, where their size does not say"
             ),
         ] = None,
     ) -> None:
@@ -207,7 +207,7 @@ class Objects:
         grid, extra = parse_grid(tiles, overlap), self._detector.layout.extra
         if extra is not None and grid.count > 1:
             raise ParamError(
-                f"param tiles: the model puts out {TASK_WORDS[extra.task]}, which cannot be joined across tiles; crop with image.crop"
+                f"param tiles: the model outputs {TASK_WORDS[extra.task]}, which cannot be joined across tiles; crop with image.crop"
             )
         self._rules = replace(
             rules,

@@ -61,7 +61,8 @@ class EmbeddingMatcher:
         vectors, known = embeddings.vectors, self._reference.vectors
         if len(vectors) and vectors.shape[1] != known.shape[1]:
             raise ValueError(
-                f"vectors of {vectors.shape[1]} numbers do not go with a reference of {known.shape[1]}: it was made with another model"
+                f"vectors of {vectors.shape[1]} numbers cannot be compared with a reference of {known.shape[1]}: "
+                "it was made with another model"
             )
         each = np.einsum("nd,kd->nk", unit(vectors), known) if len(vectors) else np.empty((0, len(known)))
         best = np.full((len(vectors), len(self._names)), -1.0)

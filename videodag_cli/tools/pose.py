@@ -40,7 +40,7 @@ class Landmarks:
         model: Annotated[
             Literal["full", "lite"],
             Field(
-                description="full: says reliably where there is no whole person; lite: half the work, and says it less well"
+                description="full: reports reliably where there is no whole person; lite: half the work, less reliable"
             ),
         ] = "full",
         points: Annotated[

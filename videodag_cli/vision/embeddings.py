@@ -49,7 +49,7 @@ def encoded(vector: Floats) -> str:
         half = vector.astype("<f2")
     if not np.isfinite(half).all():
         raise ValueError(
-            "a vector holds numbers beyond 65504, which 16 bits cannot; set normalize=true or encoding=list"
+            "a vector holds numbers beyond 65504, which 16 bits cannot hold; set normalize=true or encoding=list"
         )
     return base64.b64encode(half.tobytes()).decode()
 
@@ -84,7 +84,7 @@ def read_reference(path: Path) -> Reference:
             vector = _vector(one)
             if vector is None or not vector.size or not np.isfinite(vector).all() or not vector.any():
                 raise ParamError(
-                    f"reference {shown}: {printable(name, limit=60)!r} is no vector (numbers, or base64 of 16-bit ones) or is all 0",
+                    f"reference {shown}: {printable(name, limit=60)!r} is not a vector (numbers, or base64 of 16-bit ones), or is all 0",
                     word="param.file",
                 )
             names.append(name)

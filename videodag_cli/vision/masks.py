@@ -115,7 +115,7 @@ def read_counts(text: str) -> list[int]:
     for character in text:
         part = ord(character) - 48
         if not 0 <= part < 64 or shift > 40:
-            raise ValueError("not the text of run lengths")
+            raise ValueError("not run lengths as text")
         number |= (part & 31) << shift
         shift += 5
         if part & 32:
@@ -127,7 +127,7 @@ def read_counts(text: str) -> list[int]:
             raise ValueError("a run of negative length")
         number = shift = 0
     if shift:
-        raise ValueError("the text of run lengths ends within a number")
+        raise ValueError("the run lengths end within a number")
     return lengths
 
 

@@ -114,7 +114,7 @@ class _CenterFace:
         outputs = centerface.outputs_of(self._facts.outputs)
         if outputs is None or not self._facts.channels_first:
             raise ParamError(
-                f"model {printable(path.name)} is no face detector that is known: expected CenterFace's outputs, heatmap 1x1xhxw, "
+                f"model {printable(path.name)} is not a known face detector: expected CenterFace's outputs, heatmap 1x1xhxw, "
                 f"scale 1x2xhxw, offset 1x2xhxw and landmarks 1x10xhxw; found {self._facts.summary()}",
                 word="param.file",
             )
@@ -131,7 +131,7 @@ class _CenterFace:
         values = {kind: found[name] for kind, name in self._outputs.items()}
         for kind, value in values.items():
             if not np.isfinite(value).all():
-                raise ModelError(f"model {printable(self.name)} outputs values that are no numbers ({kind})")
+                raise ModelError(f"model {printable(self.name)} outputs values that are not numbers ({kind})")
         boxes, scores, keypoints = centerface.decode(values, size, confidence)
         scores = checked_scores(scores, self.name)
         check_boxes(boxes, self.name)

@@ -117,7 +117,7 @@ def _text(head: bytes) -> Foreign | None:
     begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     lower = begin[:512].lower()
     if lower.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return Foreign("a web page (HTML), which is what a download leaves that was refused or needs a login", _ANEW)
+        return Foreign("a web page (HTML), as left by a download that was refused or needs a login", _ANEW)
     if lower.startswith(b"<net") or (lower.startswith(b"<?xml") and b"<net" in lower):
         return Foreign("an OpenVINO model (.xml)", _FROM_ORIGINAL)
     if lower.startswith(b"[net]"):
@@ -132,7 +132,7 @@ def _text(head: bytes) -> Foreign | None:
     if any(ord(character) < 32 and character not in "\t\r\n\f" for character in text):
         return None
     if begin.startswith(b"<"):
-        return Foreign("a page of XML, which is what a refused download leaves", _ANEW)
+        return Foreign("a page of XML, as left by a refused download", _ANEW)
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return Foreign(f"text ({printable(line, limit=40)!r})", "name the .onnx file of the model")
 

@@ -95,7 +95,7 @@ def open_vectors(path: Path, choice: PictureChoice, *, provider: str = CPU) -> V
     values = choice.values or ("unit" if classifies else "byte" if facts.picture.dtype == "uint8" else None)
     if values is None:
         raise ParamError(
-            f"model {printable(path.name)} does not tell how it wants its picture: set param values (unit 0..1, byte 0..255, "
+            f"model {printable(path.name)} does not say how the picture must be prepared: set param values (unit 0..1, byte 0..255, "
             "signed -1..1, imagenet or coco_bgr: what its training normalised pictures to)"
         )
     size = input_size(facts, choice.size, path.name, default=224)

@@ -82,7 +82,7 @@ def recognise(
             boxes = seen(evidence.rows(extra.table, across=extra.across))
             if len(boxes) and shares(boxes):
                 raise _refused(
-                    name, "puts out boxes as fractions of the picture, and its further numbers may be either", evidence
+                    name, "outputs boxes as fractions of the picture, and its further numbers may be either", evidence
                 )
         return replace(layout, extra=extra, reasons=(*layout.reasons, extra.reason))
     return _read(evidence, name, reading, further)

@@ -201,5 +201,5 @@ def _from_logits(values: Floats) -> NDArray[np.float32]:
 def _finite(values: Floats, task: Task) -> Floats:
     if not np.isfinite(values).all():
         what = {"pose": "a key point", "segment": "a mask", "obb": "an angle"}[task]
-        raise ModelError(f"the model puts out {what} with infinite or undefined numbers: its conversion went wrong")
+        raise ModelError(f"the model outputs {what} with infinite or undefined numbers: its conversion went wrong")
     return values

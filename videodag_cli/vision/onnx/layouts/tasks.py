@@ -168,7 +168,7 @@ def _row_masks(evidence: Evidence, name: str, output: str, grid: MaskGrid | None
     if grid is None and whole == boxed:
         raise _refused(
             name,
-            f"its masks of {width}x{height} cells may cover the picture or each its box; set param masks=picture or masks=box",
+            f"its masks of {width}x{height} cells may cover the whole picture or the box of each; set param masks=picture or masks=box",
             evidence,
         )
     chosen: MaskGrid = grid or ("picture" if whole else "box")
