@@ -82,6 +82,45 @@ def test_flashes_are_merged_into_their_last_or_suppressed_for_the_minimum_length
     assert cuts(scene.Content(VIDEO, min_scene_s=0), flashing()) == [40, *range(80, 101), 140]
 
 
+def still_with(levels: Sequence[int]) -> list[Frame]:
+    """Gray pictures of these levels, at 25 per second."""
+    return [
+        Frame.from_image(np.full((90, 160, 3), level, np.uint8), index=i, time_s=i / 25)
+        for i, level in enumerate(levels)
+    ]
+
+
+@pytest.mark.parametrize("detector", ["merge", "suppress", "adaptive"])
+def test_a_flash_of_one_frame_is_one_cut_where_it_begins(detector: str) -> None:
+    flash = still_with([60] * 40 + [240] + [60] * 40)
+    assert cuts(scene.Adaptive() if detector == "adaptive" else scene.Content(VIDEO, flashes=detector), flash) == [40]
+
+
+@pytest.mark.parametrize("detector", ["merge", "suppress", "adaptive"])
+def test_the_last_scene_ends_with_the_video_and_may_be_shorter(detector: str) -> None:
+    late = still_with([60] * 40 + [200] * 5)
+    assert cuts(scene.Adaptive() if detector == "adaptive" else scene.Content(VIDEO, flashes=detector), late) == [40]
+
+
+@pytest.mark.parametrize("name", ["content", "adaptive"])
+@pytest.mark.parametrize("luma_only", [False, True])
+def test_scores_equal_those_of_scenedetect_to_the_last_bit(name: str, luma_only: bool) -> None:
+    rng = np.random.default_rng(7)
+    frames = [
+        Frame.from_image(rng.integers(0, 256, (61, 83, 3), np.uint8) // (1 + i % 5), index=i, time_s=i / 25)
+        for i in range(40)
+    ]
+    own = {"content": scenedetect.ContentDetector, "adaptive": scenedetect.AdaptiveDetector}[name](luma_only=luma_only)
+    own.stats_manager = StatsManager()
+    for frame in frames:
+        own.process_frame(FrameTimecode(frame.index, fps=25.0), frame.image)
+    key = "content_val" if name == "content" else own.get_metrics()[-1]
+    found = values(make(name, luma_only=luma_only), frames)
+    ranks = range(1, 40) if name == "content" else range(2, 38)
+    expected = [own.stats_manager.get_metrics(FrameTimecode(i, fps=25.0), [key])[0] for i in ranks]
+    assert [found[i].score for i in ranks] == expected
+
+
 @pytest.mark.parametrize("name", ["content", "adaptive"])
 def test_every_frame_has_one_value_however_few_there_are(name: str) -> None:
     for count in (0, 1, 2, 5, 40):

@@ -1,7 +1,7 @@
-"""Cuts between scenes, by PySceneDetect's content and adaptive detectors fed one sampled frame at a time.
+"""Cuts between scenes, by the rules of PySceneDetect's content and adaptive detectors, one sampled frame at a time.
 
-The detectors judge single frames; the minimum length of a scene is applied here, on presentation times, so that variable rates and
-strides need no frame rate and the whole state can be saved.
+The minimum length of a scene is applied to presentation times, so that variable rates and strides need no frame rate. Source of the
+scores: the documentation of PySceneDetect 0.7, whose detectors are what the tests compare with.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from videodag_cli.toolspec import tool
 _LONGER_SIDE = 256  # to which PySceneDetect shrinks pictures by default
 _TIME_TOLERANCE_S = 1e-6  # times are rounded to microseconds
 
-MinSceneLength = Annotated[float, Field(ge=0, le=3600, description="shortest scene in seconds")]
+MinSceneLength = Annotated[
+    float,
+    Field(ge=0, le=3600, description="shortest scene in seconds; the last one ends with the video and may be shorter"),
+]
 LumaOnly = Annotated[bool, Field(description="compare brightness alone, not hue and saturation")]
 
 
@@ -50,25 +53,25 @@ class Content:
         flashes: Annotated[
             Literal["merge", "suppress"],
             Field(
-                description="cuts in quick succession: merge each long burst into its last, or allow one every min_scene_s"
+                description="cuts in quick succession: merge each long burst into its last, or allow one every min_scene_s; "
+                "either way, a flash of a frame or two is one cut, where it begins"
             ),
         ] = "merge",
         luma_only: LumaOnly = False,
     ) -> None:
-        from scenedetect.detectors import ContentDetector
-
         # A merged cut is known min_scene_s after it; twice the average rate leaves room for a varying one.
         merge = flashes == "merge" and min_scene_s > 0
         self.lookahead = math.ceil(min_scene_s * 2 * float(video.frame_rate or 30)) + 1 if merge else 0
-        self._feed = _Feed(ContentDetector(threshold=threshold, min_scene_len=0, luma_only=luma_only), keep=1)
+        self._threshold = threshold
+        self._differences = _Differences(luma_only=luma_only)
         self._scenes = _Scenes(min_scene_s, merge=merge, patience=self.lookahead)
         self._waiting: deque[Cut] = deque()
 
     def __call__(self, frame: Frame) -> Cut:
-        is_first = not self._feed.frames
-        above, score = self._feed(_small(frame))
+        is_first = self._differences.previous is None
+        score = self._differences.next(_small(frame))
         self._waiting.append(Cut(cut=False, score=None if is_first else score))
-        age = self._scenes.next(frame.time_s, above=above)
+        age = self._scenes.next(frame.time_s, above=score >= self._threshold)
         if age is not None:
             self._waiting[-1 - age] = replace(self._waiting[-1 - age], cut=True)
         return self._waiting.popleft() if len(self._waiting) > self.lookahead else Cut(cut=False, score=None)
@@ -80,10 +83,10 @@ class Content:
 
     def state(self) -> dict[str, Any]:
         waiting = [[value.cut, value.score] for value in self._waiting]
-        return {"frames": self._feed.state(), "scenes": self._scenes.state(), "waiting": waiting}
+        return {"previous": self._differences.previous, "scenes": self._scenes.state(), "waiting": waiting}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._feed.restore(state["frames"])
+        self._differences.previous = state["previous"]
         self._scenes.restore(state["scenes"])
         self._waiting = deque(Cut(cut, score) for cut, score in state["waiting"])
 
@@ -92,7 +95,8 @@ class Content:
 class Adaptive:
     """Cuts where a frame's content score exceeds that of its neighbours; fast camera motion is no cut.
 
-    `score` is its ratio to their mean, at most 255; null for the first and last `window` frames, which have too few neighbours.
+    `score` is its ratio to their mean, at most 255; null for the first and last `window` frames, which have too few neighbours. A
+    flash of one frame is one cut, where it begins, if the pictures around it are still.
     """
 
     def __init__(
@@ -109,51 +113,43 @@ class Adaptive:
         min_scene_s: MinSceneLength = 0.6,
         luma_only: LumaOnly = False,
     ) -> None:
-        from scenedetect.detectors import AdaptiveDetector
-
-        detector = AdaptiveDetector(
-            adaptive_threshold=threshold,
-            min_content_val=min_content,
-            window_width=window,
-            min_scene_len=0,
-            luma_only=luma_only,
-        )
         self.lookahead = window
-        self._min_content = min_content
+        self._threshold, self._min_content = threshold, min_content
         self._span = 2 * window + 1
-        self._feed = _Feed(detector, keep=self._span)
+        self._differences = _Differences(luma_only=luma_only)
         self._scenes = _Scenes(min_scene_s, merge=False)
         self._times_s: deque[float] = deque(maxlen=self._span)
         self._scores: deque[float] = deque(maxlen=self._span)
 
     def __call__(self, frame: Frame) -> Cut:
-        above, score = self._feed(_small(frame))
         self._times_s.append(frame.time_s)
-        self._scores.append(score)
+        self._scores.append(self._differences.next(_small(frame)))
         if len(self._times_s) <= self.lookahead:
             return Cut(cut=False, score=None)
+        ratio = self._ratio() if len(self._scores) == self._span else None
+        above = ratio is not None and ratio >= self._threshold and self._scores[self.lookahead] >= self._min_content
         starts = self._scenes.next(self._times_s[-1 - self.lookahead], above=above) is not None
-        return Cut(cut=starts, score=self._ratio() if len(self._scores) == self._span else None)
+        return Cut(cut=starts, score=ratio)
 
     def finish(self) -> list[Cut]:
         return [Cut(cut=False, score=None)] * min(self.lookahead, len(self._times_s))
 
     def state(self) -> dict[str, Any]:
         return {
-            "frames": self._feed.state(),
+            "previous": self._differences.previous,
             "scenes": self._scenes.state(),
             "times_s": list(self._times_s),
             "scores": list(self._scores),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._feed.restore(state["frames"])
+        self._differences.previous = state["previous"]
         self._scenes.restore(state["scenes"])
         self._times_s.extend(state["times_s"])
         self._scores.extend(state["scores"])
 
     def _ratio(self) -> float:
-        """What the detector compares with its threshold for the frame in the middle; it keeps the number to itself."""
+        """How far the score of the frame in the middle exceeds the mean of its neighbours."""
         middle = self._scores[self.lookahead]
         neighbours = sum(s for i, s in enumerate(self._scores) if i != self.lookahead) / (2.0 * self.lookahead)
         if neighbours < 1e-5:
@@ -161,30 +157,25 @@ class Adaptive:
         return min(middle / neighbours, 255.0)
 
 
-class _Feed:
-    """A detector of PySceneDetect, and the pictures from which one in the same state can be made."""
+class _Differences:
+    """Mean differences of successive pictures in hue, saturation and brightness."""
 
-    def __init__(self, detector: Any, *, keep: int) -> None:
-        self._detector = detector
-        self.frames: deque[Image] = deque(maxlen=keep)
-        self._fed = 0
+    def __init__(self, *, luma_only: bool) -> None:
+        self._luma_only = luma_only
+        self.previous: Image | None = None
+        """The last picture, as hue, saturation and brightness."""
 
-    def __call__(self, image: Image) -> tuple[bool, float]:
-        """Whether the detector reports a cut at this call, and the content score of the picture."""
-        from scenedetect.common import FrameTimecode
+    def next(self, image: Image) -> float:
+        """The mean per pixel and channel, 0 to 255; 0 for the first picture."""
+        import cv2
 
-        # The number only orders the pictures: with a minimum length of 0 the detectors never look at durations.
-        cuts = self._detector.process_frame(FrameTimecode(self._fed, fps=30.0), image)
-        self._fed += 1
-        self.frames.append(image)
-        return bool(cuts), float(self._detector._frame_score)
-
-    def state(self) -> Any:
-        return np.stack(self.frames) if self.frames else None
-
-    def restore(self, frames: Any) -> None:
-        for image in () if frames is None else frames:
-            self(image)
+        picture = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2HSV), np.uint8)
+        previous, self.previous = self.previous, picture
+        if previous is None or previous.shape != picture.shape:
+            return 0.0
+        pixels = picture.shape[0] * picture.shape[1]
+        hue, saturation, brightness = (total / pixels for total in cv2.sumElems(cv2.absdiff(picture, previous))[:3])
+        return brightness if self._luma_only else (hue + saturation + brightness) / 3
 
 
 class _Scenes:
