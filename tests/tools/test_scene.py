@@ -90,16 +90,20 @@ def still_with(levels: Sequence[int]) -> list[Frame]:
     ]
 
 
+def flash_detector(how: str) -> Detector:
+    return scene.Adaptive() if how == "adaptive" else make("content", flashes=how)
+
+
 @pytest.mark.parametrize("detector", ["merge", "suppress", "adaptive"])
 def test_a_flash_of_one_frame_is_one_cut_where_it_begins(detector: str) -> None:
     flash = still_with([60] * 40 + [240] + [60] * 40)
-    assert cuts(scene.Adaptive() if detector == "adaptive" else scene.Content(VIDEO, flashes=detector), flash) == [40]
+    assert cuts(flash_detector(detector), flash) == [40]
 
 
 @pytest.mark.parametrize("detector", ["merge", "suppress", "adaptive"])
 def test_the_last_scene_ends_with_the_video_and_may_be_shorter(detector: str) -> None:
     late = still_with([60] * 40 + [200] * 5)
-    assert cuts(scene.Adaptive() if detector == "adaptive" else scene.Content(VIDEO, flashes=detector), late) == [40]
+    assert cuts(flash_detector(detector), late) == [40]
 
 
 @pytest.mark.parametrize("name", ["content", "adaptive"])

@@ -265,7 +265,7 @@ def package_versions(plan: Plan) -> dict[str, str]:
     """Versions of this package and of what results depend on; recorded, not compared."""
     from importlib import metadata
 
-    names = ["videodag", "av", "numpy", "opencv-python-headless", "onnxruntime", "scenedetect-headless", "zxing-cpp"]
+    names = ["videodag", "av", "numpy", "opencv-python-headless", "onnxruntime", "zxing-cpp"]
     plugin_ids = {step.node.plugin_id for step in plan.steps}
     for point in metadata.entry_points(group="videodag.plugins"):
         if point.name in plugin_ids and point.dist is not None and point.dist.name not in names:

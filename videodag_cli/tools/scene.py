@@ -175,7 +175,7 @@ class _Differences:
             return 0.0
         pixels = picture.shape[0] * picture.shape[1]
         hue, saturation, brightness = (total / pixels for total in cv2.sumElems(cv2.absdiff(picture, previous))[:3])
-        return brightness if self._luma_only else (hue + saturation + brightness) / 3
+        return float(brightness if self._luma_only else (hue + saturation + brightness) / 3)
 
 
 class _Scenes:
