@@ -13,17 +13,20 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from videodag_cli.batch.executors import TaskExecutor, TaskProgress
 from videodag_cli.batch.executors.processes import Processes
+from videodag_cli.batch.expectation import Expectation, file_sizes
 from videodag_cli.batch.finding import Found, FoundVideo
 from videodag_cli.batch.ledger import NAME, BatchRecord, Ledger, read_ledger
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.batch.verdicts import Choices, Verdict, judge, known_failures, request_digest
 from videodag_cli.errors import OutputError, RequestError, VideodagError, printable, worst
+from videodag_cli.graph.pipeline import BUILTIN, builtin_folder
 from videodag_cli.graph.plan import Overrides, Plan
 from videodag_cli.guard.supervise import GuardLimits
 from videodag_cli.run.job import Job, RunOptions, default_workers
@@ -32,15 +35,15 @@ from videodag_cli.video.sampling import Sampling
 
 ENDS_THE_BATCH = frozenset({"output.full", "output.folder"})
 """Words of failures that every other video would meet as well."""
-WAITING_FOR_EACH_JOB = 2
-"""Tasks handed to an executor for each that runs, so that none has to wait for its next one."""
+COMPARED_VIDEOS = 20
+"""So many videos are looked for on every machine before the first one is run."""
 
 
 class BatchEvents(Protocol):
     """Told what happens while it happens; the methods may be called from several threads."""
 
-    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int) -> None:
-        """workers: frames that each of the jobs works on at once."""
+    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int | None) -> None:
+        """workers: frames that each of the jobs works on at once; None: decided where it runs."""
 
     def progress(self, task: VideoTask, done: int, total: int) -> None: ...
 
@@ -51,7 +54,7 @@ class BatchEvents(Protocol):
 
 
 class _Silent:
-    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int) -> None: ...
+    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int | None) -> None: ...
 
     def progress(self, task: VideoTask, done: int, total: int) -> None: ...
 
@@ -132,13 +135,13 @@ class Batch:
             self._templates[key] = job, request_digest(job)
         return replace(self._templates[key][0], given=video)
 
-    def jobs_for(self, count: int) -> tuple[int, int]:
+    def jobs_for(self, count: int) -> tuple[int, int | None]:
         """Videos at once, and frames that each works on at once, for so many videos that have to run."""
         cpus = default_workers()
         jobs = self.options.jobs or max(1, min(cpus, count))
         return jobs, self.run_options.workers or max(1, cpus // jobs)
 
-    def task(self, number: int, video: FoundVideo, verdicts: Sequence[Verdict], workers: int) -> VideoTask:
+    def task(self, number: int, video: FoundVideo, verdicts: Sequence[Verdict], workers: int | None) -> VideoTask:
         """What a process has to do for a video: the pipelines whose verdict is not `none`."""
         due = [
             (spec, output, verdict)
@@ -157,17 +160,34 @@ class Batch:
             limits=self.limits,
         )
 
+    def expectation(self, batch_id: str, tasks: Sequence[VideoTask]) -> Expectation:
+        """What a place must be like where these tasks are to run."""
+        example = replace(tasks[0], video=os.path.abspath(tasks[0].video), pipelines=self._specs)
+        requests = tuple(self._job(example.video, plan).request.model_dump(mode="json") for plan in self.plans)
+        return Expectation(
+            batch_id=batch_id,
+            folder=os.path.abspath(self.folder),
+            example=example,
+            requests=requests,
+            sizes=file_sizes(task.video for task in islice(tasks, COMPARED_VIDEOS)),
+        )
+
     @cached_property
     def _specs(self) -> tuple[PipelineSpec, ...]:
         return tuple(
             PipelineSpec(
-                path=os.path.abspath(plan.loaded.path),
+                path=_path_everywhere(plan.loaded.path),
                 digest=plan.loaded.digest,
                 overrides=_absolute(overrides, plan),
                 plugin_folders=plan.registry.folders,
             )
             for plan, overrides in zip(self.plans, self.set_params, strict=True)
         )
+
+
+def _path_everywhere(path: Path) -> str:
+    built_in = path.parent.resolve() == builtin_folder().resolve()
+    return f"{BUILTIN}{path.stem}" if built_in else os.path.abspath(path)
 
 
 def _absolute(overrides: Overrides, plan: Plan) -> dict[str, dict[str, object]]:
@@ -199,7 +219,7 @@ def run_batch(
         due = [(video, found) for video, found in judged if any(verdict.action != "none" for verdict in found)]
         jobs, workers = batch.jobs_for(len(due))
         if executor is not None:
-            jobs = executor.jobs
+            jobs, workers = executor.jobs, batch.run_options.workers or executor.workers
         outcomes = [verdict.outcome for _, found in judged for verdict in found]
         ledger = Ledger(batch.folder, outcomes, jobs=jobs, others=batch.found.others, before=before)
         ledger.write("running")
@@ -210,6 +230,8 @@ def run_batch(
         tasks = deque(batch.task(number, video, found, workers) for number, (video, found) in enumerate(due))
         with Processes(jobs) if executor is None else nullcontext(executor) as place:
             try:
+                if tasks:
+                    place.prepare(batch.expectation(ledger.id, tasks))
                 yield from _work(tasks, place, ledger, events)
             except BaseException:
                 events.stopped(ledger.stop())
@@ -222,7 +244,7 @@ def _work(tasks: deque[VideoTask], place: TaskExecutor, ledger: Ledger, events: 
     waiting: dict[Future[list[VideoOutcome]], VideoTask] = {}
     try:
         while tasks or waiting:
-            while tasks and len(waiting) < WAITING_FOR_EACH_JOB * place.jobs:
+            while tasks and len(waiting) < place.ahead:
                 task = tasks.popleft()
                 waiting[place.submit(task, _marking(ledger, events))] = task
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
@@ -257,7 +279,9 @@ def _outcomes(future: Future[list[VideoOutcome]], task: VideoTask, ledger: Ledge
     except VideodagError as error:
         return [outcome.refused(error) for outcome in begun]
     return [
-        new.model_copy(update={name: getattr(old, name) for name in ("output", "pipeline", "input", "request")})
+        new.model_copy(
+            update={name: getattr(old, name) for name in ("video", "output", "pipeline", "input", "request")}
+        )
         for old, new in zip(begun, ended, strict=True)
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,8 @@ class BatchRecord(BaseModel):
     """Everything about one batch that is not in the records of its videos."""
 
     schema_: str = Field(default=SCHEMA, serialization_alias="schema", validation_alias="schema")
+    id: str = ""
+    """Of this batch alone, so that a machine can tell whether it sees the same folder."""
     status: Literal["running", "ended", "interrupted"] = "running"
     jobs: int = 1
     exit_code: int | None = None
@@ -59,6 +62,7 @@ class Ledger:
         others: Counter[str],
         before: BatchRecord | None = None,
     ) -> None:
+        self.id = uuid.uuid4().hex[:12]
         self._folder = folder
         self._outcomes = {outcome.output: outcome for outcome in outcomes}
         self._earlier = (
@@ -117,6 +121,7 @@ class Ledger:
         """Write the file now."""
         outcomes = self.outcomes
         record = BatchRecord(
+            id=self.id,
             status=status,
             jobs=self._jobs,
             exit_code=exit_code,

@@ -17,7 +17,7 @@ class PipelineSpec:
     """A pipeline by its file, so that another process plans it for itself."""
 
     path: str
-    """Absolute path of the pipeline's file."""
+    """Absolute path of the pipeline's file, or `builtin:ID`, which is the same on every machine."""
     digest: str
     """Of the file when it was planned first; a file that changed since is refused."""
     overrides: Mapping[str, Mapping[str, Any]]

@@ -39,7 +39,7 @@ class BatchAccount:
         self._whole = 0
         self._frames = 0
 
-    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int) -> None:
+    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int | None) -> None:
         self.started = time.monotonic()
         due = [verdict.outcome for verdict in verdicts if verdict.action != "none"]
         self.due = len(due)
@@ -51,7 +51,7 @@ class BatchAccount:
             from videodag_cli.cli import streams
 
             left = f", {len(verdicts) - self.due:,} are not" if self.due < len(verdicts) else ""
-            streams.say(f"{self.due:,} to run{left}; --jobs {jobs}, --workers {workers}")
+            streams.say(f"{self.due:,} to run{left}; --jobs {jobs}" + (f", --workers {workers}" if workers else ""))
 
     def progress(self, task: VideoTask, done: int, total: int) -> None:
         self.running[task.number] = (task.video, done, total)
@@ -96,7 +96,7 @@ class _JsonLines(BatchAccount):
         super().__init__()
         self._last = 0.0
 
-    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int) -> None:
+    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int | None) -> None:
         super().begun(verdicts, jobs, workers)
         self._say(jobs=jobs, workers=workers)
 
@@ -138,7 +138,7 @@ class _Bars(BatchAccount):
         self._all: TaskID | None = None
         self._bars: dict[int, tuple[str, TaskID]] = {}
 
-    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int) -> None:
+    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int | None) -> None:
         super().begun(verdicts, jobs, workers)
         if self.due:
             self._all = self._progress.add_task("", total=1.0)

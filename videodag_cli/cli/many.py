@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from videodag_cli.cli.batch_progress import batch_progress
 from videodag_cli.errors import RequestError, VideodagError, printable
 
 if TYPE_CHECKING:
+    from videodag_cli.batch.executors import TaskExecutor
     from videodag_cli.system.straight import StraightOutput
 
 SHOWN_FAILURES = 20
@@ -60,16 +62,17 @@ def make_batch(found: Found, plans: Sequence[Any], folder: Path, format: str, **
     return Batch(found, tuple(plans), folder, outputs, **more)
 
 
-def run_many(batch: Batch, *, mode: str, quiet: bool, json: StraightOutput | None) -> int:
-    """Run a batch with progress on standard error; returns the exit code, having printed the table and the line it ends with.
+def run_many(batch: Batch, *, mode: str, quiet: bool, json: StraightOutput | None, dask: str | None) -> int:
+    """Run a batch, here or on a Dask cluster, with progress on standard error; returns the exit code.
 
-    The table is also printed where a signal, or an output that cannot be written, ends the batch early.
+    It has then printed the table and the line it ends with; the table also where a signal, or an output that cannot be written, ends
+    the batch early.
     """
     started = time.monotonic()
     account = None
     try:
-        with batch_progress(mode, quiet=quiet) as account:
-            record = _ended(run_batch(batch, events=account))
+        with _place(dask, batch) as place, batch_progress(mode, quiet=quiet) as account:
+            record = _ended(run_batch(batch, events=account, executor=place))
     except BaseException:
         if account is not None and account.record is not None:
             _show(account.record, batch, time.monotonic() - started, quiet=quiet, json=json)
@@ -78,6 +81,14 @@ def run_many(batch: Batch, *, mode: str, quiet: bool, json: StraightOutput | Non
     if record.exit_code:
         streams.say_error(_error(record, batch))
     return record.exit_code or 0
+
+
+def _place(dask: str | None, batch: Batch) -> AbstractContextManager[TaskExecutor] | nullcontext[None]:
+    if dask is None:
+        return nullcontext()
+    from videodag_cli.batch.executors.dask import OnDask
+
+    return OnDask(dask, jobs=batch.options.jobs)
 
 
 def _show(record: BatchRecord, batch: Batch, wall_time_s: float, *, quiet: bool, json: StraightOutput | None) -> None:

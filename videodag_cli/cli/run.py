@@ -251,6 +251,14 @@ def run(
         str,
         typer.Option("--jobs", "-j", metavar="N", help="Videos at once; auto: as many as CPUs.", rich_help_panel=MANY),
     ] = "auto",
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run on this Dask cluster: tcp://host:8786, a scheduler file, or local.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
     settle: Annotated[
         str,
         typer.Option(
@@ -300,6 +308,7 @@ def run(
     from videodag_cli.cli import run_options as given
     from videodag_cli.cli import streams
     from videodag_cli.cli.run_remarks import Remarks, plans, raise_for
+    from videodag_cli.errors import RequestError
     from videodag_cli.graph.plugins import make_registry
     from videodag_cli.run.job import RunOptions
     from videodag_cli.system import stdio
@@ -308,6 +317,8 @@ def run(
 
     videos = video or []
     many = given.is_many(videos, pipeline, output_dir, from_file, output, record)
+    if dask is not None and not many:
+        raise RequestError("--dask needs --output-dir DIR, on storage that the workers share")
     found = None
     if many:
         from videodag_cli.cli.many import find_all
@@ -382,7 +393,7 @@ def run(
         if dry_run:
             raise typer.Exit(view.dry_run(batch, stdio.require_stdout(claimed)))
         out = stdio.require_stdout(claimed) if json else None
-        raise typer.Exit(view.run_many(batch, mode=mode, quiet=quiet, json=out))
+        raise typer.Exit(view.run_many(batch, mode=mode, quiet=quiet, json=out, dask=dask))
     if len(planned) > 1:
         from videodag_cli.cli.several import outputs_of, run_several
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol, Self
 
+from videodag_cli.batch.expectation import Expectation
 from videodag_cli.batch.outcome import VideoOutcome
 from videodag_cli.batch.task import VideoTask
 
@@ -18,8 +19,20 @@ PROGRESS_EVERY_S = 0.2
 class TaskExecutor(Protocol):
     """A context manager: on exit nothing of it is left running."""
 
-    jobs: int
-    """Tasks that run at once."""
+    @property
+    def jobs(self) -> int:
+        """Tasks that run at once."""
+
+    @property
+    def workers(self) -> int | None:
+        """Frames that each of them works on at once, where the user does not say; None: it is decided where the task runs."""
+
+    @property
+    def ahead(self) -> int:
+        """Tasks to hand over before the first has ended, so that none has to wait for its next one."""
+
+    def prepare(self, expected: Expectation) -> None:
+        """Told before the first task. Raises `RequestError` where the place is not as the batch expects."""
 
     def submit(self, task: VideoTask, on_progress: TaskProgress | None = None) -> Future[list[VideoOutcome]]:
         """Start a task, or let it wait for its turn. A process that dies is the failure of its task alone."""

@@ -39,14 +39,18 @@ def main() -> None:
 def _serve(connection: Connection[Any, Any]) -> None:
     from videodag_cli.batch.executors import Seldom
     from videodag_cli.batch.executors.child import run_guarded
+    from videodag_cli.batch.expectation import Expectation, unmet
 
     while True:
         try:
             task = connection.recv()
         except EOFError:
             return
+        if isinstance(task, Expectation):
+            connection.send(("answer", list(unmet(task))))
+            continue
         progress = Seldom(lambda done, total: connection.send(("progress", (done, total))))
-        connection.send(("outcomes", run_guarded(task, progress)))
+        connection.send(("answer", run_guarded(task, progress)))
 
 
 if __name__ == "__main__":
