@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import orjson
 
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
