@@ -106,6 +106,13 @@ def test_where_the_threads_of_one_decoder_have_enough_to_do_there_are_no_lanes(
         assert len(list(reader)) == 120 // stride
 
 
+def test_a_decoder_that_complains_only_in_the_log_works_alone(clip_folder: Path, forced: list[Group]) -> None:
+    """FFmpeg's log belongs to the process."""
+    found = probe(valid("mpeg2", clip_folder))
+    assert read(found, list(range(0, len(found.index), 13)), lanes=3)["frames"]
+    assert not forced
+
+
 def test_lanes_end_at_the_first_sign_of_damage(tmp_path: Path, forced: list[Group]) -> None:
     found = probe(overwrite(grouped(tmp_path / "clip.mp4"), [24]))
     targets = list(range(0, 60, 6))

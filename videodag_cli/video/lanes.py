@@ -168,7 +168,7 @@ class _Lane:
                 rank, flags = int(index.rank[position]), int(index.flags[position])
                 asked = rank >= 0 and wanted(rank)
                 came = decoding.feed(wanted=asked, may_drop=self._may_drop)
-                if came is None or (flags & BROKEN and (asked or not flags & DISPOSABLE)):
+                if came is None or decoding.complaints or (flags & BROKEN and (asked or not flags & DISPOSABLE)):
                     return None
                 if not self._take(came, ready):
                     return None

@@ -19,6 +19,7 @@ from videodag_cli.data import Frame
 from videodag_cli.errors import InputError
 from videodag_cli.video import demux
 from videodag_cli.video.choice import DecoderChoice
+from videodag_cli.video.complaints import SILENT
 from videodag_cli.video.decoding import DecodeError, Decoding
 from videodag_cli.video.entry import droppable
 from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY, MISSING
@@ -81,7 +82,9 @@ class PyavReader(Reader):
         # Where the packets do not give the order of output, only the decoder can contradict the container.
         self._order_unread = probe.codec in REORDERING and picture_reader(probe.codec, probe.extradata) is None
         self._may_seek = True
-        self._lane_count = 1 if self._order_unread or not suits(index) else min(lanes, MOST_LANES)
+        # What a decoder says only in FFmpeg's log, which all threads share, is heard by one decoder at a time.
+        alone = self._order_unread or probe.codec in SILENT or not suits(index)
+        self._lane_count = 1 if alone else min(lanes, MOST_LANES)
         picture_bytes = max(1, probe.stored_size[0] * probe.stored_size[1] * 2)
         self._most_held = max(MIN_HELD_FRAMES, MAX_HELD_BYTES // picture_bytes)
         self._sizes = PictureSizes(probe)
