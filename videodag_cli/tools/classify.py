@@ -59,7 +59,7 @@ class Classes:
 class ImageClassifier:
     """The most likely classes of the frame, best first; with detections as a second input, of each of their boxes.
 
-    `detection` is the place of the box among the detections. The model is an ONNX file that puts out one row of scores for a picture.
+    `detection` is the index of the box among the detections. The model is an ONNX file that outputs one row of scores for a picture.
     """
 
     def __init__(

@@ -62,8 +62,8 @@ class Objects:
     """Objects found by a neural network, best first.
 
     A model file may be YOLOv5, YOLOv6, YOLOv8, YOLO11, YOLOX, NanoDet, DETR, RT-DETR or SSD, or anything exported with suppression
-    inside; what it is shows in its outputs and metadata. Where a model puts out more than boxes, rows also have `keypoints`, `mask`
-    (COCO run lengths) or `corners` (of a turned box, clockwise from its own top left; `xyxy` are their bounds).
+    inside; what it is follows from its outputs and metadata. Where a model outputs more than boxes, rows also have `keypoints`, `mask`
+    (COCO run lengths) or `corners` (of a rotated box, clockwise from its own top left; `xyxy` are their bounds).
     """
 
     def __init__(

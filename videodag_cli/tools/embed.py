@@ -28,7 +28,7 @@ from videodag_cli.vision.onnx.vectors import Fit, PictureChoice, open_vectors, p
 class ImageEmbedder:
     """A vector of the frame; with detections as a second input, one of each of their boxes.
 
-    `detection` is the place of the box among the detections. Pictures that look alike have vectors that point the same way
+    `detection` is the index of the box among the detections. Pictures that look alike have vectors that point the same way
     (`match.embeddings`). `vector` is base64 of 16-bit floats, little-endian (numpy.frombuffer(b64decode(vector), "<f2")), or a list.
     """
 

@@ -21,7 +21,7 @@ def merged(
 ) -> Detections:
     """All boxes of all predecessors, best first; of those that overlap, the most confident one remains.
 
-    Classes are told apart by name, so detectors whose numbers differ go together. Boxes without a confidence count as certain.
+    Classes are distinguished by name, so detectors whose numbers differ can be combined. Boxes without a confidence count as certain.
     Equally good ones are ranked in the order of the edges.
     """
     together = concatenated(detections)

@@ -23,7 +23,7 @@ class Landmarks:
 
     Feed it people: every box has a row, in the order it came, with all its columns. `keypoints` are [x, y, visibility]; visibility is
     0 to 1. Where presence is below `min_presence`, `keypoints` are null: a head and shoulders, a leg or two people in one box would
-    else get a body that is not there. Points outside the picture are guesses.
+    otherwise get a body that is not there. Points outside the picture are guesses.
 
     points=coco, 17: nose, left_eye, right_eye, left_ear, right_ear, left_shoulder, right_shoulder, left_elbow, right_elbow,
     left_wrist, right_wrist, left_hip, right_hip, left_knee, right_knee, left_ankle, right_ankle.

@@ -93,7 +93,7 @@ class Content:
 
 @tool(version=1)
 class Adaptive:
-    """Cuts where a frame's content score exceeds that of its neighbours; fast camera motion is no cut.
+    """Cuts where a frame's content score exceeds that of its neighbours; fast camera motion is not a cut.
 
     `score` is its ratio to their mean, at most 255; null for the first and last `window` frames, which have too few neighbours. A
     flash of one frame is one cut, where it begins, if the pictures around it are still.

@@ -20,8 +20,8 @@ MIN_SIDE = 8
 class Read:
     """Lines of text with their box, corners and confidence, from top to bottom.
 
-    With detections as a second input, reads inside each of their boxes, and `detection` is the number of the box (its place among the
-    detections, from 0). Lines without a letter or digit are left out. Corners go clockwise from the text's own top left, so they tell how
+    With detections as a second input, reads inside each of their boxes, and `detection` is the number of the box (its index among the
+    detections, from 0). Lines without a letter or digit are left out. Corners go clockwise from the text's own top left, so they show how
     it is turned. Text that reads as well upside down, such as 0096 and 9600, is read as it is, or from top to bottom.
     """
 

@@ -122,8 +122,8 @@ class Dwell:
     A visit has `entered_s`, `left_s`, `visit_s` (this visit) and `total_s` (all visits of this track), in seconds.
 
     A visit lasts from the first frame seen inside to the first frame seen outside. It is reported once the track was seen to stay inside,
-    and later outside, for `min_s`: a box that flickers over the border enters and leaves nothing. Who is hidden meanwhile is still inside
-    if seen inside again within `max_gap_s`; who is not seen anywhere for longer has left when last seen inside. Keep `max_gap_s` above the
+    and later outside, for `min_s`: a box that flickers over the border does not enter or leave. Someone hidden meanwhile is still inside
+    if seen inside again within `max_gap_s`; someone not seen anywhere for longer left when last seen inside. Keep `max_gap_s` above the
     tracker's `max_age_s`.
     """
 
@@ -261,7 +261,7 @@ class Line:
 
     By line: `in_count`, `out_count` and `by_class` since the start of the video, and the `crossings` of this frame.
 
-    Walk from `start` to `end`: who crosses from the left hand to the right hand goes in, the other way out. So a line drawn from the
+    Walk from `start` to `end`: crossing from your left hand to your right hand is in, the other way is out. So a line drawn from the
     bottom of the picture to its top counts in what moves to the right. A crossing counts when the anchor has passed between the ends
     of the line, is clear of it by `margin` times the box's size (the square root of its area), and is then seen to stay on that side for
     `min_s`: someone who sways on the line, or whose box flickers across it, does not cross it. Where sampled frames are further apart
