@@ -105,7 +105,7 @@ def test_what_a_file_does_not_tell_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ParamError, match="does not say how the picture must be prepared: set param values"):
         ImageClassifier(model=path)
     assert plain(ImageClassifier(model=path, **BGR)(frame()))[0]["class_name"] == "class 0"
-    with pytest.raises(ParamError, match="puts out 3 numbers, but there are 2 labels"):
+    with pytest.raises(ParamError, match="outputs 3 numbers, but there are 2 labels"):
         ImageClassifier(model=path, labels=["a", "b"], **BGR)
     ultralytics = means(tmp_path / "u.onnx", "Softmax", metadata=NAMES | {"task": "classify"})
     assert ImageClassifier(model=ultralytics).describe()["input"] == "32x32, RGB, 0..1, cut to its middle, float32"

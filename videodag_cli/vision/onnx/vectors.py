@@ -65,10 +65,10 @@ class VectorModel:
             tensor = packed(canvas, self.form, dtype=self.facts.picture.dtype, channels_first=self.facts.channels_first)
             values = np.asarray(run(self.session, self.facts, tensor, self.size)[self.output], np.float64)
             if values.size != self.width:
-                raise ModelError(f"model {self.shown} puts out {values.size} numbers, {self.width} before")
+                raise ModelError(f"model {self.shown} outputs {values.size} numbers, {self.width} before")
             found[row] = values.reshape(-1)
         if not np.isfinite(found).all():
-            raise ModelError(f"model {self.shown} puts out infinite or undefined numbers: its conversion went wrong")
+            raise ModelError(f"model {self.shown} outputs infinite or undefined numbers: its conversion went wrong")
         return found
 
     @property
@@ -156,7 +156,7 @@ class Classifier:
         known = labels or model.facts.names
         if known is not None and len(known) != model.width:
             raise ParamError(
-                f"model {model.shown} puts out {model.width} numbers, but there are {len(known)} labels; give one name per class"
+                f"model {model.shown} outputs {model.width} numbers, but there are {len(known)} labels; give one name per class"
             )
         self.model = model
         self.labels = known or unnamed(model.width)
@@ -174,8 +174,8 @@ class Classifier:
         if within_unit(numbers) and (np.abs(numbers.sum(axis=1) - 1) < 0.02).all():
             return "none"
         raise ParamError(
-            f"model {self.model.shown} puts out numbers that are no shares of one: set param activation to softmax (one class is "
-            "right), sigmoid (several may be) or none (they are probabilities)"
+            f"model {self.model.shown} outputs numbers that do not add up to one: set param activation to softmax (exactly one class "
+            "applies), sigmoid (several may apply) or none (they are probabilities)"
         )
 
     def scores(self, images: Sequence[Image]) -> Floats:
