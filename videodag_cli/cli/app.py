@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "summary": "Say what a results file holds: frames, failures, numbers, classes, tracks, texts.",
         "report": "Write one HTML page with timelines, tracks, events, timings and a frame browser; it opens offline.",
         "ranges": "Print the time ranges in which an expression is true.",
+        "static": "Print boxes that never move, and write zones with which a filter leaves them out.",
         "convert": "Write results as a table (CSV, Parquet, JSON lines), as COCO JSON, as MOTChallenge text or as WebVTT.",
         "diff": "Compare two results with tolerances; exit 5 where they differ.",
         "schema": "Print the JSON Schema of frame lines, run records, batches, summaries, checks, suites or pipelines.",

@@ -47,6 +47,10 @@ class _BoxFilter:
                 description='only inside one of these zones: [{"name": "door", "polygon": [[x, y], ...]}], or a JSON file of that'
             ),
         ] = None,
+        exclude_zones: Annotated[
+            Zones | None,
+            Field(description="drop what is inside one of these zones, such as those that `videodag static` writes"),
+        ] = None,
         units: Annotated[
             Units, Field(description="unit of areas and zones: pixels, or fractions of the upright picture")
         ] = "pixel",
@@ -62,6 +66,7 @@ class _BoxFilter:
         self._classes, self._exclude = classes, exclude or []
         self._unit_area = float(video.width * video.height) if units == "fraction" else 1.0
         self._regions = None if zones is None else regions(zones, units, video)
+        self._excluded = None if exclude_zones is None else regions(exclude_zones, units, video)
 
     def _keeps(self, detections: Detections) -> NDArray[np.bool_]:
         labels = class_labels(detections)
@@ -74,6 +79,9 @@ class _BoxFilter:
         if self._regions is not None:
             points = anchors(detections, self._anchor, self._video)
             keep &= np.any([geometry.inside(region.polygon, points) for region in self._regions], axis=0)
+        if self._excluded is not None:
+            points = anchors(detections, self._anchor, self._video)
+            keep &= ~np.any([geometry.inside(region.polygon, points) for region in self._excluded], axis=0)
         return keep
 
 
