@@ -33,7 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "schema": "Print the JSON Schema of frame lines, run records, batches, summaries, checks, suites or pipelines.",
     },
     "Serve": {
-        "serve": "Serve jobs over HTTP: upload a video, name a pipeline, read the results.",
+        "serve": "Serve jobs over HTTP, and a page to use them: upload a video, name a pipeline, read the results.",
         "worker": "Run the jobs of a service; with --queue, on as many machines as share its data folder.",
     },
     "Look things up": {

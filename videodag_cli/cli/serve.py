@@ -98,7 +98,7 @@ def serve(
     ] = None,
     lease: Lease = "10s",
 ) -> None:
-    """Serve jobs over HTTP: upload a video, name a pipeline, read the results."""
+    """Serve jobs over HTTP, and a page to use them: upload a video, name a pipeline, read the results."""
     from videodag_cli.cli import streams
     from videodag_cli.errors import RequestError
     from videodag_cli.graph.plugins import make_registry

@@ -22,7 +22,22 @@ import orjson
 
 from videodag_cli.report.collect import Boxes, Collected
 
-SCRIPTS = ("base.js", "facts.js", "lanes.js", "timeline.js", "boxes.js", "viewer.js", "main.js")
+SCRIPTS = (
+    "base.js", "facts.js", "lanes.js", "timeline.js", "boxes.js", "drawing.js", "frame.js", "viewer.js", "main.js"
+)  # fmt: skip
+SHARED = (
+    "theme.js",
+    "uPlot.iife.min.js",
+    "uPlot.min.css",
+    "page.css",
+    "base.js",
+    "lanes.js",
+    "timeline.js",
+    "boxes.js",
+    "drawing.js",
+    "frame.js",
+)
+"""What the page of the service is made of, too."""
 _DTYPES = {"B": "u1", "H": "u2", "I": "u4", "i": "i4", "f": "f4", "d": "f8"}
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -56,13 +71,13 @@ class Block:
 def render(found: Collected, facts: Mapping[str, Any], *, title: str) -> bytes:
     """The page. `facts` is everything that is not a column: record, pictures, remarks; plain JSON values."""
     block = Block()
-    data = {**facts, **_columns(found, block)}
+    data = {**facts, **columns(found, block)}
     scripts = {
-        "THEME": _asset("theme.js"),
-        "UPLOT": f"/*! uPlot, {_licence()} */\n{_asset('uPlot.iife.min.js')}",
-        "PAGE": "(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in SCRIPTS) + "\n})();",
+        "THEME": asset("theme.js"),
+        "UPLOT": f"/*! uPlot, {_licence()} */\n{asset('uPlot.iife.min.js')}",
+        "PAGE": "(() => {\n'use strict';\n" + "\n".join(asset(name) for name in SCRIPTS) + "\n})();",
     }
-    style = _asset("uPlot.min.css") + "\n" + _asset("page.css")
+    style = asset("uPlot.min.css") + "\n" + asset("page.css")
     allowed = " ".join(_digest(script) for script in scripts.values())
     policy = (
         f"default-src 'none'; img-src data:; script-src {allowed}; style-src {_digest(style)}; "
@@ -76,7 +91,7 @@ def render(found: Collected, facts: Mapping[str, Any], *, title: str) -> bytes:
         "BLOCK": block.encoded(),
         **scripts,
     }
-    return _SLOT.sub(lambda slot: slots[slot[1]], _asset("page.html")).encode()
+    return _SLOT.sub(lambda slot: slots[slot[1]], asset("page.html")).encode()
 
 
 def json_in_script(value: object) -> str:
@@ -89,19 +104,21 @@ def _unsafe(text: str) -> bool:
     return any(character in text for character in _ESCAPES)
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a script or style."""
     return (files(__package__) / "assets" / name).read_text("utf-8")
 
 
 def _licence() -> str:
-    return _asset("uPlot.LICENSE").replace("*/", "* /").strip()
+    return asset("uPlot.LICENSE").replace("*/", "* /").strip()
 
 
 def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _columns(found: Collected, block: Block) -> dict[str, Any]:
+def columns(found: Collected, block: Block) -> dict[str, Any]:
+    """What scripts need to know of the lines; where it is long, as places in the block."""
     return {
         "frames": {
             "index": block.add(found.frame_index),

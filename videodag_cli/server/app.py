@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,8 +27,11 @@ from videodag_cli.errors import VideodagError
 from videodag_cli.graph.described import described, described_graph
 from videodag_cli.graph.pipeline import catalogue as list_pipelines
 from videodag_cli.graph.pipeline import load
+from videodag_cli.report.page import SHARED
+from videodag_cli.report.page import asset as report_asset
 from videodag_cli.server import schema
 from videodag_cli.server.access import COOKIE, Access, cookie_value, is_equal
+from videodag_cli.server.columns import columns_file
 from videodag_cli.server.jobs import Job, State
 from videodag_cli.server.metrics import Metrics
 from videodag_cli.server.problems import ServiceError, on_error, problem
@@ -42,6 +46,16 @@ MAX_PAGE_LINES = 10_000
 _WAIT = re.compile(r"\bwait=(\d{1,6})\b")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+OWN = ("index.html", "service.css", "api.js", "graph.js", "form.js", "player.js", "jobs.js", "service.js")
+ASSETS = frozenset((*OWN, *SHARED))
+"""What the page is made of; the report's scripts draw boxes and timelines here as well."""
+
+
+def page_asset(name: str) -> str:
+    """The text of a part of the page."""
+    return (files(__package__) / "assets" / name).read_text("utf-8") if name in OWN else report_asset(name)
 
 
 class Json(Response):
@@ -284,6 +298,10 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
 
         return EventSourceResponse(changes(found))
 
+    @app.get("/video/jobs/{job_id}/columns", include_in_schema=False)
+    def columns(job_id: str) -> Response:
+        return FileResponse(columns_file(service.results(service.job(job_id))), media_type="application/json")
+
     # --- what can be named ---
 
     @app.get("/pipelines", summary="Pipelines that can be named")
@@ -365,6 +383,17 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
                 max_age=30 * 86400,
             )
         return response
+
+    @app.get("/", include_in_schema=False)
+    def page() -> Response:
+        return Response(page_asset("index.html"), media_type="text/html; charset=utf-8")
+
+    @app.get("/assets/{name}", include_in_schema=False)
+    def script(name: str) -> Response:
+        kind = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}.get(name.rpartition(".")[2])
+        if kind is None or name not in ASSETS:
+            raise ServiceError("there is no such address")
+        return Response(page_asset(name), media_type=kind, headers={"Cache-Control": "no-cache"})
 
     return Access(app, settings)
 

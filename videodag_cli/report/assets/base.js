@@ -1,6 +1,6 @@
-// What everything else uses: the data, elements made of text, formats, colours, and who is told when something changes.
+// What everything else uses, here and on the page of the service: the data, elements made of text, formats, colours, and who is told when something changes.
 
-const DATA = JSON.parse(document.getElementById('data').textContent);
+let DATA = null; // what `take` was given
 const TYPES = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i2: Int16Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
 
 const byId = (id) => document.getElementById(id);
@@ -23,10 +23,10 @@ function el(tag, props = {}, ...children) {
 
 const fill = (node, ...children) => { node.replaceChildren(...children.flat().filter(Boolean)); return node; };
 
-async function unpack() {
-  const holder = byId('block');
-  const text = atob(holder.textContent);
-  holder.remove();
+// Everything a page shows: `data` with the places of its columns, and `block`, the columns, compressed and in base64.
+async function take(data, block) {
+  DATA = data;
+  const text = atob(block);
   const packed = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));
@@ -60,6 +60,7 @@ function throttled(work) {
 }
 
 const lineCount = () => DATA.frames.index.length;
+const failedCount = () => Object.values(DATA.failures_by_node).reduce((sum, n) => sum + n, 0);
 
 // The line whose time is nearest.
 function lineAt(time) {
@@ -183,4 +184,20 @@ function frameLink(line) {
 function table(head, rows) {
   const header = el('tr', {}, head.map(([name, kind]) => el('th', { class: kind ?? '' }, name)));
   return el('div', { class: 'scroll' }, el('table', { class: 'list' }, el('thead', {}, header), el('tbody', {}, rows)));
+}
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  byId('theme').textContent = theme === 'dark' ? 'Light' : 'Dark';
+  byId('theme').setAttribute('aria-label', `Switch to ${theme === 'dark' ? 'light' : 'dark'} colours`);
+  readPalette();
+  emit('theme');
+}
+
+// The colours that the system asks for, until the button says otherwise.
+function followTheme() {
+  const dark = window.matchMedia('(prefers-color-scheme: dark)');
+  setTheme(dark.matches ? 'dark' : 'light');
+  dark.addEventListener('change', () => setTheme(dark.matches ? 'dark' : 'light'));
+  byId('theme').addEventListener('click', () => setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark'));
 }

@@ -12,7 +12,6 @@ function drawHeading() {
   fill(byId('nav'), sections.map(([id, name, n]) => el('a', { href: `#${id}` }, name, n !== undefined && el('span', { class: 'num' }, count(n)))));
 }
 
-const failedCount = () => Object.values(DATA.failures_by_node).reduce((sum, n) => sum + n, 0);
 
 function drawKeyFigures() {
   const lines = lineCount();

@@ -1,19 +1,10 @@
 // Puts the page together.
 
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  byId('theme').textContent = theme === 'dark' ? 'Light' : 'Dark';
-  byId('theme').setAttribute('aria-label', `Switch to ${theme === 'dark' ? 'light' : 'dark'} colours`);
-  readPalette();
-  emit('theme');
-}
-
 async function start() {
-  const dark = window.matchMedia('(prefers-color-scheme: dark)');
-  setTheme(dark.matches ? 'dark' : 'light');
-  dark.addEventListener('change', () => setTheme(dark.matches ? 'dark' : 'light'));
-  byId('theme').addEventListener('click', () => setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark'));
-  await unpack();
+  followTheme();
+  const block = byId('block').textContent;
+  byId('block').remove();
+  await take(JSON.parse(byId('data').textContent), block);
   prepareBoxes();
   drawHeading();
   drawKeyFigures();

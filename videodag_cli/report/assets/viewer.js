@@ -1,7 +1,6 @@
-// The frame browser: a stored picture or plain ground, boxes drawn over it, values beside it, and a polygon built by clicks.
+// The frame browser: a stored picture or plain ground, boxes over it, and a polygon built by clicks.
 
 const STAGE_HEIGHT = 680;
-const SHORT_LABELS = 0.6; // below this scale
 const pictures = new Map(); // line -> {image, ready}
 const polygons = [[]]; // in pixels of the source frame; the last one is being built
 const canvas = byId('canvas');
@@ -98,86 +97,7 @@ function drawGround(pen, width, height) {
   pen.fillText(text, 12, 10);
 }
 
-function drawBoxes(pen, boxes, scale, overPicture) {
-  const threshold = state.thresholds[boxes.path] - 1e-6;
-  const [from, to] = boxRange(boxes, state.line);
-  pen.font = '600 11px system-ui, sans-serif';
-  pen.textBaseline = 'middle';
-  pen.textAlign = 'left';
-  for (let box = from; box < to; box++) {
-    if (!keeps(boxes, box, threshold)) continue;
-    const [x1, y1, x2, y2] = [0, 1, 2, 3].map((i) => (boxes.xyxy[4 * box + i] / boxes.scale) * scale);
-    const tone = overPicture ? OVER_PICTURE[boxColourRank(boxes, box)] : colour(boxColourRank(boxes, box));
-    if (overPicture) {
-      pen.strokeStyle = 'rgba(0,0,0,0.55)';
-      pen.lineWidth = 3.5;
-      pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    }
-    pen.strokeStyle = tone;
-    pen.lineWidth = 1.75;
-    pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    const id = boxes.tracker_id[box];
-    const label = scale < SHORT_LABELS && id >= 0 ? `#${id}` : boxLabel(boxes, box); // small pictures have no room for more
-    if (!label) continue;
-    const width = pen.measureText(label).width + 8;
-    const top = y1 >= 16 ? y1 - 16 : y1;
-    pen.fillStyle = tone;
-    pen.fillRect(x1 - 1, top, width, 15);
-    pen.fillStyle = overPicture || palette['on-accent'] !== '#ffffff' ? '#0b0d10' : '#ffffff';
-    pen.fillText(label, x1 + 3, top + 8);
-  }
-}
-
-// Bright enough for any picture, in light and in dark.
-const OVER_PICTURE = ['#8cb4ff', '#ffb36b', '#6fe0c8', '#d3b0ff', '#ff9dbb', '#d0d4da'];
-
-function boxLabel(boxes, box) {
-  if (boxes.text_rank[box]) return boxes.texts[boxes.text_rank[box] - 1].slice(0, 40);
-  const name = boxes.classes[boxes.class_rank[box]];
-  const id = boxes.tracker_id[box];
-  const parts = [name.slice(0, 30), id >= 0 ? `#${id}` : ''];
-  return parts.filter(Boolean).join(' ');
-}
-
-// -- beside the picture --------------------------------------------------------------------------------------------------------
-
-const ROWS_SHOWN = 60;
-
-function describeFrame() {
-  const line = state.line;
-  byId('frame-name').textContent = `Frame ${count(DATA.frames.index[line])}`;
-  byId('frame-time').textContent = clock(DATA.frames.time_s[line]);
-  byId('go').value = DATA.frames.index[line];
-  byId('previous').disabled = line === 0;
-  byId('next').disabled = line === lineCount() - 1;
-  const found = [];
-  const group = (name, value) => found.push(el('tr', { class: 'group' }, el('td', {}, name), el('td', {}, value)));
-  const value = (name, text) => found.push(el('tr', {}, el('td', {}, name), el('td', {}, text)));
-  const failure = DATA.failures.find((f) => f.line === line);
-  if (!DATA.frames.ok[line]) {
-    group('failed', failure ? failure.node : '');
-    if (failure) found.push(el('tr', {}, el('td', { colSpan: 2 }, `${failure.tool}: ${failure.type}: ${failure.message}`)));
-  }
-  for (const boxes of DATA.boxes) {
-    if (!DATA.frames.ok[line]) break;
-    const [from, to] = boxRange(boxes, line);
-    const kept = [];
-    for (let box = from; box < to; box++) if (keeps(boxes, box, state.thresholds[boxes.path] - 1e-6)) kept.push(box);
-    group(boxes.path, kept.length === to - from ? plural(kept.length, 'box').replace('boxs', 'boxes') : `${kept.length} of ${to - from}`);
-    for (const box of kept.slice(0, ROWS_SHOWN)) {
-      const name = boxLabel(boxes, box) || boxes.path;
-      found.push(el('tr', {}, el('td', {}, el('i', { class: 'dot', key: colourName(boxColourRank(boxes, box)) }), name), el('td', {}, Number.isNaN(boxes.confidence[box]) ? '' : boxes.confidence[box].toFixed(2))));
-    }
-    if (kept.length > ROWS_SHOWN) value('…', `${kept.length - ROWS_SHOWN} more`);
-  }
-  const numbers = DATA.numbers.filter((n) => !Number.isNaN(n.values[line]));
-  if (numbers.length) group('numbers', '');
-  for (const { path, values } of numbers) value(breakable(path), number(values[line]));
-  const flags = DATA.flags.filter((f) => f.values[line] < 2);
-  if (flags.length) group('flags', '');
-  for (const { path, values } of flags) value(breakable(path), values[line] ? 'true' : 'false');
-  fill(byId('frame-values'), el('table', { class: 'values' }, el('tbody', {}, found)));
-}
+// -- strip of pictures ----------------------------------------------------------------------------------------------------------
 
 function drawStrip() {
   const strip = byId('strip');
@@ -198,48 +118,6 @@ function markStrip() {
       strip.scrollTo({ left: thumb.offsetLeft - strip.offsetLeft - 60 });
     }
   });
-}
-
-// -- confidence ------------------------------------------------------------------------------------------------------------------
-
-const filtered = () => DATA.boxes.filter((boxes) => boxes.has_confidence);
-const chosenBoxes = () => DATA.boxes.find((boxes) => boxes.path === byId('confidence-output').value);
-
-function prepareConfidence() {
-  const outputs = filtered();
-  const card = byId('confidence-card');
-  if (!outputs.length) { card.hidden = true; return; }
-  const select = byId('confidence-output');
-  fill(select, outputs.map((boxes) => el('option', { value: boxes.path }, boxes.path)));
-  const slider = byId('confidence');
-  const take = () => {
-    const boxes = chosenBoxes();
-    slider.min = String(Math.floor(boxes.lowest * 100) / 100);
-    slider.max = '1';
-    slider.step = '0.01';
-    slider.value = String(Math.max(Number(slider.min), state.thresholds[boxes.path]));
-    describeConfidence();
-  };
-  select.addEventListener('change', take);
-  slider.addEventListener('input', () => {
-    const value = Number(slider.value);
-    state.thresholds[chosenBoxes().path] = value <= Number(slider.min) ? 0 : value;
-    emit('thresholds');
-  });
-  take();
-}
-
-function describeConfidence() {
-  const boxes = chosenBoxes();
-  if (!boxes) return;
-  const value = Number(byId('confidence').value);
-  byId('confidence-value').textContent = value.toFixed(2);
-  const total = boxes.confidence.length;
-  const kept = keptBoxes(boxes);
-  const setting = DATA.settings[boxes.path];
-  byId('confidence-effect').textContent = `${count(kept)} of ${count(total)} boxes stay. ${kept === total ? `The run kept none below ${boxes.lowest.toFixed(2)}.` : ''}`;
-  const note = setting.note ? el('p', { class: 'soft small more' }, setting.note) : null;
-  fill(byId('confidence-set'), setting.node ? command(`--set ${setting.node}.${setting.param}=${value.toFixed(2)}`) : null, note);
 }
 
 // -- polygon ----------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,216 @@
+"""The page of the service in a headless Chromium: what is drawn over the video is what the lines say, on the right picture."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.browser import launched
+from tests.clips import encode, read_index
+from tests.commands import ROOT
+from tests.services import Server, served
+
+PEDESTRIANS = ROOT / "sample_videos" / "pedestrians.mp4"
+Open = Callable[..., Any]
+
+PICTURE = """() => {
+  const video = document.getElementById('video');
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  canvas.getContext('2d').drawImage(video, 0, 0);
+  return canvas.toDataURL('image/png').split(',')[1];
+}"""
+"""The picture on screen, as PNG."""
+INK = """() => {
+  const shown = document.getElementById('canvas');
+  const copy = document.createElement('canvas');
+  const [width, height] = [copy.width, copy.height] = [shown.width, shown.height];
+  copy.getContext('2d').drawImage(shown, 0, 0);
+  const { data } = copy.getContext('2d').getImageData(0, 0, width, height);
+  return [width, height, Array.from({ length: width * height }, (_, i) => (data[4 * i + 3] > 128 ? 1 : 0)).join('')];
+}"""
+"""Where something is drawn over it."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with launched() as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_page(browser: Any, server: Server) -> Iterator[Open]:
+    """Opens an address of the service and fails the test on any error or warning of the console."""
+    problems: list[str] = []
+    contexts = []
+
+    def look(path: str = "/", *, width: int = 1280, height: int = 900, refusals: bool = False, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, base_url=server.address, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                None
+                if message.type == "verbose" or (refusals and "the server responded with a status" in message.text)
+                else problems.append(message.text)
+            ),
+        )
+        page.goto(path)
+        return page
+
+    yield look
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def ready(page: Any) -> Any:
+    page.wait_for_selector("html[data-ready=yes]", state="attached", timeout=60_000)
+    return page
+
+
+def waits(page: Any, selector: str, text: str) -> None:
+    """Wait until an element holds a text; the page's policy forbids to evaluate conditions."""
+    page.locator(selector, has_text=text).wait_for(timeout=60_000)
+
+
+def fill_in(page: Any, file: Any, pipeline: str, stride: int | None) -> None:
+    page.set_input_files("#file", file)
+    page.select_option("#pipeline", pipeline)
+    if stride is None:
+        page.check("input[value=all]")
+    else:
+        page.fill("#stride", str(stride))
+
+
+def show(page: Any, line: int, frame_index: int) -> None:
+    """Choose a line and wait until its picture is on screen."""
+    page.locator("#seek").fill(str(line))
+    page.wait_for_selector(f'#canvas[data-frame="{frame_index}"][data-exact="true"]', timeout=20_000)
+
+
+def test_a_job_from_upload_to_boxes_at_the_right_places(open_page: Open, server: Server) -> None:
+    page = ready(open_page())
+    assert page.input_value("#pipeline") == ""
+    assert page.locator("input[name=sampling]:checked").count() == 0
+    assert page.is_disabled("#run")
+    fill_in(page, PEDESTRIANS, "people", 40)
+    page.wait_for_selector("pipeline-graph svg .output")
+    page.locator("pipeline-graph .output").press("Enter")
+    assert "confidence" in page.inner_text("pipeline-graph .about")
+    page.click("text=The same in a terminal")
+    assert "videodag run -p people --frame-stride 40 pedestrians.mp4 -o pedestrians.jsonl" in page.inner_text("#same")
+    page.click("#run")
+    page.wait_for_url("**/?job=*")
+    page.reload()  # in the middle: the job goes on
+    ready(page)
+    job_id = page.url.rpartition("=")[2]
+    lines = [json.loads(line) for line in server.lines(job_id).splitlines()]
+    assert [line["frame_index"] for line in lines] == [0, 40, 80, 120, 160, 200]
+    page.uncheck("#trails")
+    for number in (1, 3, 5):
+        show(page, number, lines[number]["frame_index"])
+        width, height, bits = page.evaluate(INK)
+        ink = np.frombuffer(bits.encode(), np.uint8).reshape(height, width) == ord("1")
+        assert all(is_drawn(ink, box["xyxy"]) for box in lines[number]["result"]["people"])
+        others = lines[number - 1]["result"]["people"]
+        assert not all(is_drawn(ink, box["xyxy"]) for box in others), "boxes of the frame before"
+        assert page.inner_text("#frame-name") == f"Frame {lines[number]['frame_index']}"
+    page.click("text=Raw JSON of this frame")
+    waits(page, "#raw", "{")
+    assert page.inner_text("#raw") == server.lines(job_id).splitlines()[5].decode()
+    with page.expect_download() as download:
+        page.click("text=Download JSONL")
+    assert Path(download.value.path()).read_bytes() == server.lines(job_id)
+    assert download.value.suggested_filename == "pedestrians.jsonl"
+    page.goto("/")
+    ready(page)
+    assert page.locator(f'job-list a[href="/?job={job_id}"]').count() == 1
+
+
+def is_drawn(ink: np.ndarray[Any, Any], box: list[float]) -> bool:
+    """Whether all four sides of a box of the source, which has 768 x 576 pixels, are drawn at their middle."""
+    height, width = ink.shape
+    x1, y1, x2, y2 = np.array(box) * [width / 768, height / 576, width / 768, height / 576]
+    points = ((x1, (y1 + y2) / 2), (x2, (y1 + y2) / 2), ((x1 + x2) / 2, y1), ((x1 + x2) / 2, y2))
+    return all(
+        ink[max(0, round(y) - 1) : round(y) + 2, max(0, round(x) - 1) : round(x) + 2].any()
+        for x, y in points
+        if 2 <= x <= width - 2 and 2 <= y <= height - 2
+    )
+
+
+def test_the_picture_on_screen_is_that_of_the_line(open_page: Open, server: Server, tmp_path: Path) -> None:
+    """The clip paints its frame index, which is read back from the screen."""
+    clip = encode(tmp_path / "clip.mp4", indices=range(60), options={"bf": "2"})
+    job_id = server.accepted("count", clip, options={"frame_stride": 7})
+    server.over(job_id)
+    lines = [json.loads(line) for line in server.lines(job_id).splitlines()]
+    page = ready(open_page(f"/?job={job_id}"))
+    for number in (6, 1, 8):
+        show(page, number, lines[number]["frame_index"])
+        png = np.frombuffer(base64.b64decode(page.evaluate(PICTURE)), np.uint8)
+        picture = cv2.imdecode(png, cv2.IMREAD_COLOR)
+        assert picture is not None
+        assert read_index(picture.astype(np.uint8)) == lines[number]["frame_index"]
+    page.click("#play")
+    page.wait_for_selector('#canvas[data-frame="56"][data-exact="false"]', timeout=20_000)  # frame 59 was not sampled
+
+
+def test_a_job_is_watched_cancelled_and_removed(open_page: Open, server: Server) -> None:
+    job_id = server.accepted("slow")
+    page = open_page(f"/?job={job_id}", width=390, color_scheme="dark")
+    waits(page, "#job-text", "frames/s")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.click("#cancel")
+    page.wait_for_selector("#remove:not([hidden])")
+    assert page.inner_text("#job-status") == "cancelled"
+    page.click("#remove")
+    ready(page)
+    assert page.locator(f'job-list a[href="/?job={job_id}"]').count() == 0
+
+
+def test_errors_say_what_to_do(open_page: Open, server: Server) -> None:
+    page = ready(open_page(refusals=True))
+    fill_in(page, {"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"#EXTM3U\n"}, "count", None)
+    page.click("#run")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert "Choose an MP4 or MOV file. [input.not_mp4]" in page.inner_text("#problem")
+    page.click("text=A part of the video")
+    page.fill("#set", "mean.scale=-1")
+    page.set_input_files("#file", PEDESTRIANS)
+    page.click("#run")
+    waits(page, "#problem", "param.invalid")
+    assert "greater than 0" in page.inner_text("#problem")
+    assert page.is_enabled("#run")
+    page.goto("/?job=nobody")
+    waits(page, "#problem", "service.unknown")
+
+
+def test_the_page_asks_for_the_token_once(browser: Any, tmp_path: Path) -> None:
+    with served(tmp_path, "--jobs", "0", token="s3cret") as server:
+        page = browser.new_page()
+        page.goto(server.address)
+        page.wait_for_selector("#token-form:not([hidden])")
+        assert page.is_hidden("#new")
+        page.fill("#token", "wrong")
+        page.click("text=Continue")
+        page.wait_for_selector("#problem:not([hidden])")
+        page.fill("#token", "s3cret")
+        page.click("text=Continue")
+        ready(page)
+        assert page.is_visible("#new")
+        assert page.evaluate("document.cookie") == ""
+        page.reload()
+        ready(page)
+        page.close()

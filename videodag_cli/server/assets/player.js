@@ -1,0 +1,185 @@
+// The uploaded video with what was found drawn over it: the picture on screen says which frame it is, and that frame's boxes are drawn.
+
+const player = (() => {
+  const PAGE = 100; // lines fetched at once
+  const TRAIL = 30; // lines
+  const AHEAD_S = 0.001; // into the frame, so that rounding does not show the one before it
+  const video = byId('video');
+  const canvas = byId('canvas');
+  const pages = new Map(); // number -> promise of lines
+  let job = null;
+  let shown = -1; // the media time on screen
+  let fromVideo = false;
+
+  // The sampled frame that is on screen, or the last one before it.
+  function lineShown(time) {
+    const after = firstAtLeast(DATA.frames.time_s, time + AHEAD_S);
+    return Math.max(0, after - 1);
+  }
+  const isExact = () => Math.abs(DATA.frames.time_s[state.line] - shown) < Math.max(AHEAD_S, frameSeconds() / 2);
+
+  function frameSeconds() {
+    const [up, down = '1'] = String(job.summary.video.frame_rate ?? '25').split('/');
+    return Number(down) / Number(up) || 0.04;
+  }
+
+  function onFrame(_, { mediaTime }) {
+    shown = mediaTime;
+    const line = lineShown(mediaTime);
+    fromVideo = true;
+    if (line !== state.line) choose(line);
+    fromVideo = false;
+    draw();
+    video.requestVideoFrameCallback(onFrame);
+  }
+
+  function seekTo(line) { video.currentTime = DATA.frames.time_s[line] + AHEAD_S; }
+
+  function fetchPage(number) {
+    if (!pages.has(number)) {
+      const found = fetch(`/video/jobs/${job.job_id}/results?format=jsonl&offset=${number * PAGE}&limit=${PAGE}`)
+        .then((answer) => (answer.ok ? answer.text() : Promise.reject(new Problem(answer.status, {})))).then((text) => text.split('\n'));
+      pages.set(number, found);
+      found.then((lines) => { found.lines = lines; if (Math.floor(state.line / PAGE) === number) { draw(); showRaw(); } }, () => pages.delete(number));
+      if (pages.size > 40) pages.delete(pages.keys().next().value);
+    }
+    return pages.get(number);
+  }
+
+  // The text of the whole line, where it is here already; asks for it and the next ones where not.
+  function rawLine(line) {
+    const number = Math.floor(line / PAGE);
+    const found = fetchPage(number).lines;
+    if (line % PAGE > PAGE / 2 && (number + 1) * PAGE < lineCount()) fetchPage(number + 1);
+    return found?.[line % PAGE];
+  }
+
+  function showRaw() {
+    if (!byId('raw-card').open) return;
+    const line = rawLine(state.line);
+    byId('raw').textContent = line ?? '…';
+  }
+
+  function draw() {
+    const width = canvas.clientWidth;
+    const height = canvas.clientHeight;
+    if (!width || !height) return;
+    const pen = sharpCanvas(canvas, width, height);
+    canvas.style.width = '';
+    canvas.style.height = '';
+    const [sourceWidth, sourceHeight] = DATA.size;
+    const scale = Math.min(width / sourceWidth, height / sourceHeight);
+    const exact = isExact();
+    pen.save();
+    pen.translate((width - sourceWidth * scale) / 2, (height - sourceHeight * scale) / 2);
+    if (!exact) { pen.globalAlpha = 0.55; pen.setLineDash([5, 4]); }
+    if (byId('trails').checked) for (const boxes of DATA.boxes) drawTrails(pen, boxes, scale);
+    for (const boxes of DATA.boxes) drawBoxes(pen, boxes, scale, true);
+    const line = rawLine(state.line);
+    if (line && /"(keypoints|corners)"/.test(line)) drawPoints(pen, JSON.parse(line).result, scale);
+    pen.restore();
+    canvas.dataset.frame = DATA.frames.index[state.line];
+    canvas.dataset.exact = exact;
+    canvas.dataset.time = shown;
+    byId('pointer').textContent = `${clock(shown)}${exact ? '' : ' · not a sampled frame: the last one is drawn'}`;
+  }
+
+  function drawTrails(pen, boxes, scale) {
+    if (!boxes.has_ids) return;
+    const [from, to] = boxRange(boxes, state.line);
+    for (let box = from; box < to; box++) {
+      const id = boxes.tracker_id[box];
+      if (id < 0 || !keeps(boxes, box, state.thresholds[boxes.path] - 1e-6)) continue;
+      pen.beginPath();
+      let begun = false;
+      for (let line = Math.max(0, state.line - TRAIL); line <= state.line; line++) {
+        for (let other = boxes.starts[line]; other < boxes.starts[line + 1]; other++) {
+          if (boxes.tracker_id[other] !== id) continue;
+          const x = ((boxes.xyxy[4 * other] + boxes.xyxy[4 * other + 2]) / 2 / boxes.scale) * scale;
+          const y = (boxes.xyxy[4 * other + 3] / boxes.scale) * scale;
+          if (begun) pen.lineTo(x, y); else pen.moveTo(x, y);
+          begun = true;
+        }
+      }
+      pen.strokeStyle = OVER_PICTURE[boxColourRank(boxes, box)];
+      pen.lineWidth = 2;
+      pen.stroke();
+    }
+  }
+
+  // Key points, and corners of codes and turned boxes, wherever they stand in a result.
+  function drawPoints(pen, value, scale) {
+    if (Array.isArray(value)) { for (const item of value) drawPoints(pen, item, scale); return; }
+    if (!value || typeof value !== 'object') return;
+    const lowest = Math.max(0, ...DATA.boxes.map((boxes) => state.thresholds[boxes.path]));
+    if (typeof value.confidence === 'number' && value.confidence < lowest - 1e-6) return;
+    const isPoint = (point) => Array.isArray(point) && point.length >= 2 && Number.isFinite(point[0]) && Number.isFinite(point[1]);
+    for (const point of Array.isArray(value.keypoints) ? value.keypoints : []) {
+      if (!isPoint(point)) continue;
+      pen.beginPath();
+      pen.arc(point[0] * scale, point[1] * scale, 3, 0, 7);
+      pen.fillStyle = '#ffffff';
+      pen.fill();
+      pen.strokeStyle = 'rgba(0,0,0,0.7)';
+      pen.lineWidth = 1;
+      pen.stroke();
+    }
+    if (Array.isArray(value.corners) && value.corners.every(isPoint) && value.corners.length) {
+      pen.beginPath();
+      value.corners.forEach(([x, y], i) => (i ? pen.lineTo(x * scale, y * scale) : pen.moveTo(x * scale, y * scale)));
+      pen.closePath();
+      pen.strokeStyle = '#ffffff';
+      pen.lineWidth = 1.5;
+      pen.stroke();
+    }
+    for (const [name, item] of Object.entries(value)) if (name !== 'keypoints' && name !== 'corners' && typeof item === 'object') drawPoints(pen, item, scale);
+  }
+
+  async function start(found) {
+    job = found;
+    const { block, ...data } = await ask(`/video/jobs/${job.job_id}/columns`);
+    await take(data, block);
+    for (const id of ['frames', 'timelines', 'table']) byId(id).hidden = false;
+    prepareBoxes();
+    byId('stage').style.aspectRatio = `${DATA.size[0]} / ${DATA.size[1]}`;
+    byId('seek').max = String(Math.max(0, lineCount() - 1));
+    if (!lineCount()) return;
+    prepareConfidence();
+    drawTimelines();
+    byId('frame-table').show();
+    on('line', () => { if (!fromVideo) { shown = -1; seekTo(state.line); } });
+    on('line', throttled(() => { describeFrame(); showRaw(); byId('seek').value = String(state.line); if (video.error) draw(); }));
+    on('thresholds', throttled(() => { describeConfidence(); describeFrame(); draw(); }));
+    on('theme', throttled(draw));
+    new ResizeObserver(throttled(draw)).observe(canvas);
+    byId('trails').addEventListener('change', draw);
+    byId('raw-card').addEventListener('toggle', showRaw);
+    byId('seek').addEventListener('input', (event) => choose(Number(event.target.value)));
+    byId('previous').addEventListener('click', () => choose(state.line - 1));
+    byId('next').addEventListener('click', () => choose(state.line + 1));
+    byId('go').addEventListener('change', (event) => chooseFrame(Number(event.target.value)));
+    byId('speed').addEventListener('change', (event) => { video.playbackRate = Number(event.target.value); });
+    const toggle = () => (video.paused ? video.play().catch(showProblem) : video.pause());
+    byId('play').addEventListener('click', toggle);
+    canvas.addEventListener('click', toggle);
+    canvas.addEventListener('keydown', (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[event.key];
+      if (step) { event.preventDefault(); video.pause(); choose(state.line + step); }
+      if (event.key === ' ') { event.preventDefault(); toggle(); }
+    });
+    for (const name of ['play', 'pause', 'ended']) video.addEventListener(name, () => { byId('play').textContent = video.paused ? 'Play' : 'Pause'; });
+    video.addEventListener('error', () => {
+      byId('stage').classList.add('blind');
+      byId('pointer').textContent = 'This browser cannot play the video; boxes are drawn without it.';
+      shown = DATA.frames.time_s[state.line];
+      draw();
+    });
+    video.requestVideoFrameCallback(onFrame);
+    video.addEventListener('loadeddata', () => choose(state.line), { once: true });
+    video.src = `/video/jobs/${job.job_id}/video`;
+    state.line = 0;
+    describeFrame();
+    document.documentElement.dataset.ready = 'yes';
+  }
+  return { start };
+})();

@@ -1,0 +1,44 @@
+"""The results of a job as the columns that timelines and boxes are drawn from: the same as in the HTML report, whatever their length."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from videodag_cli.report.collect import collect
+from videodag_cli.report.page import Block, columns
+from videodag_cli.report.settings import confidence_setting
+from videodag_cli.results.reading import read_lines, read_record
+from videodag_cli.system.files import whole_file
+
+NAME = "columns.json"
+
+
+def columns_file(results: Path) -> Path:
+    """The file beside the results, made when first asked for."""
+    path = results.with_name(NAME)
+    if not path.exists():
+        made = results.with_name(f"{secrets.token_hex(8)}.json")
+        with whole_file(made) as stream:
+            stream.write(orjson.dumps(_collected(results)))
+        os.replace(made, path)
+    return path
+
+
+def _collected(results: Path) -> dict[str, Any]:
+    record = read_record(results)
+    found = collect(read_lines(results))
+    block = Block()
+    data = columns(found, block)
+    video = ((record or {}).get("input") or {}).get("video") or {}
+    return {
+        **data,
+        "block": block.encoded(),
+        "settings": {path: confidence_setting(record, boxes.node) for path, boxes in found.boxes.items()},
+        "size": [video.get("width") or 640, video.get("height") or 360],
+        "pictures": [],
+    }
