@@ -14,6 +14,8 @@ import pytest
 from tests.commands import Done, call, command, finish, pipeline, start
 from tests.graphs import TOYS, node
 
+pytestmark = pytest.mark.slow
+
 
 def arguments(folder: Path, nodes: list[Any], *more: str | Path) -> list[str]:
     path = pipeline(folder, nodes, id="p")

@@ -18,6 +18,8 @@ from tests.results_files import line, write
 from videodag_cli.video.opening import open_reader
 from videodag_cli.video.probing import probe
 
+pytestmark = pytest.mark.slow
+
 UNEVEN = [i * 100 + (i % 3) * 30 for i in range(60)]
 CLIPS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -18,6 +18,8 @@ import pytest
 from tests.commands import call, command
 from tests.services import CLIP, Server, on_command_line, served
 
+pytestmark = pytest.mark.slow
+
 FORM = "multipart/form-data; boundary=b"
 
 

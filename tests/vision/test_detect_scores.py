@@ -107,7 +107,7 @@ def test_a_face_whose_score_is_no_number_is_an_error(monkeypatch: pytest.MonkeyP
         def run(self, names: object, feed: object) -> list[NDArray[Any]]:
             return [np.zeros((1, count, 16), np.float32), np.full((1, count, 1), np.nan, np.float32)]
 
-    monkeypatch.setattr(detector, "_session", Session())
+    monkeypatch.setattr(detector._model, "_session", Session())
     with pytest.raises(ModelError, match=r"blazeface_short_range_128\.onnx outputs values that are not numbers"):
         detector.detect(frame().image, [np.array([0.0, 0, 200, 100])], confidence=0.5, iou=0.3)
 
