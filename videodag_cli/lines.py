@@ -53,12 +53,20 @@ class FrameResult:
     failure: NodeFailure | None = None
     size: tuple[int, int] | None = None
     """Width and height of the frame where they are not the video's."""
+    time: str | None = None
+    """The instant of the frame, RFC 3339, where a clock was asked for."""
+    timecode: str | None = None
+    """SMPTE timecode, where it was asked for."""
 
     def as_json(self, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The line as a mapping, in its fixed order."""
         line: dict[str, Any] = dict(tags or {})
         line["frame_index"] = self.frame_index
         line["time_s"] = self.time_s
+        if self.time is not None:
+            line["time"] = self.time
+        if self.timecode is not None:
+            line["timecode"] = self.timecode
         if self.size is not None:
             line["size"] = list(self.size)
         line["result"] = self.values
@@ -84,7 +92,7 @@ def frame_line(data: bytes) -> dict[str, Any] | None:
     return found
 
 
-RESERVED_TAGS = frozenset({"frame_index", "time_s", "size", "result", "error"})
+RESERVED_TAGS = frozenset({"frame_index", "time_s", "time", "timecode", "size", "result", "error"})
 """The keys of a line that are not tags."""
 
 

@@ -237,3 +237,24 @@ def test_ranges_hold_exactly_the_missing_frames_and_no_other_sampled_one(missing
 
 def test_ranges_are_a_hundred_at_most() -> None:
     assert ranges(np.arange(0, 1000, 2)) == [(i, i) for i in range(0, 200, 2)]
+
+
+@given(count=st.integers(1, 60), wanted=st.integers(1, 80))
+def test_a_number_of_frames_is_spread_evenly_from_the_first_to_the_last(count: int, wanted: int) -> None:
+    found = chosen(index_of(list(range(0, count * 40, 40))), num_frames=wanted)
+    if wanted >= count:
+        assert found == list(range(count))
+        return
+    assert len(found) == wanted
+    steps = {b - a for a, b in itertools.pairwise(found)}
+    assert found[0] == 0
+    assert wanted == 1 or (found[-1] == count - 1 and max(steps) - min(steps) <= 1 and min(steps) >= 1)
+
+
+def test_a_number_of_frames_goes_with_no_other_sampling_and_no_window() -> None:
+    for options in ({"stride": 2}, {"keyframes": True}, {"start": Position(frame_index=3)}):
+        with pytest.raises(RequestError, match="--num-frames"):
+            Sampling(num_frames=4, **options)
+    with pytest.raises(RequestError, match="--num-frames 0: must be 1 or more"):
+        Sampling(num_frames=0)
+    assert Sampling(num_frames=4).as_json() == {"num_frames": 4}

@@ -59,6 +59,7 @@ class SamplingTable(_Model):
     frame_stride: int | None = None
     every: TimeText | None = None
     keyframes: bool = False
+    num_frames: int | None = None
     start: TimeText | None = None
     end: TimeText | None = None
     max_frames: int | None = None

@@ -102,6 +102,8 @@ def _screen(shown: str, facts: VideoFacts) -> list[str]:
         ("frames", f"{facts.frame_count} in {facts.packet_count} packets{hidden}; the header claims {header}"),
         ("rate", f"{rate}, {kind}"),
         ("time", f"from {clock(facts.first_time_s or 0)} for {clock(facts.duration_s)} ({facts.duration_s:g} s)"),
+        *([("created", facts.creation_time)] if facts.creation_time else []),
+        *([("timecode", facts.timecode)] if facts.timecode else []),
         ("keyframes", f"{facts.keyframe_count}, at most {facts.longest_keyframe_gap} frames apart"),
         ("other streams", "; ".join(others) or "none"),
         ("reader", f"{facts.decoder}: {facts.decoder_reason}"),

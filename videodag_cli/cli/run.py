@@ -56,6 +56,14 @@ def run(
     keyframes: Annotated[
         bool, typer.Option("--keyframes", help="Take keyframes only.", rich_help_panel=SAMPLING)
     ] = False,
+    num_frames: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Take N frames, evenly spaced over the video: first, last, and between.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -121,6 +129,18 @@ def run(
             metavar="KEY=VALUE", help="Add a constant field at the front of every line.", rich_help_panel=OUTPUT
         ),
     ] = None,
+    clock: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLOCK",
+            help="Add time (RFC 3339) to lines; when time_s is 0: 2026-11-25T08:00:00Z, name:*_%Y%m%d_%H%M%S@+01:00, or container.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    timecode: Annotated[
+        bool,
+        typer.Option("--timecode", help="Add the container's SMPTE timecode to lines.", rich_help_panel=OUTPUT),
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -346,6 +366,8 @@ def run(
         batch_size=given.positive("--batch-size", batch_size),
         on_error=on_error,
         max_errors=max_errors,
+        clock=clock,
+        timecode=timecode,
         strict=strict,
         accept_damage_percent=accept_damage,
         overwrite=overwrite,
@@ -358,7 +380,13 @@ def run(
         checkpoint_every_s=given.seconds("--checkpoint-every", checkpoint_every),
     )
     sampling = Sampling.from_text(
-        frame_stride=frame_stride, every=every, keyframes=keyframes, start=start, end=end, max_frames=max_frames
+        frame_stride=frame_stride,
+        every=every,
+        keyframes=keyframes,
+        num_frames=num_frames,
+        start=start,
+        end=end,
+        max_frames=max_frames,
     )
     registry = make_registry(plugins_dir)
     remarks = Remarks(quiet=quiet)

@@ -47,6 +47,7 @@ class Execution:
         self._destination = opened.destination
         self._identity = opened.identity
         self._targets = opened.targets
+        self._stamps = opened.stamps
         self._engine = opened.engine
         self._sink = opened.sink
         self._progress = opened.progress
@@ -62,7 +63,7 @@ class Execution:
         ) as results:
             for result in results:
                 if result.frame_index > self._progress.last_frame:
-                    yield result
+                    yield self._stamps.on(result)
 
     def _checkpoint(self, frame_index: int, states: dict[str, Any]) -> None:
         if not self._keeps_states or not isinstance(self._destination, OutputFile):

@@ -15,6 +15,7 @@ from videodag_cli.graph.pipeline import LoadedPipeline, find, load, search_place
 from videodag_cli.graph.plan import Overrides, Plan, make_plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.lines import RESERVED_TAGS, NodeFailure
+from videodag_cli.run.clock import check_clock, resolved
 from videodag_cli.run.part import Progress
 from videodag_cli.run.record import (
     Accounting,
@@ -32,7 +33,7 @@ CHECKPOINT_EVERY_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run is carried out. Of these, `decoder`, `stream`, `format`, `tags` and `strict` belong to the request."""
+    """How a run is carried out. Of these, `decoder`, `stream`, `format`, `tags`, `clock`, `timecode` and `strict` belong to the request."""
 
     workers: int | None = None
     """Frames that stateless nodes work on at once; None: the CPUs that affinity and cgroup allow."""
@@ -41,6 +42,10 @@ class RunOptions:
     on_error: OnError = "record"
     max_errors: int | None = None
     """Stop when more frames than this failed."""
+    clock: str | None = None
+    """When `time_s` is 0: an instant with its zone, `name:PATTERN` of the file's name, or `container`; lines get `time`."""
+    timecode: bool = False
+    """Lines get the SMPTE timecode that the container gives the video."""
     strict: bool = False
     """Decode every frame of the video and stop if any is missing."""
     accept_damage_percent: float = 0.0
@@ -55,6 +60,8 @@ class RunOptions:
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
 
     def __post_init__(self) -> None:
+        if self.clock is not None:
+            check_clock(self.clock)
         if self.format not in FORMATS:
             raise RequestError(f"format {self.format!r} is unknown; one of {', '.join(FORMATS)}")
         if not 0 <= self.accept_damage_percent <= 100:
@@ -151,6 +158,8 @@ class Job:
             stream=options.stream,
             decoder=options.decoder,
             strict=options.strict,
+            clock=None if options.clock is None else resolved(options.clock, Path(video)),
+            timecode=options.timecode,
         )
         return cls(os.fspath(video), plan, sampling, options, request)
 

@@ -22,6 +22,7 @@ from videodag_cli.run.output import OutputFile
 from videodag_cli.run.part import Progress
 from videodag_cli.run.record import Identity, digest_file
 from videodag_cli.run.sinks import Sink, make_sink
+from videodag_cli.run.stamps import Stamps
 from videodag_cli.run.strict import every_frame
 from videodag_cli.system.memory import give_back
 from videodag_cli.system.straight import StraightOutput
@@ -58,6 +59,8 @@ class Opened:
     """Of the input, before anything was read."""
     probe: Probe
     targets: NDArray[np.int64]
+    stamps: Stamps
+    """What lines say of their moment beside its time."""
     engine: Engine
     sink: Sink
     progress: Progress
@@ -95,6 +98,7 @@ class Checked:
     identity: Identity
     probe: Probe
     targets: NDArray[np.int64]
+    stamps: Stamps
     started: float
 
     @classmethod
@@ -106,7 +110,8 @@ class Checked:
         targets = select(found.index, job.sampling)
         if not len(targets):
             raise InputError(f"{printable(job.path)}: {_nothing_sampled(job.sampling)}", word="input.no_frames")
-        return cls(identity, found, targets, started)
+        stamps = Stamps.of(job.request.clock, found, timecode=job.request.timecode)
+        return cls(identity, found, targets, stamps, started)
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,7 @@ class Prepared:
             identity=self.checked.identity,
             probe=self.checked.probe,
             targets=self.checked.targets,
+            stamps=self.checked.stamps,
             engine=self.engine,
             sink=self.sink,
             progress=self.progress,

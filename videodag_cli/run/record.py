@@ -42,6 +42,10 @@ class Request(_Model):
     stream: int | None = None
     decoder: str = "auto"
     strict: bool = False
+    clock: str | None = None
+    """The instant of time 0, or `container`; lines have `time`."""
+    timecode: bool = False
+    """Lines have the container's `timecode`."""
 
 
 def request_facts(request: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -68,6 +72,9 @@ def request_facts(request: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield f"tag {tag}", text
     for name in ("format", "stream", "decoder", "strict"):
         if name in request:
+            yield name, request[name]
+    for name in ("clock", "timecode"):
+        if request.get(name):
             yield name, request[name]
 
 
@@ -112,6 +119,8 @@ def make_request(
     stream: int | None,
     decoder: str,
     strict: bool,
+    clock: str | None = None,
+    timecode: bool = False,
 ) -> Request:
     """The request that a plan and its options make."""
     loaded = plan.loaded
@@ -135,6 +144,8 @@ def make_request(
         stream=stream,
         decoder=decoder,
         strict=strict,
+        clock=clock,
+        timecode=timecode,
     )
 
 

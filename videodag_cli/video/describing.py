@@ -88,6 +88,8 @@ def describe_video(
         longest_keyframe_gap=int(gaps.max()),
         first_time_s=index.time_s(0),
         duration_s=float(round(end, 6)),
+        creation_time=_told(container.metadata.get("creation_time")),
+        timecode=_told(stream.metadata.get("timecode") or _first_timecode(container)),
         edit_list=bool(track and _real_edits(track)),
         fragmented=movie.fragments > 0,
         index_at_end=movie.index_at_end,
@@ -98,6 +100,16 @@ def describe_video(
     if source.contradiction:
         notes.append(f"damaged: {source.contradiction}")
     return VideoFacts(**dict(measured), notes=notes, decoder=choice.name, decoder_reason=choice.reason)
+
+
+def _told(text: str | None) -> str | None:
+    return printable(text, limit=60) if text else None
+
+
+def _first_timecode(container: InputContainer) -> str | None:
+    """Of a timecode track that no video stream refers to; none where several differ."""
+    said = {s.metadata["timecode"] for s in container.streams if "timecode" in s.metadata}
+    return said.pop() if len(said) == 1 else None
 
 
 def _real_edits(track: Track) -> bool:

@@ -71,6 +71,8 @@ class MeasuredFacts(BaseModel):
     longest_keyframe_gap: int = Field(description="Most frames from one keyframe to the next, or to the end")
     first_time_s: float | None
     duration_s: float
+    creation_time: str | None = Field(default=None, description="What the container says of its creation, RFC 3339")
+    timecode: str | None = Field(default=None, description="SMPTE timecode of the first frame; a semicolon: drop-frame")
     edit_list: bool
     fragmented: bool
     index_at_end: bool

@@ -32,7 +32,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Without any option every frame is taken. `stride`, `every_s` and `keyframes` exclude each other."""
+    """Without any option every frame is taken. `stride`, `every_s`, `keyframes` and `num_frames` exclude each other."""
 
     stride: int | None = None
     """Take the frames whose index is a multiple of this."""
@@ -40,6 +40,8 @@ class Sampling:
     """For each multiple of this many seconds, take the first frame at or after it."""
     keyframes: bool = False
     """Take the container's keyframes."""
+    num_frames: int | None = None
+    """Take this many frames, evenly spaced by index: the first, the last, and those between; all where there are no more."""
     start: Position | None = None
     """Drop what comes before; never shifts the phase of the sampling."""
     end: Position | None = None
@@ -54,6 +56,7 @@ class Sampling:
                 ("--frame-stride", self.stride is not None),
                 ("--every", self.every_s is not None),
                 ("--keyframes", self.keyframes),
+                ("--num-frames", self.num_frames is not None),
             )
             if value
         ]
@@ -63,6 +66,13 @@ class Sampling:
             raise RequestError(f"--frame-stride {self.stride}: must be 1 or more")
         if self.every_s is not None and self.every_s <= 0:
             raise RequestError(f"--every {decimal(self.every_s)}: must be more than 0 seconds")
+        if self.num_frames is not None:
+            if self.num_frames < 1:
+                raise RequestError(f"--num-frames {self.num_frames}: must be 1 or more")
+            if self.start is not None or self.end is not None:
+                raise RequestError(
+                    "--num-frames spreads over the whole video; give it without --start and --end, or take --every"
+                )
         if self.max_frames is not None and self.max_frames < 1:
             raise RequestError(f"--max-frames {self.max_frames}: must be 1 or more")
         if self.start is not None and self.end is not None:
@@ -80,6 +90,7 @@ class Sampling:
         frame_stride: int | None = None,
         every: str | None = None,
         keyframes: bool = False,
+        num_frames: int | None = None,
         start: str | None = None,
         end: str | None = None,
         max_frames: int | None = None,
@@ -89,6 +100,7 @@ class Sampling:
             stride=frame_stride,
             every_s=None if every is None else parse_seconds(every, what="--every"),
             keyframes=keyframes,
+            num_frames=num_frames,
             start=None if start is None else parse_position(start),
             end=None if end is None else parse_position(end),
             max_frames=max_frames,
@@ -100,6 +112,7 @@ class Sampling:
             "frame_stride": self.stride,
             "every": None if self.every_s is None else decimal(self.every_s),
             "keyframes": self.keyframes or None,
+            "num_frames": self.num_frames,
             "start": None if self.start is None else str(self.start),
             "end": None if self.end is None else str(self.end),
             "max_frames": self.max_frames,
@@ -114,6 +127,8 @@ class Sampling:
             text = f"one frame every {decimal(self.every_s)} s"
         else:
             text = "keyframes" if self.keyframes else "every frame"
+            if self.num_frames is not None:
+                text = f"{self.num_frames} frames evenly spaced"
         for word, place in (("from", self.start), ("until", self.end)):
             if place is not None:
                 text += f" {word} " + (f"frame {place.frame_index}" if place.time_s is None else f"{place} s")
@@ -132,6 +147,9 @@ def select(index: PacketIndex, sampling: Sampling) -> NDArray[np.int64]:
         ranks = ranks[:: sampling.stride]
     elif sampling.keyframes:
         ranks = np.flatnonzero(index.keyframe).astype(np.int64)
+    elif sampling.num_frames is not None and sampling.num_frames < count:
+        # Equal steps of (count - 1) / (N - 1) frames, each rounded down; exact, and never the same frame twice.
+        ranks = ranks[: sampling.num_frames] * (count - 1) // max(1, sampling.num_frames - 1)
     elif sampling.every_s is not None and count:
         # A frame answers every multiple in (time before it, its own time]; the first one all those before it.
         steps = _floor_divided(index.times_us(), sampling.every_s * 1_000_000)
