@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
 
 from videodag_cli.errors import RequestError, printable
@@ -53,3 +54,41 @@ def parse_seconds(text: str, *, what: str, written: str = WRITTEN) -> Fraction:
 def microseconds(seconds: Fraction) -> int:
     """The nearest whole number of microseconds, the unit in which times are compared."""
     return round(seconds * 1_000_000)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+_INSTANT = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_ZONE = re.compile(r"Z|([+-])(\d{2}):?(\d{2})", re.ASCII)
+
+
+def rfc3339(instant_us: int) -> str:
+    """`2026-11-25T08:00:00.000000Z`. Raises RequestError outside of the years 1 to 9999."""
+    try:
+        when = EPOCH + timedelta(microseconds=instant_us)
+    except OverflowError as error:
+        raise RequestError("--clock: the time of a frame is outside of the years 1 to 9999") from error
+    return when.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def parse_instant(text: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 time. Raises ValueError."""
+    found = _INSTANT.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("not a date and time with a zone")
+    day, hour, fraction, zone = found.groups()
+    when = datetime.fromisoformat(f"{day}T{hour}").replace(tzinfo=parse_zone(zone.upper()))
+    return (when - EPOCH) // MICROSECOND + (int(fraction[1:].ljust(6, "0")) if fraction else 0)
+
+
+def parse_zone(text: str) -> timezone:
+    """`Z` or `+01:00`. Raises ValueError."""
+    found = _ZONE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no zone; write Z or +01:00")
+    if found[1] is None:
+        return UTC
+    away = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    if int(found[3]) > 59 or away >= timedelta(days=1):
+        raise ValueError(f"{text!r} is no zone; write Z or +01:00")
+    return timezone(-away if found[1] == "-" else away)

@@ -164,3 +164,22 @@ def test_summary_prints_the_same_rows(tmp_path: Path) -> None:
     assert json.loads(shown.out) == parsed(tmp_path / "t.jsonl")
     text = videodag("summary", "--every", "1m", "-", stdin=source.read_bytes()).text
     assert len(text.splitlines()) == 1 + len(parsed(tmp_path / "t.jsonl"))
+
+
+def test_intervals_on_the_clock_begin_at_full_minutes(tmp_path: Path) -> None:
+    """Lines from 08:00:50.5 on, one a second."""
+    times = [f"2026-11-25T08:{(50 + i) // 60:02d}:{(50 + i) % 60:02d}.500000Z" for i in range(100)]
+    lines = [{"frame_index": i, "time_s": i + 2.0, "time": times[i], "result": {"n": i}} for i in range(100)]
+    source = write(tmp_path / "a.jsonl", lines)
+    convert([source], tmp_path / "t.jsonl", table="intervals", every="1m", clock=True)
+    rows = [(row["start_time"], row["start_s"], row["frames"]) for row in parsed(tmp_path / "t.jsonl")]
+    assert rows == [
+        ("2026-11-25T08:00:00.000000Z", -48.5, 10),
+        ("2026-11-25T08:01:00.000000Z", 11.5, 60),
+        ("2026-11-25T08:02:00.000000Z", 71.5, 30),
+    ]
+    plain = write(tmp_path / "b.jsonl", [line(0, {"n": 1})])
+    with pytest.raises(RequestError, match="its lines have no time"):
+        convert([plain], tmp_path / "t.csv", table="intervals", every="1m", clock=True)
+    with pytest.raises(RequestError, match="--clock belongs to"):
+        convert([source], tmp_path / "t.csv", clock=True)

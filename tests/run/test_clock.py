@@ -13,8 +13,9 @@ import pytest
 from tests.commands import videodag
 from tests.results_files import CLIPS, parsed
 from videodag_cli.errors import InputError, RequestError
-from videodag_cli.run.clock import parse_instant, resolved
+from videodag_cli.run.clock import resolved
 from videodag_cli.run.timecode import Timecode
+from videodag_cli.times import parse_instant
 
 QUICK = ("run", "-q", "-p", "builtin:motion", "--max-frames", "12")
 

@@ -28,6 +28,10 @@ def convert(
     every: Annotated[
         str | None, typer.Option(metavar="TIME", help="Length of the intervals of --table intervals: 1m, 10s.")
     ] = None,
+    clock: Annotated[
+        bool,
+        typer.Option("--clock", help="Let intervals begin at full minutes, hours, ... of the clock (run --clock)."),
+    ] = False,
     node: Annotated[
         list[str] | None,
         typer.Option("--node", metavar="NODE", help="Take only the outputs of this node."),
@@ -45,6 +49,7 @@ def convert(
         to=to,
         table=table,
         every=every,
+        clock=clock,
         nodes=node or (),
         overwrite=overwrite,
     )

@@ -18,14 +18,21 @@ def summary(
     every: Annotated[
         str | None, typer.Option(metavar="TIME", help="One row for each interval of this length and output: 1m, 10s.")
     ] = None,
+    clock: Annotated[
+        bool,
+        typer.Option("--clock", help="Let intervals begin at full minutes, hours, ... of the clock (run --clock)."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Say what a results file holds: frames, failures, numbers, classes, tracks, texts."""
+    from videodag_cli.errors import RequestError
     from videodag_cli.results.reading import read_lines, shown_name
     from videodag_cli.results.summary import Summary
 
+    if clock and every is None:
+        raise RequestError("--clock belongs to --every")
     if every is not None:
-        _by_interval(results, every, as_json=as_json)
+        _by_interval(results, every, clock=clock, as_json=as_json)
         return
     found = Summary.of(read_lines(results)).as_json()
     if as_json:
@@ -41,7 +48,7 @@ def summary(
     render(Console(width=width, highlight=False), found, title=shown_name(results))
 
 
-def _by_interval(results: str, every: str, *, as_json: bool) -> None:
+def _by_interval(results: str, every: str, *, clock: bool, as_json: bool) -> None:
     """The table of intervals that `convert` writes, on the screen."""
     from videodag_cli.cli import streams
     from videodag_cli.convert import interval_table, jsonl
@@ -50,14 +57,14 @@ def _by_interval(results: str, every: str, *, as_json: bool) -> None:
 
     every_us = parse_every(every)
     with opened([results], twice=True) as sources:
-        rows = jsonl.rows(interval_table.make(sources, every_us=every_us))
+        rows = jsonl.rows(interval_table.make(sources, every_us=every_us, clock=clock))
         for remark in interval_table.remarks(sources):
             streams.say(f"videodag: note: {remark}")
         if as_json:
             streams.print_json(list(rows))
             return
         typer.echo(
-            f"{'from':>12} {'frames':>7} {'failed':>7} {'missing':>7}  output: mean, min to max; classes, ids, crossings, visits"
+            f"{'from':>20} {'frames':>7} {'failed':>7} {'missing':>7}  output: mean, min to max; classes, ids, crossings, visits"
         )
         for row in rows:
             typer.echo(_interval_line(row))
@@ -65,7 +72,8 @@ def _by_interval(results: str, every: str, *, as_json: bool) -> None:
 
 def _interval_line(row: dict[str, Any]) -> str:
     missing = "?" if row["missing"] is None else row["missing"]
-    head = f"{clock(row['start_s']):>12} {row['frames']:>7} {row['failed']:>7} {missing:>7}"
+    at = clock(row["start_s"]) if row["start_time"] is None else row["start_time"].partition(".")[0] + "Z"
+    head = f"{at:>20} {row['frames']:>7} {row['failed']:>7} {missing:>7}"
     if row["output"] is None:
         return head
     parts = []

@@ -48,6 +48,7 @@ def convert(
     to: Format | None = None,
     table: Table | None = None,
     every: str | None = None,
+    clock: bool = False,
     nodes: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Converted:
@@ -56,6 +57,7 @@ def convert(
     to: the format; by default what the extension of `output` says.
     table: which table `csv`, `parquet` and `jsonl` hold, `frames` by default.
     every: how long the intervals of the table `intervals` are, as in `1m`.
+    clock: let them begin at multiples of that length on the clock of the lines.
     nodes: take only the outputs of these nodes; a path such as `node.type` takes one output.
     """
     form = _format(output, to)
@@ -63,6 +65,8 @@ def convert(
         raise RequestError(f"--table is only for csv, parquet and jsonl, not for {form}")
     if table == "intervals" and every is None:
         raise RequestError("--table intervals needs --every, such as --every 1m")
+    if clock and table != "intervals":
+        raise RequestError("--clock belongs to --table intervals")
     if every is not None and table != "intervals":
         raise RequestError("--every needs --table intervals")
     if not sources:
@@ -71,7 +75,7 @@ def convert(
         raise RequestError(f"{form} holds one video; convert {len(sources)} results files one by one")
     if [str(s) for s in sources].count("-") > 1:
         raise RequestError("standard input can be read once")
-    write = _writer(form, table or "frames", tuple(nodes), every)
+    write = _writer(form, table or "frames", tuple(nodes), every, clock=clock)
     twice = form in (*TABULAR, "coco")
     with (
         opened(sources, twice=twice) as found,
@@ -94,7 +98,7 @@ def _format(output: str | Path, to: str | None) -> str:
     return EXTENSIONS[extension]
 
 
-def _writer(form: str, table: str, nodes: tuple[str, ...], every: str | None) -> Writer:
+def _writer(form: str, table: str, nodes: tuple[str, ...], every: str | None, *, clock: bool) -> Writer:
     from functools import partial
 
     if form in TABULAR:
@@ -109,7 +113,7 @@ def _writer(form: str, table: str, nodes: tuple[str, ...], every: str | None) ->
             every_us = parse_every(every)
 
             def write_intervals(sources: Sequence[Source], stream: BinaryIO) -> Converted:
-                made = interval_table.make(sources, nodes, every_us=every_us)
+                made = interval_table.make(sources, nodes, every_us=every_us, clock=clock)
                 return Converted(form, write_rows(made, stream), "row", interval_table.remarks(sources))
 
             return write_intervals

@@ -9,12 +9,16 @@ import orjson
 
 from videodag_cli.convert.source import Source, chosen
 from videodag_cli.convert.tables import SOURCE, Column, Table, Value, tag_columns, tag_names, tag_values
-from videodag_cli.errors import printable
+from videodag_cli.errors import RequestError, printable
+from videodag_cli.results.clock import zero_of
 from videodag_cli.results.intervals import Gathered, Interval, Traits, intervals, traits
+from videodag_cli.times import rfc3339
 
 COLUMNS = (
     Column("start_s", "number"),
     Column("end_s", "number"),
+    Column("start_time", "text"),
+    Column("end_time", "text"),
     Column("frames", "integer"),
     Column("failed", "integer"),
     Column("missing", "integer"),
@@ -35,8 +39,10 @@ COLUMNS = (
 """After `source` and the tags."""
 
 
-def make(sources: Sequence[Source], nodes: Sequence[str] = (), *, every_us: int) -> Table:
-    """Every output of a file has a row in each of its intervals; a file without outputs has rows whose output is null."""
+def make(sources: Sequence[Source], nodes: Sequence[str] = (), *, every_us: int, clock: bool = False) -> Table:
+    """clock: intervals begin at multiples of their length on the clock of the lines, which have `time`.
+
+    Every output of a file has a row in each of its intervals; a file without outputs has rows whose output is null."""
     names = tag_names(sources)
 
     def rows() -> Iterator[tuple[Value, ...]]:
@@ -44,11 +50,18 @@ def make(sources: Sequence[Source], nodes: Sequence[str] = (), *, every_us: int)
             given = next((tag_values(line, names) for line in source.lines()), [])
             known: dict[str | None, Traits] = {p: t for p, t in traits(source.lines()).items() if chosen(p, nodes)}
             times_us = _missing_us(source)
-            for interval in intervals(source.lines(), every_us, also_us=times_us or ()):
+            zero_us = zero_of(source.lines(), source.name)
+            if clock and zero_us is None:
+                raise RequestError(
+                    f"{printable(source.name)}: its lines have no time; run it with --clock, or leave out --clock"
+                )
+            for interval in intervals(
+                source.lines(), every_us, also_us=times_us or (), zero_us=(zero_us or 0) if clock else 0
+            ):
                 missing = None if times_us is None else _within(times_us, interval)
                 for path, its in (known or {None: Traits()}).items():
                     gathered = interval.outputs.get(path) if path is not None else None
-                    yield (source.name, *given, *_row(interval, missing, path, its, gathered or Gathered()))
+                    yield (source.name, *given, *_row(interval, zero_us, missing, path, its, gathered or Gathered()))
 
     return Table((SOURCE, *tag_columns(names, COLUMNS), *COLUMNS), rows())
 
@@ -62,12 +75,16 @@ def remarks(sources: Sequence[Source]) -> tuple[str, ...]:
     )
 
 
-def _row(interval: Interval, missing: int | None, path: str | None, its: Traits, found: Gathered) -> tuple[Value, ...]:
+def _row(
+    interval: Interval, zero_us: int | None, missing: int | None, path: str | None, its: Traits, found: Gathered
+) -> tuple[Value, ...]:
     counted = found.values > 0
     numbers = found.numbers > 0
     return (
         interval.start_us / 1_000_000,
         interval.end_us / 1_000_000,
+        None if zero_us is None else rfc3339(zero_us + interval.start_us),
+        None if zero_us is None else rfc3339(zero_us + interval.end_us),
         interval.frames,
         interval.failed,
         missing,

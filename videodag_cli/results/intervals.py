@@ -132,22 +132,25 @@ def traits(lines: Iterable[Line]) -> dict[str, Traits]:
     return found
 
 
-def intervals(lines: Iterable[Line], every_us: int, *, also_us: Sequence[int] = ()) -> Iterator[Interval]:
+def intervals(
+    lines: Iterable[Line], every_us: int, *, also_us: Sequence[int] = (), zero_us: int = 0
+) -> Iterator[Interval]:
     """The intervals from that of the first line to that of the last, each as soon as it is over.
 
     also_us: further times, ascending, that the intervals have to reach.
+    zero_us: the instant at which `time_s` is 0, in microseconds since 1970; intervals begin at multiples of their length on that clock.
     Raises RequestError where the lines are not in order, and for more than `MAX_GAP` intervals without a line in a row.
     """
     open_: Interval | None = None
     if also_us:
-        open_ = _interval(also_us[0], every_us)
+        open_ = _interval(also_us[0], every_us, zero_us)
     last = (-1, -math.inf)
     for line in lines:
         index, time_us = line["frame_index"], round(line["time_s"] * 1_000_000)
         if index <= last[0] or time_us < last[1]:
             raise RequestError(f"the lines are out of order: frame {index} comes after frame {last[0]}")
         if open_ is None or (last[0] < 0 and time_us < open_.start_us):
-            open_ = _interval(time_us, every_us)
+            open_ = _interval(time_us, every_us, zero_us)
         last = (index, time_us)
         for ended, following in _until(open_, time_us, every_us):
             yield ended
@@ -165,8 +168,8 @@ def intervals(lines: Iterable[Line], every_us: int, *, also_us: Sequence[int] = 
         yield open_
 
 
-def _interval(time_us: int, every_us: int) -> Interval:
-    start_us = time_us // every_us * every_us
+def _interval(time_us: int, every_us: int, zero_us: int) -> Interval:
+    start_us = (time_us + zero_us) // every_us * every_us - zero_us
     return Interval(start_us, start_us + every_us)
 
 

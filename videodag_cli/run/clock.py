@@ -8,17 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
 from videodag_cli.errors import InputError, RequestError, printable
+from videodag_cli.times import EPOCH, MICROSECOND, parse_instant, parse_zone, rfc3339
 
 CONTAINER = "container"
 """The clock is said by the container: `creation_time`."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_INSTANT = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
-_ZONE = re.compile(r"Z|([+-])(\d{2}):?(\d{2})", re.ASCII)
 _FIELDS = {
     "Y": r"(?P<Y>\d{4})",
     "m": r"(?P<m>\d{2})",
@@ -42,25 +39,6 @@ class Clock:
     def time(self, time_s: float) -> str:
         """The instant of a frame, RFC 3339 in UTC with microseconds."""
         return rfc3339(self.zero_us + round(time_s * 1_000_000))
-
-
-def rfc3339(instant_us: int) -> str:
-    """`2026-11-25T08:00:00.000000Z`. Raises RequestError outside of the years 1 to 9999."""
-    try:
-        when = _EPOCH + timedelta(microseconds=instant_us)
-    except OverflowError as error:
-        raise RequestError("--clock: the time of a frame is outside of the years 1 to 9999") from error
-    return when.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def parse_instant(text: str) -> int:
-    """Microseconds since 1970 of an RFC 3339 time. Raises ValueError."""
-    found = _INSTANT.fullmatch(text.strip())
-    if found is None:
-        raise ValueError("not a date and time with a zone")
-    day, hour, fraction, zone = found.groups()
-    when = datetime.fromisoformat(f"{day}T{hour}").replace(tzinfo=_zone(zone.upper()))
-    return (when - _EPOCH) // _MICROSECOND + (int(fraction[1:].ljust(6, "0")) if fraction else 0)
 
 
 def check_clock(given: str) -> None:
@@ -100,18 +78,6 @@ def clock_of(request: str, metadata: Mapping[str, str], shown: str) -> Clock:
         ) from error
 
 
-def _zone(text: str) -> timezone:
-    found = _ZONE.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text!r} is no zone; write Z or +01:00")
-    if found[1] is None:
-        return UTC
-    away = timedelta(hours=int(found[2]), minutes=int(found[3]))
-    if int(found[3]) > 59 or away >= timedelta(days=1):
-        raise ValueError(f"{text!r} is no zone; write Z or +01:00")
-    return timezone(-away if found[1] == "-" else away)
-
-
 def _pattern(given: str) -> tuple[re.Pattern[str], re.Pattern[str], timezone | None]:
     """The pattern with `*` taking as much, and as little, as it can, and the zone behind `@`."""
     shown = f"--clock {printable(given, limit=80)!r}"
@@ -132,7 +98,7 @@ def _pattern(given: str) -> tuple[re.Pattern[str], re.Pattern[str], timezone | N
             parts.append("*" if rest[0] == "*" else re.escape(rest[0]))
             rest = rest[1:]
     try:
-        zone = _zone(zone_text) if at else None
+        zone = parse_zone(zone_text) if at else None
     except ValueError as error:
         raise RequestError(f"{shown}: {error}") from error
     if "s" in fields:
@@ -167,7 +133,7 @@ def _of_name(given: str, video: Path) -> int:
         return int(given_fields["s"]) * 1_000_000 + fraction_us
     year, month, day, hour, minute, second = (int(given_fields.get(field, "0")) for field in "YmdHMS")
     try:
-        when = datetime(year, month, day, hour, minute, second, tzinfo=zone or _zone(given_fields["z"]))
+        when = datetime(year, month, day, hour, minute, second, tzinfo=zone or parse_zone(given_fields["z"]))
     except ValueError as error:
         raise InputError(f"{shown}: {error}", word="input.unsupported") from error
-    return (when - _EPOCH) // _MICROSECOND + fraction_us
+    return (when - EPOCH) // MICROSECOND + fraction_us
