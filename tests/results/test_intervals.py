@@ -144,7 +144,7 @@ def test_the_record_of_a_damaged_clip_says_when_frames_were_missing(tmp_path: Pa
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", [line(0, {"n": 1}), line(10**6, {"n": 1}, rate=1)])
-    with pytest.raises(RequestError, match="intervals without a line lie before 1e"):
+    with pytest.raises(RequestError, match="intervals without a line come before 1e"):
         list(intervals(parsed(source), 1))
     with pytest.raises(RequestError, match="out of order: frame 3 comes after frame 4"):
         list(intervals([line(4, {}), line(3, {})], 10**6))
