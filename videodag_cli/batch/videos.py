@@ -71,5 +71,9 @@ def run_videos(
         set_params=tuple(given),
         limits=limits,
     )
+    return _outcomes(batch, dask)
+
+
+def _outcomes(batch: Batch, dask: str | None) -> Iterator[VideoOutcome]:
     with OnDask(dask, jobs=batch.options.jobs) if dask is not None else nullcontext() as executor:
         yield from run_batch(batch, executor=executor)

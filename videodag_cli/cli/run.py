@@ -330,7 +330,7 @@ def run(
     from videodag_cli.cli.run_remarks import Remarks, plans, raise_for
     from videodag_cli.errors import RequestError
     from videodag_cli.graph.plugins import make_registry
-    from videodag_cli.run.job import RunOptions
+    from videodag_cli.run.job import Job, RunOptions
     from videodag_cli.system import stdio
     from videodag_cli.system.signals import keep_process
     from videodag_cli.video.sampling import Sampling
@@ -458,16 +458,13 @@ def run(
         return
     destination = stdio.require_stdout(claimed) if output == "-" else output
     from videodag_cli.cli.progress import progress as show_progress
-    from videodag_cli.run.api import run_video
+    from videodag_cli.run.api import run_job
 
     with show_progress(mode, remarks.shown(Path(videos[0]).name)) as sink:
-        result = run_video(
-            videos[0],
-            plan,
-            sampling=sampling,
+        result = run_job(
+            Job.make(videos[0], plan, sampling, None, None, options),
             output=destination,
             record=record,
-            options=options,
             assertions=assertions,
             on_progress=sink,
             on_start=remarks.started,

@@ -50,17 +50,32 @@ def run_video(
     assertions: Sequence[Assertion] = (),
     on_progress: ProgressSink | None = None,
     on_start: Callable[[RunStart], None] | None = None,
-    continuation: Continuation | None = None,
 ) -> RunRecord:
     """Run a pipeline over a video; write the lines to `output` and return the record.
 
     output: a file, kept by the output rule; a `StraightOutput`; None writes nothing.
     record: also write the record there.
-    continuation: for who watches the process and starts it again, see `guard`.
     Raises `RequestError` (and its kin), `InputError`, `OutputError` and `StoppedError`; frames that failed or could not be decoded
     raise nothing, the record's `exit_code` is then 4.
     """
     job = Job.make(video, pipeline, sampling, set_params, registry, options)
+    return run_job(job, output=output, record=record, assertions=assertions, on_progress=on_progress, on_start=on_start)
+
+
+def run_job(
+    job: Job,
+    *,
+    output: str | os.PathLike[str] | StraightOutput | None = None,
+    record: str | os.PathLike[str] | None = None,
+    assertions: Sequence[Assertion] = (),
+    on_progress: ProgressSink | None = None,
+    on_start: Callable[[RunStart], None] | None = None,
+    continuation: Continuation | None = None,
+) -> RunRecord:
+    """As `run_video`, for a job.
+
+    continuation: for who watches the process and starts it again, see `guard`.
+    """
     destination = destination_of(output, job)
     if record is not None:
         _check_record(Path(record), job, destination)

@@ -22,16 +22,13 @@ from videodag_cli.system.files import lock_file, sync_folder, writing
 
 
 class Service:
-    """A context manager; it holds the lock of the data folder."""
+    """A context manager; from the beginning it holds the lock of the data folder."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.places = Places(settings.data_dir)
         self.catalogue = Catalogue(settings)
         self.lines = LineIndex()
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.places.make()
             self._lock(stack)
@@ -40,6 +37,8 @@ class Service:
             self.bell = open_bell(self.settings.data_dir, self.settings.queue)
             self.places.sweep(self.table.ids())
             self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
