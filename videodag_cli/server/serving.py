@@ -35,6 +35,9 @@ STOP_S = 3
 class _Server(uvicorn.Server):
     """Ends on a signal as a service does: with exit code 0."""
 
+    should_exit: bool
+    force_exit: bool
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
