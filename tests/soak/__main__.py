@@ -1,5 +1,5 @@
-"""`python -m tests.soak [kills|batch-kills|fuzz|samplings|faults|disk|files]... [--count N] [--minutes M] [--seed N]`; exit code 1 if
-anything was wrong.
+"""`python -m tests.soak [kills|batch-kills|serve-kills|fuzz|samplings|faults|disk|files]... [--count N] [--minutes M] [--seed N]`;
+exit code 1 if anything was wrong.
 
 `python -m tests.soak files-against-ffmpeg DIR` compares every MP4 and MOV file of a folder with FFmpeg; `make-files DIR [--count N]`
 makes files for it.
@@ -22,11 +22,13 @@ from tests.soak.fuzz import fuzz
 from tests.soak.kills import kills
 from tests.soak.made_files import make_files
 from tests.soak.samplings import samplings
+from tests.soak.serve_kills import serve_kills
 from tests.soak.table import Tally
 
 SOAKS: dict[str, Callable[..., Tally]] = {
     "kills": kills,
     "batch-kills": batch_kills,
+    "serve-kills": serve_kills,
     "fuzz": fuzz,
     "samplings": samplings,
     "faults": faults,
