@@ -128,7 +128,7 @@ def exit_codes() -> str:
 
 
 def error_words() -> str:
-    rows = [f"| `{word}` | {errors.exit_code_of(word)} | {meaning} |" for word, meaning in errors.WORDS.items()]
+    rows = [f"| `{word}` | {errors.exit_code_of_word(word)} | {meaning} |" for word, meaning in errors.WORDS.items()]
     return "\n".join(["| word | exit code | meaning |", "|---|---|---|", *rows])
 
 

@@ -151,7 +151,7 @@ class StoppedError(VideodagError):
     default_word = "stopped.on_error"
 
 
-def exit_code_of(word: str) -> str:
+def exit_code_of_word(word: str) -> str:
     """The exit code that goes with a stable word, as `EXIT_CODES` names it."""
     if word in ("stopped.signal", "output.closed"):
         return "128 + n"

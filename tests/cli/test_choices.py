@@ -13,7 +13,7 @@ from videodag_cli.check.suite import CaseTable
 from videodag_cli.cli.convert import convert as convert_command
 from videodag_cli.cli.run import run as run_command
 from videodag_cli.convert import FORMATS as CONVERT_FORMATS
-from videodag_cli.convert import TABLES, Format, Table
+from videodag_cli.convert import TABLES, Format, TableName
 from videodag_cli.errors import RequestError
 from videodag_cli.lines import FrameResult, NodeFailure
 from videodag_cli.run.job import RunOptions
@@ -63,4 +63,4 @@ def test_every_format_of_a_run_has_a_sink_and_others_are_refused() -> None:
 
 def test_options_of_convert_have_the_library_s_choices() -> None:
     assert choices(convert_command, "to") == get_args(Format) == tuple(CONVERT_FORMATS)
-    assert choices(convert_command, "table") == get_args(Table) == tuple(TABLES)
+    assert choices(convert_command, "table") == get_args(TableName) == tuple(TABLES)

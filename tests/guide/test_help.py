@@ -43,7 +43,7 @@ def test_a_page_with_generated_parts_shows_no_marks_of_them() -> None:
 @pytest.mark.parametrize("word", errors.WORDS)
 def test_an_error_word_is_found_with_its_exit_code_and_meaning(word: str) -> None:
     row = guide.find(word).splitlines()[-1]
-    assert row == f"| `{word}` | {errors.exit_code_of(word)} | {errors.WORDS[word]} |"
+    assert row == f"| `{word}` | {errors.exit_code_of_word(word)} | {errors.WORDS[word]} |"
 
 
 @pytest.mark.parametrize(

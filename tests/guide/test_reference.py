@@ -88,7 +88,7 @@ def test_errors_are_raised_with_the_exit_code_that_their_word_stands_for() -> No
                 for argument in call.keywords:
                     if argument.arg == "word" and isinstance(argument.value, ast.Constant):
                         found += 1
-                        documented = errors.exit_code_of(str(argument.value.value))
+                        documented = errors.exit_code_of_word(str(argument.value.value))
                         assert documented in (str(kind.exit_code), "128 + n"), f"{_place(path)}:{call.lineno}"
     assert found > 50
 
@@ -102,7 +102,7 @@ def test_of_several_exit_codes_the_earliest_in_1_6_7_2_3_4_5_wins(codes: list[in
 
 
 def test_every_exit_code_of_an_error_is_explained() -> None:
-    assert {errors.exit_code_of(word) for word in errors.WORDS} <= set(errors.EXIT_CODES)
+    assert {errors.exit_code_of_word(word) for word in errors.WORDS} <= set(errors.EXIT_CODES)
 
 
 def _place(path: Path) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from videodag_cli.convert import Format, Table
+from videodag_cli.convert import Format, TableName
 
 
 def convert(
@@ -19,7 +19,7 @@ def convert(
         ),
     ] = None,
     table: Annotated[
-        Table | None,
+        TableName | None,
         typer.Option(
             "--table",
             help="Rows of csv, parquet and jsonl: one per frame (the default), per detection, per track, or per interval.",

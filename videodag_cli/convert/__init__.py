@@ -18,7 +18,7 @@ from videodag_cli.results.reading import with_records
 from videodag_cli.system.files import whole_file
 
 Format = Literal["csv", "parquet", "jsonl", "coco", "mot", "vtt"]
-Table = Literal["frames", "detections", "tracks", "intervals"]
+TableName = Literal["frames", "detections", "tracks", "intervals"]
 
 FORMATS: dict[Format, str] = {
     "csv": "a table as comma-separated values",
@@ -28,7 +28,7 @@ FORMATS: dict[Format, str] = {
     "mot": "tracks as MOTChallenge text, frames counted from 1",
     "vtt": "texts, cuts, crossings and visits as WebVTT cues",
 }
-TABLES: dict[Table, str] = {
+TABLES: dict[TableName, str] = {
     "frames": "one row per line, one column per output",
     "detections": "one row per box",
     "tracks": "one row per tracker id",
@@ -46,7 +46,7 @@ def convert(
     output: str | Path,
     *,
     to: Format | None = None,
-    table: Table | None = None,
+    table: TableName | None = None,
     every: str | None = None,
     clock: bool = False,
     nodes: Sequence[str] = (),

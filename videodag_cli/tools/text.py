@@ -10,7 +10,7 @@ from pydantic import Field
 from videodag_cli.data import Detections, Floats, Frame, TextLines
 from videodag_cli.tools.params import Share
 from videodag_cli.toolspec import tool
-from videodag_cli.vision.onnx.ocr import DETECTION_MODEL, RECOGNITION_MODEL, Line, Reader
+from videodag_cli.vision.onnx.ocr import DETECTION_MODEL, RECOGNITION_MODEL, ReadLine, TextReader
 
 MIN_SIDE = 8
 """Boxes with a shorter side than this many pixels hold no text that could be read."""
@@ -66,7 +66,7 @@ class Read:
             ),
         ] = True,
     ) -> None:
-        self._reader = Reader(min_side=min_side, rotate=rotate)
+        self._reader = TextReader(min_side=min_side, rotate=rotate)
         self._one_line = mode == "line"
         self._min_confidence, self._min_length, self._margin = min_confidence, min_length, margin
 
@@ -89,7 +89,7 @@ class Read:
             "file": f"{DETECTION_MODEL} and {RECOGNITION_MODEL} of rapidocr",
         }
 
-    def _inside(self, frame: Frame, region: tuple[int, int, int, int]) -> list[Line]:
+    def _inside(self, frame: Frame, region: tuple[int, int, int, int]) -> list[ReadLine]:
         left, top, right, bottom = region
         if min(right - left, bottom - top) < MIN_SIDE:
             return []
@@ -98,7 +98,7 @@ class Read:
         offset = np.array((left, top), np.float64)
         return [line._replace(corners=line.corners + offset) for line in found if self._counts(line)]
 
-    def _counts(self, line: Line) -> bool:
+    def _counts(self, line: ReadLine) -> bool:
         return (
             line.confidence >= self._min_confidence
             and len(line.text) >= self._min_length
@@ -114,7 +114,7 @@ def _grown(box: Floats, margin: float, frame: Frame) -> tuple[int, int, int, int
     return max(0, int(left)), max(0, int(top)), min(frame.width, int(right)), min(frame.height, int(bottom))
 
 
-def _text_lines(lines: list[Line], rows: list[int] | None) -> TextLines:
+def _text_lines(lines: list[ReadLine], rows: list[int] | None) -> TextLines:
     corners = np.array([line.corners for line in lines], np.float64).reshape(-1, 4, 2)
     data: dict[str, tuple[str | int, ...]] = {"text": tuple(line.text for line in lines)}
     if rows is not None:

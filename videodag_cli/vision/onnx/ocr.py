@@ -41,14 +41,14 @@ _BOTH_WAYS = frozenset("01689HINOSXZosxz.:- ")
 """What is itself or another character of this set upside down."""
 
 
-class Line(NamedTuple):
+class ReadLine(NamedTuple):
     text: str
     confidence: float
     corners: Floats
     """(4, 2) top left, top right, bottom right, bottom left of the text as one reads it, in the picture's pixels."""
 
 
-class Reader:
+class TextReader:
     """One RapidOCR; not for several threads at once. Raises ModuleNotFoundError where RapidOCR is not installed.
 
     With `rotate`, lines turned by 90, 180 or 270 degrees are read too; without, tall ones only if they run from top to bottom.
@@ -74,7 +74,7 @@ class Reader:
             self._engine.cfg.Det.session = _session(folder / DETECTION_MODEL)
             self._engine.cfg.Rec.session = _session(folder / RECOGNITION_MODEL)
 
-    def lines(self, image: Image) -> list[Line]:
+    def lines(self, image: Image) -> list[ReadLine]:
         """Lines of text in a picture, from top to bottom."""
         import cv2
         from rapidocr.utils.process_img import map_boxes_to_original
@@ -104,7 +104,7 @@ class Reader:
                 lines.append(line)
         return _without_duplicates(lines)
 
-    def line(self, image: Image) -> Line:
+    def line(self, image: Image) -> ReadLine:
         """The picture read as one line."""
         height, width = image.shape[:2]
         corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
@@ -112,7 +112,7 @@ class Reader:
         is_turned = self._rotate and height >= _TALL * width
         return self._read(np.rot90(prepared) if is_turned else prepared, corners, is_turned=is_turned)
 
-    def _read(self, crop: Image, corners: Floats, *, is_turned: bool) -> Line:
+    def _read(self, crop: Image, corners: Floats, *, is_turned: bool) -> ReadLine:
         """A line from its crop, which `is_turned` if it was tall and laid on its side, as if it ran from top to bottom."""
         turned = int(is_turned)
         text, confidence = self._text(crop)
@@ -127,7 +127,7 @@ class Reader:
                 undecided = _reads_both_ways(text) and _reads_both_ways(other)
                 if _is_text(other) and ((surer > confidence + _SURER and not undecided) or not _is_text(text)):
                     text, confidence, turned = other, surer, corner
-        return Line(text, confidence, np.roll(corners, -turned, axis=0))
+        return ReadLine(text, confidence, np.roll(corners, -turned, axis=0))
 
     def _text(self, crop: Image) -> tuple[str, float]:
         _, _, read, _ = self._steps(crop, {}, find=False)
@@ -178,7 +178,7 @@ def _session(path: Path) -> Any:
     return open_session(content, digest, name=path.name, one_shape=False)
 
 
-def _without_duplicates(lines: list[Line]) -> list[Line]:
+def _without_duplicates(lines: list[ReadLine]) -> list[ReadLine]:
     """Without lines that lie inside a larger one."""
     import cv2
 

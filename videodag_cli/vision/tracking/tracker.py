@@ -64,7 +64,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Table:
+class TrackTable:
     """N tracks in the order in which they began, one array per fact."""
 
     tracker_id: Ints
@@ -99,11 +99,11 @@ class Table:
 _DTYPES: dict[str, type[np.generic]] = dict.fromkeys(("tracker_id", "hits", "missed", "row", "kind"), np.int64)
 
 
-def begun(seen: Seen, rows: Ints, time_s: float) -> Table:
+def begun(seen: Seen, rows: Ints, time_s: float) -> TrackTable:
     """Tentative tracks that begin with these rows of what was seen."""
     mean, cov, scale = motion.begin(seen.xyxy[rows])
     count = len(rows)
-    return Table(
+    return TrackTable(
         tracker_id=np.zeros(count, np.int64),
         hits=np.ones(count, np.int64),
         missed=np.zeros(count, np.int64),
@@ -123,7 +123,7 @@ class Tracker:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self._tracks: Table | None = None
+        self._tracks: TrackTable | None = None
         self._next_id = 1
         self._time_s = 0.0
 
@@ -149,11 +149,11 @@ class Tracker:
         return self._tracks.row[shown], self._tracks.tracker_id[shown], where
 
     @staticmethod
-    def _advance(tracks: Table, elapsed_s: float) -> None:
+    def _advance(tracks: TrackTable, elapsed_s: float) -> None:
         tracks.mean, tracks.cov = motion.predict(tracks.mean, tracks.cov, tracks.scale, elapsed_s)
         tracks.row = np.full(len(tracks), -1, np.int64)
 
-    def _associate(self, tracks: Table, seen: Seen) -> Mask:
+    def _associate(self, tracks: TrackTable, seen: Seen) -> Mask:
         """Give detections to tracks; returns which confident detections are left."""
         rules = self.rules
         free: Mask = seen.confidence >= rules.high_confidence
@@ -181,7 +181,7 @@ class Tracker:
         stage(~confirmed, free, moving, rules.match_iou)
         return free
 
-    def _correct(self, tracks: Table, seen: Seen) -> None:
+    def _correct(self, tracks: TrackTable, seen: Seen) -> None:
         """Correct the tracks that were given a detection."""
         tracks.missed += 1
         found = np.flatnonzero(tracks.row >= 0)
@@ -200,14 +200,14 @@ class Tracker:
             mixed = (1 - LOOK_RATE) * tracks.look[found[clear]] + LOOK_RATE * seen.look[rows[clear]]
             tracks.look[found[clear]] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
 
-    def _alive(self, tracks: Table, size: tuple[int, int]) -> Mask:
+    def _alive(self, tracks: TrackTable, size: tuple[int, int]) -> Mask:
         """All but tentative tracks that were missed, and lost ones that are too old or expected outside the picture."""
         centre = tracks.mean[:, :2, 0]
         inside = np.all((centre >= 0) & (centre <= np.array(size)), axis=1)
         young = self._time_s - tracks.seen_s <= self.rules.max_age_s
         return np.asarray((tracks.row >= 0) | ((tracks.tracker_id > 0) & inside & young))
 
-    def _beginnings(self, tracks: Table, seen: Seen, free: Mask) -> Ints:
+    def _beginnings(self, tracks: TrackTable, seen: Seen, free: Mask) -> Ints:
         """Rows of confident detections that are no part of something tracked, in their order."""
         candidates = np.flatnonzero(free & (seen.confidence >= self.rules.new_confidence))
         tracked = list(tracks.row[tracks.row >= 0])
@@ -219,7 +219,7 @@ class Tracker:
                 begin.append(int(row))
         return np.array(sorted(begin), np.int64)
 
-    def _confirm(self, tracks: Table, seen: Seen) -> None:
+    def _confirm(self, tracks: TrackTable, seen: Seen) -> None:
         """Number the tracks that have shown themselves often, or clearly, enough."""
         fresh = np.flatnonzero((tracks.tracker_id == 0) & (tracks.row >= 0))
         clear = seen.confidence[tracks.row[fresh]] >= self.rules.instant_confidence
@@ -238,7 +238,9 @@ class Tracker:
         """Continue where `state` was taken; its arrays may have become lists."""
         table = state["tracks"]
         self._tracks = (
-            None if table is None else Table(**{n: np.array(c, _DTYPES.get(n, np.float64)) for n, c in table.items()})
+            None
+            if table is None
+            else TrackTable(**{n: np.array(c, _DTYPES.get(n, np.float64)) for n, c in table.items()})
         )
         self._next_id = int(state["next_id"])
         self._time_s = float(state["time_s"])
