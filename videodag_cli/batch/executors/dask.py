@@ -101,6 +101,8 @@ class OnDask:
                 while time.monotonic() < until and any(client.run(_running_count, on_error="ignore").values()):
                     time.sleep(0.05)
         with contextlib.suppress(Exception):
+            client.run(_end_idle, on_error="ignore")
+        with contextlib.suppress(Exception):
             client.close(timeout=0.3)
         if self._cluster is not None:
             with contextlib.suppress(Exception):
@@ -213,6 +215,13 @@ class _Children:
             with self._lock:
                 self.running -= 1
 
+    def end_idle(self) -> None:
+        """End every process that waits for a task."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, process in idle:
+            process.close()
+
     def _forget(self, process: WorkerProcess) -> None:
         """End a process that waits for a task."""
         with self._lock:
@@ -233,6 +242,10 @@ def _version() -> str:
 
 def _running_count() -> int:
     return _children.running
+
+
+def _end_idle() -> None:
+    _children.end_idle()
 
 
 def _compare(expected: Expectation) -> list[str]:
