@@ -3,6 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import segno
 import zxingcpp
 
 from tests.sampled import frames_of
@@ -49,6 +50,38 @@ def test_bytes_that_are_no_text_come_as_hex() -> None:
     data = bytes([0, 255, 254, 128, 1, 2, 200])
     found = codes.read(Frame.from_image(printed(data)))
     assert (found.data["text"], found.data["content"]) == ((data.hex(),), ("binary",))
+
+
+def printed_raw(data: bytes) -> Frame:
+    """A QR code of these bytes that names no character set."""
+    symbol = np.array([[0 if dark else 255 for dark in row] for row in segno.make(data, micro=False).matrix_iter(4, 4)])
+    return Frame.from_image(cv2.cvtColor(symbol.astype(np.uint8), cv2.COLOR_GRAY2BGR))
+
+
+def test_control_characters_beyond_ascii_are_no_text_and_no_second_code() -> None:
+    """Another library made the code, in whose modules ZXing finds a bar code of two digits as well."""
+    data = bytes(range(0x80, 0xA0))
+    found = codes.read(printed_raw(data))
+    assert found.data == {"text": (data.hex(),), "format": ("QRCode",), "content": ("binary",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "charset"), [("A\u2019B", "cp1252"), ("é€", "cp1252"), ("日本語", "shift_jis"), ("Grüße", "utf-8")]
+)
+def test_the_character_set_of_codes_that_name_none_can_be_set(text: str, charset: str) -> None:
+    assert codes.read(printed_raw(text.encode(charset)), charset=charset).data["text"] == (text,)
+    assert codes.read(Frame.from_image(printed("named")), charset=charset).data["text"] == ("named",)
+
+
+def test_bytes_that_the_character_set_does_not_have_are_no_text() -> None:
+    assert codes.read(printed_raw(b"\xe9t\xe9"), charset="utf-8").data["content"] == ("binary",)
+
+
+def test_an_unknown_character_set_is_refused() -> None:
+    spec = spec_of(codes.read)
+    assert spec is not None
+    with pytest.raises(ParamError, match="no character set of this name"):
+        spec.check_params({"charset": "klingon"})
 
 
 def test_text_keeps_its_lines_and_scripts() -> None:
