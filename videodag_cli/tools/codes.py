@@ -73,8 +73,8 @@ def read(
     """QR codes, bar codes and other printed codes, with `text`, `format`, `content` and four corners.
 
     Corners go clockwise from the code's own top left. `content` is "text", or "binary" when the bytes are not text, or hold control
-    characters beyond ASCII: then `text` is their lower-case hex form. Bar codes inside a square code are left out. UPC-A codes count as EAN13
-    unless only UPCA is looked for.
+    characters beyond ASCII: then `text` is their lower-case hex form. Bar codes inside a square code are left out. UPC-A codes count as
+    EAN13 unless only UPCA is looked for.
     """
     import zxingcpp
 
