@@ -6,7 +6,7 @@ import pytest
 import segno
 import zxingcpp
 
-from tests.sampled import frames_of
+from tests.sampled import frame_from, frames_of
 from videodag_cli import Frame
 from videodag_cli.errors import ParamError
 from videodag_cli.tools import codes
@@ -55,7 +55,7 @@ def test_bytes_that_are_no_text_come_as_hex() -> None:
 def printed_raw(data: bytes) -> Frame:
     """A QR code of these bytes that names no character set."""
     symbol = np.array([[0 if dark else 255 for dark in row] for row in segno.make(data, micro=False).matrix_iter(4, 4)])
-    return Frame.from_image(cv2.cvtColor(symbol.astype(np.uint8), cv2.COLOR_GRAY2BGR))
+    return frame_from(cv2.cvtColor(symbol.astype(np.uint8), cv2.COLOR_GRAY2BGR))
 
 
 def test_control_characters_beyond_ascii_are_no_text_and_no_second_code() -> None:
