@@ -24,7 +24,7 @@ CLIP = ROOT / "sample_videos" / "synthetic.mp4"
 HEAVY = {"cv2", "av", "numpy", "onnxruntime", "scipy", "scenedetect", "zxingcpp", "pydantic"}
 
 LAYERS = [
-    "errors", "times", "sizes", "guide", "data", "toolspec", "lines", "system", "results", "expressions", "graph", "engine", "video",
+    "errors", "times", "guide", "data", "toolspec", "lines", "system", "results", "expressions", "graph", "engine", "video",
     "vision", "tools", "run", "guard", "batch", "compare", "check", "convert", "report", "schemas", "server", "cli", "__init__", "__main__",
 ]  # fmt: skip
 """Files and folders of the package; each imports only from itself and those before it."""

@@ -77,7 +77,7 @@ def guard_limits(
 
 
 def memory(text: str) -> int:
-    from videodag_cli.sizes import parse_size
+    from videodag_cli.system.sizes import parse_size
 
     found = parse_size(text, what="--max-memory")
     if not found:

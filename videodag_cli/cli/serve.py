@@ -103,7 +103,7 @@ def serve(
     from videodag_cli.errors import RequestError
     from videodag_cli.graph.plugins import make_registry
     from videodag_cli.server.settings import LOOPBACK, ServiceLimits, Settings
-    from videodag_cli.sizes import parse_size
+    from videodag_cli.system.sizes import parse_size
     from videodag_cli.times import parse_seconds
 
     require_extra()
