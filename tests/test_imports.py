@@ -17,6 +17,7 @@ import pytest
 
 import videodag_cli
 import videodag_cli.video
+from tests.commands import call
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "videodag_cli"
@@ -128,17 +129,13 @@ def test_a_program_that_imports_the_package_is_left_as_it_was(tmp_path: Path, na
     (package / "__init__.py").write_text(THEIRS.replace("{lazy}", lazy))
     (package / "__main__.py").write_text("print('main')")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    done = subprocess.run(
-        [sys.executable, "-m", name], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("theirs\nmain\n", "", 0)
+    done = call([sys.executable, "-m", name], env=environment, cwd=tmp_path)
+    assert (done.out, done.err, done.code) == (b"theirs\nmain\n", "", 0)
     script = tmp_path / "bin" / "videodag"
     script.parent.mkdir()
     script.write_text(THEIRS.replace("{lazy}", lazy))
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("theirs\n", "", 0)
+    done = call([sys.executable, str(script)], env=environment, cwd=tmp_path)
+    assert (done.out, done.err, done.code) == (b"theirs\n", "", 0)
 
 
 def test_public_names_are_what_can_be_had() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -174,7 +175,9 @@ def test_check_in_the_shell_says_differences_and_writes_every_form(suite: Path, 
     suite.write_text(text[: text.index("[[case]]")] + text[text.rindex("[[case]]") :])
     before = golden.read_bytes()
     summary = tmp_path / "summary.md"
-    run = videodag("check", "--junit", "report.xml", cwd=suite.parent, GITHUB_STEP_SUMMARY=str(summary))
+    run = videodag(
+        "check", "--junit", "report.xml", cwd=suite.parent, env={**os.environ, "GITHUB_STEP_SUMMARY": str(summary)}
+    )
     assert run.code == 5
     head, difference = run.text.splitlines()
     assert head.startswith("differs  street.videodag.toml::synthetic-quality (4 frames, ")

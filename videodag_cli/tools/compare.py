@@ -19,8 +19,6 @@ from videodag_cli.data import Floats, Frame, Image, VideoInfo
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.tools.params import NotNegative
 from videodag_cli.toolspec import tool
-from videodag_cli.video.opening import open_reader
-from videodag_cli.video.probing import probe
 from videodag_cli.vision.likeness import mean_squared_errors, ssim
 
 Reference = Annotated[Path, Field(description="the video to compare with, MP4 or MOV, of the same size")]
@@ -76,6 +74,9 @@ class _Second:
     """The reference, read forward."""
 
     def __init__(self, video: VideoInfo, path: Path, offset_s: float) -> None:
+        from videodag_cli.video.opening import open_reader
+        from videodag_cli.video.probing import probe
+
         self._found = probe(path)
         if (self._found.info.width, self._found.info.height) != (video.width, video.height):
             raise ParamError(
