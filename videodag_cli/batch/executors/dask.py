@@ -33,7 +33,7 @@ CONNECT_WITHIN_S = 15
 RETRIES = 2
 AHEAD = 1000
 """Tasks that the scheduler knows of at once: enough for a cluster that grows with its work."""
-STOP_WITHIN_S = 1.3
+STOP_WITHIN_S = 0.7
 IDLE_S = 60.0
 """A process of a worker that has no task for so long ends."""
 UNLOCKED_WITHIN_S = 10.0

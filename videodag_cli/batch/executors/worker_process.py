@@ -19,8 +19,8 @@ from videodag_cli.batch.task import VideoTask
 from videodag_cli.errors import StoppedError, StopSignal
 from videodag_cli.guard.supervise import ending
 
-STOP_WITHIN_S = 1.3
-"""A process that has not ended this long after it was asked to is killed."""
+STOP_WITHIN_S = 0.7
+"""A process that has not ended this long after it was asked to is killed: the batch has a table to print before it is ended itself."""
 POLL_S = 0.2
 
 
