@@ -12,6 +12,7 @@ from pydantic import Field
 from videodag_cli.data import Detections, Floats, Frame
 from videodag_cli.tools.params import (
     CHANNELS_TEXT,
+    FIT_TEXT,
     MODEL_FOLDER,
     SIZE_TEXT,
     VALUES_TEXT,
@@ -84,10 +85,7 @@ class ImageClassifier:
             ),
         ] = None,
         size: Annotated[SizeText | None, Field(description=SIZE_TEXT)] = None,
-        fit: Annotated[
-            Fit | None,
-            Field(description="crop the middle to the network's shape (default), stretch, or center with grey borders"),
-        ] = None,
+        fit: Annotated[Fit | None, Field(description=FIT_TEXT)] = None,
         channels: Annotated[Literal["rgb", "bgr"] | None, Field(description=CHANNELS_TEXT)] = None,
         values: Annotated[Values | None, Field(description=VALUES_TEXT)] = None,
         provider: ProviderParam = CPU,

@@ -10,6 +10,7 @@ from pydantic import Field
 from videodag_cli.data import Detections, Frame
 from videodag_cli.tools.params import (
     CHANNELS_TEXT,
+    FIT_TEXT,
     MODEL_FOLDER,
     SIZE_TEXT,
     VALUES_TEXT,
@@ -41,10 +42,7 @@ class ImageEmbedder:
             Encoding, Field(description="base64 of 16-bit floats, or a list of numbers with six decimals")
         ] = "base64",
         size: Annotated[SizeText | None, Field(description=SIZE_TEXT)] = None,
-        fit: Annotated[
-            Fit | None,
-            Field(description="crop the middle to the network's shape (default), stretch, or center with grey borders"),
-        ] = None,
+        fit: Annotated[Fit | None, Field(description=FIT_TEXT)] = None,
         channels: Annotated[Literal["rgb", "bgr"] | None, Field(description=CHANNELS_TEXT)] = None,
         values: Annotated[Values | None, Field(description=VALUES_TEXT)] = None,
         provider: ProviderParam = CPU,

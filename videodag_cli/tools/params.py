@@ -67,6 +67,7 @@ SizeText = Annotated[str, BeforeValidator(as_text), Field(pattern=r"^[0-9]{1,4}(
 SIZE_TEXT = (
     "size of the network's input in pixels, such as 224 or 640x384 (width x height), for models that leave it open"
 )
+FIT_TEXT = "crop the middle to the network's shape (default), stretch, or center with grey borders"
 CHANNELS_TEXT = "order of the colours; default: rgb"
 VALUES_TEXT = (
     "range of the pixel values: unit 0 to 1, byte 0 to 255, signed -1 to 1, or normalised; needed unless the model's metadata "
