@@ -437,7 +437,7 @@ def _oracle(expression: Any, lines: list[Line]) -> list[bool | None]:
 def _oracle_atom(expression: Any, result: dict[str, Any] | None) -> bool | None:
     if result is None:
         return None
-    if isinstance(expression, tree.Rows):
+    if isinstance(expression, tree.Quantifier):
         return any(row["c"] > 0.5 for row in result["rows"])
     if expression.left.segments[0] == "rows":
         return len(result["rows"]) >= 1
@@ -493,9 +493,9 @@ def test_statements_equal_the_naive_oracle(text: str, lines: list[Line]) -> None
 def test_memory_does_not_grow_with_the_video() -> None:
     """`for` holds back the frames of its own duration at most."""
     from videodag_cli.expressions.conditions import Judge
-    from videodag_cli.expressions.timing import Clock, Watch
+    from videodag_cli.expressions.timing import TimedCondition, Timeline
 
-    watch, clock = Watch(parse("(a for 1s) or b"), Judge()), Clock()
+    watch, clock = TimedCondition(parse("(a for 1s) or b"), Judge()), Timeline()
     behind = most_behind = 0
     for i in range(5000):
         ended = clock.feed(line(i, {"a": i % 97 != 0, "b": False}))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from videodag_cli.server.jobs import Ending, Job, JobTable, new_id
+from videodag_cli.server.jobs import Ending, JobRow, JobTable, new_id
 
 
-def add(table: JobTable, **more: Any) -> Job:
+def add(table: JobTable, **more: Any) -> JobRow:
     values = {
         "pipeline_id": "p",
         "file_name": "a.mp4",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videodag_cli.errors import ParamError
-from videodag_cli.vision.onnx.layouts.base import Boxes
+from videodag_cli.vision.onnx.layouts.base import Candidates
 from videodag_cli.vision.onnx.tiles import Grid, Parts, cut_sides, joined, parse_grid
 
 WIDTH, HEIGHT = 200, 100
@@ -18,7 +18,7 @@ GRID = Grid(1, 2, 0.2)
 """Two tiles: columns 0 to 112 and 88 to 200."""
 
 
-def seen(*objects: tuple[float, float, float, float], scores: tuple[float, ...] | None = None) -> Boxes:
+def seen(*objects: tuple[float, float, float, float], scores: tuple[float, ...] | None = None) -> Candidates:
     """What the tiles of `GRID` report together of these objects: each tile the part that it sees."""
     xyxy, tile_of, cut, confidence, groups = [], [], [], [], []
     for number, tile in enumerate(GRID.tiles(WIDTH, HEIGHT)):
@@ -32,7 +32,7 @@ def seen(*objects: tuple[float, float, float, float], scores: tuple[float, ...] 
             cut.append(cut_sides(part, tile, WIDTH, HEIGHT)[0])
             confidence.append((scores or (0.9,) * len(objects))[i])
             groups.append(0)
-    boxes = Boxes.of(np.array(xyxy), confidence, groups)
+    boxes = Candidates.of(np.array(xyxy), confidence, groups)
     parts = Parts(boxes, np.array(tile_of), np.array(cut), np.array(groups))
     return joined(parts, iou=0.5)
 
@@ -80,7 +80,7 @@ def test_the_best_come_first() -> None:
 
 
 def test_nothing_found_stays_nothing() -> None:
-    empty = Parts(Boxes.of([], [], []), np.empty(0, np.int64), np.empty((0, 4), bool), np.empty(0, np.int64))
+    empty = Parts(Candidates.of([], [], []), np.empty(0, np.int64), np.empty((0, 4), bool), np.empty(0, np.int64))
     assert len(joined(empty, iou=0.5).xyxy) == 0
 
 

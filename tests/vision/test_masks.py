@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from videodag_cli.data import Affine, Frame
 from videodag_cli.lines import plain
-from videodag_cli.vision.masks import Mask, is_mask, mask_area, mask_iou, read_counts
+from videodag_cli.vision.masks import InstanceMask, is_mask, mask_area, mask_iou, read_counts
 
 SIZE = (40, 30)
 FRAME = Frame.from_image(np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
@@ -26,14 +26,14 @@ pictures = st.integers(0, 2**32 - 1).flatmap(
 )
 
 
-def read(mask: Mask) -> Any:
+def read(mask: InstanceMask) -> Any:
     """(height, width) as a COCO library reads the line."""
     return coco.decode(plain(mask)).astype(bool)
 
 
-def of_bits(bits: Any) -> Mask:
+def of_bits(bits: Any) -> InstanceMask:
     height, width = bits.shape
-    return Mask.on(Frame.from_image(np.zeros((height, width, 3), np.uint8)), bits, Affine())
+    return InstanceMask.on(Frame.from_image(np.zeros((height, width, 3), np.uint8)), bits, Affine())
 
 
 @given(pictures)
@@ -58,7 +58,7 @@ def test_a_grid_of_pixels_lies_where_it_is_put_and_is_cut_by_the_picture(place: 
     cells = np.random.default_rng(1).random((8, 9)) < 0.5
     expected = np.zeros((60, 100), bool)
     expected[20 + place[1] : 28 + place[1], 20 + place[0] : 29 + place[0]] = cells
-    mask = Mask.on(FRAME, cells, Affine(offset_x=place[0], offset_y=place[1]))
+    mask = InstanceMask.on(FRAME, cells, Affine(offset_x=place[0], offset_y=place[1]))
     assert (read(mask) == expected[20:50, 20:60]).all()
 
 
@@ -68,7 +68,7 @@ def test_a_coarse_grid_becomes_pixels_by_their_middles() -> None:
     cells[2:5, 3:6] = True
     expected = np.zeros((30, 40), bool)
     expected[8:20, 12:24] = True
-    found = read(Mask.on(FRAME, cells, Affine(4, 4)))
+    found = read(InstanceMask.on(FRAME, cells, Affine(4, 4)))
     ramps = np.zeros_like(expected)
     ramps[[8, 8, 19, 19], [12, 23, 12, 23]] = True  # values between four cells round the corners off
     assert (found | ramps == expected).all()
@@ -76,7 +76,7 @@ def test_a_coarse_grid_becomes_pixels_by_their_middles() -> None:
 
 def test_a_box_limits_a_mask_by_the_middles_of_pixels() -> None:
     limits = np.array([3.4, 5.6, 10.5, 12.4])
-    found = read(Mask.on(FRAME, np.ones(SIZE[::-1]), Affine(), limits))
+    found = read(InstanceMask.on(FRAME, np.ones(SIZE[::-1]), Affine(), limits))
     expected = np.zeros(SIZE[::-1], bool)
     expected[6:12, 3:10] = True
     assert (found == expected).all()
@@ -90,7 +90,7 @@ def test_a_mask_found_behind_a_crop_and_a_resize_is_in_the_pixels_of_the_source_
     bits[5:25, 10:30] = True
     expected = np.zeros((120, 160), bool)
     expected[10 + 10 : 10 + 50, 20 + 20 : 20 + 60] = True
-    found = read(Mask.on(inner, bits, Affine()).mapped(inner.to_source))
+    found = read(InstanceMask.on(inner, bits, Affine()).mapped(inner.to_source))
     assert found.shape == (120, 160)
     wrong = np.argwhere(found != expected).tolist()
     assert wrong == [[20, 40], [20, 79], [49, 40], [49, 79]][: len(wrong)]

@@ -20,11 +20,11 @@ from typing import Protocol
 from videodag_cli.batch.executors import TaskExecutor, TaskProgress
 from videodag_cli.batch.executors.processes import Processes
 from videodag_cli.batch.expectation import Expectation, file_sizes
-from videodag_cli.batch.finding import Found, FoundVideo
+from videodag_cli.batch.finding import FoundVideo, FoundVideos
 from videodag_cli.batch.ledger import NAME, BatchRecord, Ledger, read_ledger
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
-from videodag_cli.batch.verdicts import Choices, Verdict, judge, known_failures, request_digest
+from videodag_cli.batch.verdicts import Choices, VideoDecision, judge, known_failures, request_digest
 from videodag_cli.errors import OutputError, RequestError, VideodagError, printable, worst
 from videodag_cli.graph.pipeline import BUILTIN, builtin_folder
 from videodag_cli.graph.plan import Overrides, Plan
@@ -42,7 +42,7 @@ COMPARED_VIDEOS = 20
 class BatchEvents(Protocol):
     """Told what happens while it happens; the methods may be called from several threads."""
 
-    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int | None) -> None:
+    def begun(self, verdicts: Sequence[VideoDecision], jobs: int, workers: int | None) -> None:
         """workers: frames that each of the jobs works on at once; None: decided where it runs."""
 
     def progress(self, task: VideoTask, done: int, total: int) -> None: ...
@@ -54,7 +54,7 @@ class BatchEvents(Protocol):
 
 
 class _Silent:
-    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int | None) -> None: ...
+    def begun(self, verdicts: Sequence[VideoDecision], jobs: int, workers: int | None) -> None: ...
 
     def progress(self, task: VideoTask, done: int, total: int) -> None: ...
 
@@ -87,7 +87,7 @@ class BatchOptions:
 class Batch:
     """Everything that is decided before the first video is opened."""
 
-    found: Found
+    found: FoundVideos
     plans: tuple[Plan, ...]
     folder: Path
     outputs: Mapping[FoundVideo, tuple[Path, ...]]
@@ -101,7 +101,7 @@ class Batch:
     _templates: dict[str, tuple[Job, str]] = field(default_factory=dict, compare=False, repr=False)
     """Pipeline -> a job and the digest of its request, which are the same for every video."""
 
-    def verdicts(self, before: BatchRecord | None) -> Iterator[tuple[FoundVideo, list[Verdict]]]:
+    def verdicts(self, before: BatchRecord | None) -> Iterator[tuple[FoundVideo, list[VideoDecision]]]:
         """What each video needs, given what an earlier batch left in the folder."""
         known = known_failures(before)
         choices = Choices(
@@ -141,7 +141,7 @@ class Batch:
         jobs = self.options.jobs or max(1, min(cpus, count))
         return jobs, self.run_options.workers or max(1, cpus // jobs)
 
-    def task(self, number: int, video: FoundVideo, verdicts: Sequence[Verdict], workers: int | None) -> VideoTask:
+    def task(self, number: int, video: FoundVideo, verdicts: Sequence[VideoDecision], workers: int | None) -> VideoTask:
         """What a process has to do for a video: the pipelines whose verdict is not `none`."""
         due = [
             (spec, output, verdict)

@@ -45,7 +45,7 @@ class FoundVideo:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundVideos:
     """The videos of a command, in the order of the arguments; those of a folder by name."""
 
     videos: tuple[FoundVideo, ...] = ()
@@ -61,7 +61,7 @@ class Found:
         return f"not MP4/MOV: {self.others.total()} ({parts})"
 
 
-def find_videos(arguments: Sequence[str], *, root: str | None = None) -> Found:
+def find_videos(arguments: Sequence[str], *, root: str | None = None) -> FoundVideos:
     """Every video that the arguments name.
 
     A folder is searched through all its folders (hidden ones and links to folders left out), a pattern (`*`, `?`, `[...]`, `**`)
@@ -76,7 +76,7 @@ def find_videos(arguments: Sequence[str], *, root: str | None = None) -> Found:
             if root is not None:
                 name = _below(path, root)
             videos.setdefault(os.path.abspath(path), FoundVideo(path, name))
-    return Found(tuple(videos.values()), others)
+    return FoundVideos(tuple(videos.values()), others)
 
 
 def read_list(source: str, *, null: bool = False) -> list[str]:

@@ -12,7 +12,7 @@ from videodag_cli.batch.api import Batch
 from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.batch.ledger import NAME, read_ledger
 from videodag_cli.batch.outcome import as_row
-from videodag_cli.batch.verdicts import Verdict
+from videodag_cli.batch.verdicts import VideoDecision
 from videodag_cli.errors import VideodagError
 from videodag_cli.run.output import record_path
 from videodag_cli.run.record import read_record
@@ -41,7 +41,7 @@ def describe(batch: Batch) -> dict[str, Any]:
 
 
 def _rows(
-    batch: Batch, video: FoundVideo, verdicts: list[Verdict], seconds: dict[str, float]
+    batch: Batch, video: FoundVideo, verdicts: list[VideoDecision], seconds: dict[str, float]
 ) -> Iterable[dict[str, Any]]:
     facts: dict[str, Any] = {}
     if any(verdict.action != "none" for verdict in verdicts):

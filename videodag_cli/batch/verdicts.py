@@ -23,7 +23,7 @@ from videodag_cli.run.record import Identity, request_facts
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VideoDecision:
     """What is to be done for one video and pipeline."""
 
     action: Literal["run", "continue", "none"]
@@ -71,7 +71,7 @@ def judge(
     known: Mapping[str, VideoOutcome],
     asserted: bool = False,
     now_s: float | None = None,
-) -> Verdict:
+) -> VideoDecision:
     """Decide about one video and pipeline. `job` is for this video; `name` is the output's, `digest` its request's."""
     outcome = VideoOutcome(video=shown_path(video.path), pipeline=job.plan.pipeline.id, output=name, request=digest)
     try:
@@ -83,7 +83,7 @@ def judge(
             message = (
                 f"changed {max(age_s, 0):.0f} s ago; it is run once it has been left alone for {choices.settle_s:g} s"
             )
-            return Verdict("none", outcome.model_copy(update={"status": "not_run", "message": message}))
+            return VideoDecision("none", outcome.model_copy(update={"status": "not_run", "message": message}))
         earlier = known.get(outcome.output)
         if (
             earlier is not None
@@ -91,24 +91,24 @@ def judge(
             and not (choices.retry_failed or choices.force)
             and _same(earlier, identity, digest)
         ):
-            return Verdict("none", earlier.model_copy(update={"known": True, "wall_time_s": 0.0}))
+            return VideoDecision("none", earlier.model_copy(update={"known": True, "wall_time_s": 0.0}))
         again = choices.force or (choices.retry_failed and earlier is not None)
         if not os.path.isdir(output.parent):
-            return Verdict("run", outcome, force=again)
+            return VideoDecision("run", outcome, force=again)
         file = OutputFile(output)
         file.check_place([job.path])
         decision = file.decide(job.request, job.path, overwrite=choices.overwrite, force=again)
         if decision.record is None:
-            return Verdict("continue" if decision.kind == "continue" else "run", outcome, force=again)
+            return VideoDecision("continue" if decision.kind == "continue" else "run", outcome, force=again)
         file.tidy()
         ended = outcome.ended(as_of_now(decision.record, job.options, []))
         if choices.retry_failed and ended.is_failure:
-            return Verdict("run", outcome, force=True)
+            return VideoDecision("run", outcome, force=True)
         if asserted:  # its lines have to be read, which is work for a process
-            return Verdict("run", outcome)
-        return Verdict("none", ended.model_copy(update={"known": ended.is_failure}))
+            return VideoDecision("run", outcome)
+        return VideoDecision("none", ended.model_copy(update={"known": ended.is_failure}))
     except VideodagError as error:
-        return Verdict("none", outcome.refused(error))
+        return VideoDecision("none", outcome.refused(error))
 
 
 def _same(earlier: VideoOutcome, identity: Identity, digest: str) -> bool:

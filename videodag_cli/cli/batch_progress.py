@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from videodag_cli.batch.ledger import BatchRecord
     from videodag_cli.batch.task import VideoTask
-    from videodag_cli.batch.verdicts import Verdict
+    from videodag_cli.batch.verdicts import VideoDecision
 
 EVERY_S = 0.5
 
@@ -39,7 +39,7 @@ class BatchAccount:
         self._whole = 0
         self._frames = 0
 
-    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int | None) -> None:
+    def begun(self, verdicts: Sequence[VideoDecision], jobs: int, workers: int | None) -> None:
         self.started = time.monotonic()
         due = [verdict.outcome for verdict in verdicts if verdict.action != "none"]
         self.due = len(due)
@@ -96,7 +96,7 @@ class _JsonLines(BatchAccount):
         super().__init__()
         self._last = 0.0
 
-    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int | None) -> None:
+    def begun(self, verdicts: Sequence[VideoDecision], jobs: int, workers: int | None) -> None:
         super().begun(verdicts, jobs, workers)
         self._say(jobs=jobs, workers=workers)
 
@@ -138,7 +138,7 @@ class _Bars(BatchAccount):
         self._all: TaskID | None = None
         self._bars: dict[int, tuple[str, TaskID]] = {}
 
-    def begun(self, verdicts: Sequence[Verdict], jobs: int, workers: int | None) -> None:
+    def begun(self, verdicts: Sequence[VideoDecision], jobs: int, workers: int | None) -> None:
         super().begun(verdicts, jobs, workers)
         if self.due:
             self._all = self._progress.add_task("", total=1.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videodag_cli.batch.api import Batch, run_batch
-from videodag_cli.batch.finding import Found, find_videos, read_list
+from videodag_cli.batch.finding import FoundVideos, find_videos, read_list
 from videodag_cli.batch.forecast import describe
 from videodag_cli.batch.ledger import NAME, BatchRecord
 from videodag_cli.batch.naming import outputs_for
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SHOWN_FAILURES = 20
 
 
-def find_all(videos: Sequence[str], from_file: str | None, *, null: bool, root: Path | None) -> Found:
+def find_all(videos: Sequence[str], from_file: str | None, *, null: bool, root: Path | None) -> FoundVideos:
     """Every video that the command line names. Raises `InputError` and `RequestError`."""
     if null and from_file is None:
         raise RequestError("-0 says how the paths of --from-file end; give both")
@@ -56,7 +56,7 @@ def parse_max_failed(text: str) -> float:
     return float(found["count"]) if found["count"] else float(found["share"]) / 100
 
 
-def make_batch(found: Found, plans: Sequence[Any], folder: Path, format: str, **more: Any) -> Batch:
+def make_batch(found: FoundVideos, plans: Sequence[Any], folder: Path, format: str, **more: Any) -> Batch:
     """Everything decided, with the name of each output. Raises `RequestError` where two outputs would have one name."""
     outputs = outputs_for(found.videos, [plan.pipeline.id for plan in plans], folder=folder, format=format)
     return Batch(found, tuple(plans), folder, outputs, **more)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from videodag_cli.graph.pipeline import Found
+    from videodag_cli.graph.pipeline import FoundPipeline
     from videodag_cli.graph.plan import Plan, Step
     from videodag_cli.graph.plugins import Registry
 
@@ -159,7 +159,7 @@ def columns(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def _drawing(plan: Plan, found: Found) -> str:
+def _drawing(plan: Plan, found: FoundPipeline) -> str:
     """The graph as a tree from the decoded frame down: a node hangs below the last of its predecessors to run."""
     from videodag_cli.errors import printable
 

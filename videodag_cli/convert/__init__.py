@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from videodag_cli.convert.converted import Converted
-from videodag_cli.convert.source import Source, opened
+from videodag_cli.convert.source import ResultsFile, opened
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.results.intervals import parse_every
 from videodag_cli.results.reading import with_records
@@ -38,7 +38,7 @@ TABULAR = ("csv", "parquet", "jsonl")
 EXTENSIONS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".json": "coco", ".txt": "mot", ".vtt": "vtt"}
 
 
-Writer = Callable[[Sequence[Source], BinaryIO], Converted]
+Writer = Callable[[Sequence[ResultsFile], BinaryIO], Converted]
 
 
 def convert(
@@ -112,7 +112,7 @@ def _writer(form: str, table: str, nodes: tuple[str, ...], every: str | None, *,
         if every is not None:
             every_us = parse_every(every)
 
-            def write_intervals(sources: Sequence[Source], stream: BinaryIO) -> Converted:
+            def write_intervals(sources: Sequence[ResultsFile], stream: BinaryIO) -> Converted:
                 made = interval_table.make(sources, nodes, every_us=every_us, clock=clock)
                 return Converted(form, write_rows(made, stream), "row", interval_table.remarks(sources))
 

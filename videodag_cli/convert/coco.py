@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from videodag_cli.convert.converted import Converted
-from videodag_cli.convert.source import Row, Source, boxes, number, one_output, whole
+from videodag_cli.convert.source import ResultsFile, Row, boxes, number, one_output, whole
 from videodag_cli.errors import printable
 from videodag_cli.results.reading import corners
 from videodag_cli.vision.keypoints import COCO_BONES, COCO_POINTS, SEEN, point_names
@@ -26,7 +26,7 @@ from videodag_cli.vision.masks import is_mask, mask_area
 Class = tuple[int | None, str]
 
 
-def write(sources: Sequence[Source], stream: BinaryIO, *, nodes: Sequence[str] = ()) -> Converted:
+def write(sources: Sequence[ResultsFile], stream: BinaryIO, *, nodes: Sequence[str] = ()) -> Converted:
     """Write all sources as one data set; annotations wait in a temporary file while images are written."""
     categories, points, failed = _categories(sources, nodes)
     stems = _stems(sources)
@@ -143,7 +143,7 @@ def _keypoint_names(count: int | None) -> dict[str, Any]:
     return {"keypoints": list(point_names(count)), "skeleton": [[a + 1, b + 1] for a, b in bones]}
 
 
-def _categories(sources: Sequence[Source], nodes: Sequence[str]) -> tuple[dict[Class, int], dict[int, int], int]:
+def _categories(sources: Sequence[ResultsFile], nodes: Sequence[str]) -> tuple[dict[Class, int], dict[int, int], int]:
     """The category id of every class in the sources, the number of key points of those that have some, and the number of failed frames.
 
     A category whose rows have different numbers of key points has none.
@@ -175,7 +175,7 @@ def _categories(sources: Sequence[Source], nodes: Sequence[str]) -> tuple[dict[C
     return numbers, {number: found.pop() for number, found in points.items() if len(found) == 1}, failed
 
 
-def _stems(sources: Sequence[Source]) -> list[str]:
+def _stems(sources: Sequence[ResultsFile]) -> list[str]:
     """A folder name for each source's images, all different."""
     stems: list[str] = []
     for source in sources:

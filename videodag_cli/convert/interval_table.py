@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import orjson
 
-from videodag_cli.convert.source import Source, chosen
+from videodag_cli.convert.source import ResultsFile, chosen
 from videodag_cli.convert.tables import SOURCE, Column, Table, Value, tag_columns, tag_names, tag_values
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.results.clock import zero_of
@@ -39,7 +39,7 @@ COLUMNS = (
 """After `source` and the tags."""
 
 
-def make(sources: Sequence[Source], nodes: Sequence[str] = (), *, every_us: int, clock: bool = False) -> Table:
+def make(sources: Sequence[ResultsFile], nodes: Sequence[str] = (), *, every_us: int, clock: bool = False) -> Table:
     """clock: intervals begin at multiples of their length on the clock of the lines, which have `time`.
 
     Every output of a file has a row in each of its intervals; a file without outputs has rows whose output is null."""
@@ -66,7 +66,7 @@ def make(sources: Sequence[Source], nodes: Sequence[str] = (), *, every_us: int,
     return Table((SOURCE, *tag_columns(names, COLUMNS), *COLUMNS), rows())
 
 
-def remarks(sources: Sequence[Source]) -> tuple[str, ...]:
+def remarks(sources: Sequence[ResultsFile]) -> tuple[str, ...]:
     """Of which files nobody can tell when frames are missing."""
     return tuple(
         f"{printable(source.name)}: no run record says when frames were missing; the column is empty"
@@ -104,7 +104,7 @@ def _row(
     )
 
 
-def _missing_us(source: Source) -> list[int] | None:
+def _missing_us(source: ResultsFile) -> list[int] | None:
     """The times of the sampled frames that could not be decoded, in order; None where no record tells all of them."""
     accounting = (source.record or {}).get("accounting")
     count = accounting.get("undecodable") if isinstance(accounting, dict) else None

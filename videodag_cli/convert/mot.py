@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from videodag_cli.convert.converted import Converted
-from videodag_cli.convert.source import Source, boxes, number, one_output, whole
+from videodag_cli.convert.source import ResultsFile, boxes, number, one_output, whole
 from videodag_cli.errors import RequestError
 from videodag_cli.results.reading import corners
 
 
-def write(sources: Sequence[Source], stream: BinaryIO, *, nodes: Sequence[str] = ()) -> Converted:
+def write(sources: Sequence[ResultsFile], stream: BinaryIO, *, nodes: Sequence[str] = ()) -> Converted:
     """Write the one source. Boxes of several outputs are refused unless `nodes` chooses."""
     count = failed = 0
     path_used: str | None = None

@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Source:
+class ResultsFile:
     """One results file."""
 
     name: str
@@ -44,7 +44,7 @@ class Source:
 
 
 @contextmanager
-def opened(names: Sequence[str | Path], *, twice: bool) -> Iterator[list[Source]]:
+def opened(names: Sequence[str | Path], *, twice: bool) -> Iterator[list[ResultsFile]]:
     """The sources of these names; with `twice`, standard input is kept in a temporary file so that it can be read again."""
     with ExitStack() as stack:
         found = []
@@ -55,7 +55,7 @@ def opened(names: Sequence[str | Path], *, twice: bool) -> Iterator[list[Source]
                 shutil.copyfileobj(sys.stdin.buffer, kept)
                 kept.flush()
                 path = kept.name
-            found.append(Source(printable(name), path, read_record(name)))
+            found.append(ResultsFile(printable(name), path, read_record(name)))
         yield found
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
-from videodag_cli.convert.source import Row, Source, boxes, chosen, number, whole
+from videodag_cli.convert.source import ResultsFile, Row, boxes, chosen, number, whole
 from videodag_cli.results.reading import Line, corners, leaves, tags
 
 Kind = Literal["text", "integer", "number", "boolean", "json"]
@@ -67,7 +67,7 @@ TRACKS = (
 )
 
 
-def make(table: str, sources: Sequence[Source], nodes: Sequence[str] = ()) -> Table:
+def make(table: str, sources: Sequence[ResultsFile], nodes: Sequence[str] = ()) -> Table:
     """The table `frames`, `detections` or `tracks`."""
     if table == "frames":
         return _frames(sources, nodes)
@@ -78,7 +78,7 @@ def make(table: str, sources: Sequence[Source], nodes: Sequence[str] = ()) -> Ta
     return Table((SOURCE, *tag_columns(names, fixed), *fixed), rows)
 
 
-def tag_names(sources: Sequence[Source]) -> list[str]:
+def tag_names(sources: Sequence[ResultsFile]) -> list[str]:
     """The names of the tags in all sources. Tags are the same on every line of a file: the first line gives them."""
     found: dict[str, None] = {}
     for source in sources:
@@ -101,7 +101,7 @@ def tag_values(line: Line, names: Sequence[str]) -> list[Value]:
 # -- frames ------------------------------------------------------------------------------------------------------------------------------
 
 
-def _frames(sources: Sequence[Source], nodes: Sequence[str]) -> Table:
+def _frames(sources: Sequence[ResultsFile], nodes: Sequence[str]) -> Table:
     names = tag_names(sources)
     kinds: dict[str, set[str]] = {}
     for source in sources:
@@ -184,7 +184,7 @@ def _as_text(value: Any) -> str | None:
 # -- detections --------------------------------------------------------------------------------------------------------------------------
 
 
-def _detection_rows(source: Source, names: Sequence[str], nodes: Sequence[str]) -> Iterator[tuple[Value, ...]]:
+def _detection_rows(source: ResultsFile, names: Sequence[str], nodes: Sequence[str]) -> Iterator[tuple[Value, ...]]:
     for line in source.lines():
         if line["result"] is None:
             continue
@@ -233,7 +233,7 @@ class _Track:
     classes: Counter[tuple[int | None, str | None]] = field(default_factory=Counter)
 
 
-def _track_rows(source: Source, names: Sequence[str], nodes: Sequence[str]) -> Iterator[tuple[Value, ...]]:
+def _track_rows(source: ResultsFile, names: Sequence[str], nodes: Sequence[str]) -> Iterator[tuple[Value, ...]]:
     tracks: dict[tuple[str, int], _Track] = {}
     for line in source.lines():
         moment = (line["frame_index"], float(line["time_s"]))

@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import BinaryIO
 
 from videodag_cli.convert.converted import Converted
-from videodag_cli.convert.source import Source, chosen
+from videodag_cli.convert.source import ResultsFile, chosen
 from videodag_cli.errors import printable
 from videodag_cli.results.spans import EVENT, FLAG, TEXT, Span, Spans
 
@@ -21,7 +21,7 @@ SHORTEST_MS = 1000
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def write(sources: Sequence[Source], stream: BinaryIO, *, nodes: Sequence[str] = ()) -> Converted:
+def write(sources: Sequence[ResultsFile], stream: BinaryIO, *, nodes: Sequence[str] = ()) -> Converted:
     """Write the cues of the one source."""
     with closing(sqlite3.connect("")) as kept:  # an empty name is a database in a temporary file
         kept.execute("create table cues (start_ms integer, end_ms integer, output text, text text)")
@@ -36,7 +36,7 @@ def write(sources: Sequence[Source], stream: BinaryIO, *, nodes: Sequence[str] =
     return Converted("vtt", count, "cue")
 
 
-def _spans(source: Source) -> Iterator[Span]:
+def _spans(source: ResultsFile) -> Iterator[Span]:
     spans = Spans()
     for line in source.lines():
         yield from spans.feed(line)

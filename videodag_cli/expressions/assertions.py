@@ -21,7 +21,16 @@ from videodag_cli.errors import RequestError
 from videodag_cli.expressions import tree
 from videodag_cli.expressions.conditions import Judge
 from videodag_cli.expressions.syntax import parse
-from videodag_cli.expressions.timing import GRACE_US, Clock, Judged, Moment, RangeFinder, TimeRange, Watch, check_nodes
+from videodag_cli.expressions.timing import (
+    GRACE_US,
+    Judged,
+    Moment,
+    RangeFinder,
+    TimedCondition,
+    Timeline,
+    TimeRange,
+    check_nodes,
+)
 
 KEPT_RANGES = 100
 NAMED_RANGES = 3
@@ -54,7 +63,7 @@ class Assertion:
         self.nodes = tree.node_ids(expression)
         """The output nodes it speaks of."""
         self._judge = Judge()
-        self._clock = Clock()
+        self._clock = Timeline()
         self._statement = _statement(expression, self._judge)
         self._problem = ""
 
@@ -190,7 +199,7 @@ class _Observed:
     """What the statements about one watched expression share: where it is satisfied, where not, and the whole."""
 
     def __init__(self, term: tree.Condition, judge: Judge) -> None:
-        self._watch = Watch(term, judge)
+        self._watch = TimedCondition(term, judge)
         self.satisfied = _Ranges()
         self.unsatisfied = _Ranges()
         self.whole = _Ranges()

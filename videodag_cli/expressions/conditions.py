@@ -56,14 +56,14 @@ class Judge:
                 return bool(value)
             case tree.Truth(tree.Path() as value):
                 return some(_truth(found, value.text) for found in self._path(value, line, scope)[0])
-            case tree.Rows(word, _, _):
+            case tree.Quantifier(word, _, _):
                 answers = self._rows(condition, line)
                 if answers is None:
                     return None
                 return every(answers) if word == "all" else some(answers)
         raise AssertionError(f"{condition} needs time")
 
-    def _rows(self, rows: tree.Rows, line: Mapping[str, Any]) -> list[Known] | None:
+    def _rows(self, rows: tree.Quantifier, line: Mapping[str, Any]) -> list[Known] | None:
         """The condition's value on each row, None where there are no rows to speak of."""
         values, several = self._path(rows.source, line, line)
         value = values if several else values[0]
@@ -90,7 +90,7 @@ class Judge:
                 return [constant], False
             case tree.Path():
                 return self._path(value, line, scope)
-            case tree.Rows():
+            case tree.Quantifier():
                 answers = self._rows(value, line)
                 return [None if answers is None else sum(answer is True for answer in answers)], False
             case tree.Arithmetic(sign, left, right):
@@ -120,7 +120,7 @@ class Judge:
         segment = path.segments[depth]
         if value is None:
             return None
-        if isinstance(segment, tree.Count):
+        if isinstance(segment, tree.RowCount):
             return self._counted(path, depth, value)
         if isinstance(value, list) and isinstance(segment, int):
             self._found.add(path)
@@ -144,7 +144,7 @@ class Judge:
 
     def _counted(self, path: tree.Path, depth: int, value: Any) -> Any:
         segment = path.segments[depth]
-        classes = segment.classes if isinstance(segment, tree.Count) else ()
+        classes = segment.classes if isinstance(segment, tree.RowCount) else ()
         self._found.add(path)
         if isinstance(value, list):
             if not classes:
@@ -249,7 +249,7 @@ def _shown(value: tree.Value) -> str:
             return text
         case tree.Literal(constant):
             return repr(constant)
-        case tree.Rows(word, source, _):
+        case tree.Quantifier(word, source, _):
             return f"{word}({source.text}: …)"
         case _:
             return "the result"

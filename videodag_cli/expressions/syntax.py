@@ -234,13 +234,13 @@ class _Parser:
     def condition(self, found: Tree, at: int) -> Condition:
         """`found` as something true or false."""
         if isinstance(found, tree.Path):
-            if isinstance(found.segments[-1], tree.Count):
+            if isinstance(found.segments[-1], tree.RowCount):
                 self.fail("a count is a number; compare it, as in 'people.count >= 1'", self.after_space(at))
             return tree.Truth(found)
         if isinstance(found, tree.Literal) and isinstance(found.value, bool):
             return tree.Truth(found)
         if isinstance(found, tree.Literal | tree.Arithmetic) or (
-            isinstance(found, tree.Rows) and found.word == "count"
+            isinstance(found, tree.Quantifier) and found.word == "count"
         ):
             self.fail(
                 "this is a value; something true or false is expected, as in 'people.count >= 1'", self.after_space(at)
@@ -249,8 +249,8 @@ class _Parser:
 
     def value(self, found: Tree, at: int) -> Value:
         """`found` as something to compare or to compute with."""
-        is_condition = isinstance(found, tree.Rows) and found.word != "count"
-        if is_condition or not isinstance(found, tree.Literal | tree.Path | tree.Arithmetic | tree.Rows):
+        is_condition = isinstance(found, tree.Quantifier) and found.word != "count"
+        if is_condition or not isinstance(found, tree.Literal | tree.Path | tree.Arithmetic | tree.Quantifier):
             self.fail("a number, text or a path is expected here, not a condition", self.after_space(at))
         return found
 
@@ -335,7 +335,7 @@ class _Parser:
             self.fail("this number is too large", number.start())
         return tree.Literal(value)
 
-    def rows(self) -> tree.Rows:
+    def rows(self) -> tree.Quantifier:
         start = self.at
         word = self.word("any", "all", "count")
         if self.in_rows:
@@ -343,7 +343,7 @@ class _Parser:
         self.sign("(")
         self.text_fits, text_fits = False, self.text_fits
         source = self.path()
-        if any(isinstance(segment, tree.Count) for segment in source.segments):
+        if any(isinstance(segment, tree.RowCount) for segment in source.segments):
             self.fail("rows are expected before the ':', not their count", start)
         if not self.sign(":"):
             self.expected("':' between the rows and the condition on them, as in any(people: confidence > 0.5)")
@@ -354,7 +354,7 @@ class _Parser:
             if self.peek_word() in {"for", "within", "always", "ever"}:
                 self.fail("time words cannot be used inside any(), all() and count()")
             self.expected("')'")
-        return tree.Rows(word, source, condition)
+        return tree.Quantifier(word, source, condition)
 
     def path(self) -> tree.Path:
         self.skip_space()
@@ -370,7 +370,7 @@ class _Parser:
         scope = "row" if self.in_rows else "line" if bare and first in LINE_FIELDS else "node"
         segments: list[tree.Segment] = [first]
         while self.text.startswith(".", self.at):
-            if isinstance(segments[-1], tree.Count):
+            if isinstance(segments[-1], tree.RowCount):
                 self.fail("a count has no fields")
             self.at += 1
             segments.append(self.segment())
@@ -391,9 +391,9 @@ class _Parser:
             return found.group()[1:-1]
         return self.counted() if found.group() == "count" else found.group()
 
-    def counted(self) -> tree.Count:
+    def counted(self) -> tree.RowCount:
         if not self.text.startswith("(", self.at):
-            return tree.Count()
+            return tree.RowCount()
         self.at += 1
         classes: list[str | int] = []
         while True:
@@ -410,6 +410,6 @@ class _Parser:
             else:
                 self.expected("the name of a class")
             if self.sign(")"):
-                return tree.Count(tuple(classes))
+                return tree.RowCount(tuple(classes))
             if not self.sign(","):
                 self.expected("',' or ')' after the class")

@@ -184,7 +184,7 @@ def _part(condition: tree.Condition, judge: Judge) -> _Part:
     )
 
 
-class Watch:
+class TimedCondition:
     """One expression over a stream of lines: `feed` and `finish` give the frames judged since, in order."""
 
     def __init__(self, condition: tree.Condition, judge: Judge) -> None:
@@ -197,7 +197,7 @@ class Watch:
         return self._part.finish()
 
 
-class Clock:
+class Timeline:
     """Gives each line its moment, one line late."""
 
     def __init__(self) -> None:
@@ -285,14 +285,14 @@ def find_ranges(
     `on_unseen` receives, at the end, the fields that no line had. Raises RequestError for a node that the lines do not have and for
     types that do not fit.
     """
-    judge, clock = Judge(), Clock()
+    judge, clock = Judge(), Timeline()
     nodes = tree.node_ids(where)
     finder = RangeFinder(gap_us=gap_us, min_us=min_us)
     if isinstance(where, tree.For) and not gap_us:
         # The stretches themselves are wanted: their frames need not wait.
         finder = RangeFinder(min_us=max(min_us, where.duration_us))
         where = where.term
-    watch = Watch(where, judge)
+    watch = TimedCondition(where, judge)
 
     def ended(pair: tuple[Line, Moment] | None) -> list[Judged]:
         return watch.feed(*pair) if pair else []

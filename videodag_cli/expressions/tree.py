@@ -12,13 +12,13 @@ class Literal:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class RowCount:
     """Number of rows, of the given classes (names or ids) or of all."""
 
     classes: tuple[str | int, ...] = ()
 
 
-Segment = str | int | Count
+Segment = str | int | RowCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class Quantifier:
     """`any`, `all` (conditions) or `count` (a number) over the rows of a list."""
 
     word: str
@@ -99,8 +99,8 @@ class Quantified:
     term: Condition
 
 
-Value = Literal | Path | Arithmetic | Rows
-Condition = Compare | Truth | Rows | Not | And | Or | For | Within | Quantified
+Value = Literal | Path | Arithmetic | Quantifier
+Condition = Compare | Truth | Quantifier | Not | And | Or | For | Within | Quantified
 Tree = Value | Condition
 
 
@@ -109,7 +109,7 @@ def parts(tree: Tree) -> tuple[Tree, ...]:
     match tree:
         case Arithmetic(_, left, right) | Compare(_, left, right):
             return (left, right)
-        case Rows(_, source, condition):
+        case Quantifier(_, source, condition):
             return (source, condition)
         case Truth(value):
             return (value,)

@@ -84,7 +84,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundPipeline:
     """A pipeline file found by its name."""
 
     path: Path
@@ -239,7 +239,7 @@ def search_places(folders: Iterable[Path] = ()) -> list[Place]:
     return places
 
 
-def catalogue(places: Sequence[Place]) -> list[Found]:
+def catalogue(places: Sequence[Place]) -> list[FoundPipeline]:
     """Every pipeline name with the file that wins, by name."""
     names: dict[str, None] = {}
     for place in places:
@@ -251,13 +251,13 @@ def catalogue(places: Sequence[Place]) -> list[Found]:
     return [find(name, places) for name in sorted(names)]
 
 
-def find(name: str, places: Sequence[Place]) -> Found:
+def find(name: str, places: Sequence[Place]) -> FoundPipeline:
     """The file that a name means: a path ending in `.json`, `builtin:ID`, or an id that is searched for.
 
     Raises `PipelineError` (`pipeline.unknown`) with the nearest names.
     """
     if name.endswith(".json"):
-        return Found(Path(name), Place("path", Path(name).parent))
+        return FoundPipeline(Path(name), Place("path", Path(name).parent))
     wanted = name.removeprefix(BUILTIN)
     if name.startswith(BUILTIN):
         places = [place for place in places if place.label == "builtin"]
@@ -274,7 +274,7 @@ def find(name: str, places: Sequence[Place]) -> Found:
         raise PipelineError(unknown_name("pipeline", name, known), word="pipeline.unknown")
     (path, place), *others = hits
     hides = tuple(other for other, _ in others if not _same_content(path, other))
-    return Found(path, place, hides)
+    return FoundPipeline(path, place, hides)
 
 
 def _same_content(first: Path, second: Path) -> bool:

@@ -29,7 +29,7 @@ from videodag_cli.errors import StoppedError, StopSignal
 from videodag_cli.guard.board import Activity, Board
 from videodag_cli.lines import NodeFailure
 from videodag_cli.run.job import Continuation
-from videodag_cli.run.part import Progress, Written
+from videodag_cli.run.part import PartProgress, Written
 from videodag_cli.run.record import FrameError
 from videodag_cli.run.sinks import Sink
 from videodag_cli.system.files import writing
@@ -85,7 +85,7 @@ def continuation() -> Continuation | None:
         with open(told_fd, "rb") as file:
             file.seek(0)
             told = orjson.loads(file.read())
-        progress = Progress(
+        progress = PartProgress(
             kept_bytes=told["bytes"],
             lines=len(told["written"]),
             failed=told["failed"],

@@ -25,7 +25,7 @@ MAX_COORDINATE = 16383.0
 
 
 @dataclass
-class Boxes:
+class BoxColumns:
     """All boxes of one output; box k of line i is at `starts[i] + k`."""
 
     path: str
@@ -79,7 +79,7 @@ class Collected:
     """path -> one value per line; NaN where there is none."""
     flags: dict[str, array[int]] = field(default_factory=dict)
     """path -> 0 or 1 per line; `MISSING_FLAG` where there is none."""
-    boxes: dict[str, Boxes] = field(default_factory=dict)
+    boxes: dict[str, BoxColumns] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)
     spans_omitted: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
@@ -148,7 +148,7 @@ def _leaf(found: Collected, rank: int, node: str, path: str, value: Any) -> None
         numbers.extend([math.nan] * (rank - len(numbers)))
         numbers.append(_float32(value))
     elif isinstance(value, list) and value and any(isinstance(row, dict) and "xyxy" in row for row in value):
-        boxes = found.boxes.setdefault(path, Boxes(path, node))
+        boxes = found.boxes.setdefault(path, BoxColumns(path, node))
         boxes.starts.extend([len(boxes)] * (rank + 1 - len(boxes.starts)))
         for row in value:
             if isinstance(row, dict):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from videodag_cli.report.collect import Boxes, Collected
+from videodag_cli.report.collect import BoxColumns, Collected
 
 SCRIPTS = (
     "base.js", "facts.js", "lanes.js", "timeline.js", "boxes.js", "drawing.js", "frame.js", "viewer.js", "main.js"
@@ -136,7 +136,7 @@ def columns(found: Collected, block: Block) -> dict[str, Any]:
     }
 
 
-def _boxes(boxes: Boxes, block: Block) -> dict[str, Any]:
+def _boxes(boxes: BoxColumns, block: Block) -> dict[str, Any]:
     corners = np.frombuffer(boxes.xyxy, np.float32) if len(boxes) else np.empty(0, np.float32)
     reach = float(np.abs(corners).max(initial=1.0))
     scale = 4.0

@@ -104,7 +104,7 @@ class Texts:
 
 
 @dataclass(slots=True)
-class Rows:
+class ListSummary:
     """Lists: detections, tracks, codes, text lines, events."""
 
     frames: int = 0
@@ -169,8 +169,8 @@ class Rows:
         return found
 
 
-Statistic = Numbers | Flags | Texts | Rows
-S = TypeVar("S", Numbers, Flags, Texts, Rows)
+Statistic = Numbers | Flags | Texts | ListSummary
+S = TypeVar("S", Numbers, Flags, Texts, ListSummary)
 
 
 class Summary:
@@ -214,7 +214,7 @@ class Summary:
             elif isinstance(value, str):
                 _statistic(known, Texts).add(value)
             else:
-                _statistic(known, Rows).add(value)
+                _statistic(known, ListSummary).add(value)
 
     def _failure(self, error: Mapping[str, Any]) -> None:
         self.failed += 1
@@ -253,7 +253,7 @@ class Summary:
         known = list(self._outputs[path].values())
         if not known:
             return {"kind": "null", "frames": 0, "null": self._nulls[path]}
-        chosen = max(known, key=lambda s: s.frames if isinstance(s, Rows) else s.count)
+        chosen = max(known, key=lambda s: s.frames if isinstance(s, ListSummary) else s.count)
         if isinstance(chosen, Numbers):
             chosen.nulls = self._nulls[path]
         return chosen.as_json()

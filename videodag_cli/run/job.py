@@ -16,7 +16,7 @@ from videodag_cli.graph.plan import Overrides, Plan, make_plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.lines import RESERVED_TAGS, NodeFailure
 from videodag_cli.run.clock import check_clock, resolved
-from videodag_cli.run.part import Progress
+from videodag_cli.run.part import PartProgress
 from videodag_cli.run.record import (
     Accounting,
     Identity,
@@ -82,7 +82,7 @@ class Continuation:
     """Frame index and node of calls that are not made again but fail."""
     serial: bool = False
     """Run one call at a time, so that a death has one culprit."""
-    progress: Progress = field(default_factory=Progress)
+    progress: PartProgress = field(default_factory=PartProgress)
     """What was written to standard output before."""
 
 

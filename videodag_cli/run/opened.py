@@ -19,7 +19,7 @@ from videodag_cli.errors import InputError, printable
 from videodag_cli.graph.plan import Plan
 from videodag_cli.run.job import Continuation, Job, default_workers
 from videodag_cli.run.output import OutputFile
-from videodag_cli.run.part import Progress
+from videodag_cli.run.part import PartProgress
 from videodag_cli.run.record import Identity, digest_file
 from videodag_cli.run.sinks import Sink, make_sink
 from videodag_cli.run.stamps import Stamps
@@ -63,7 +63,7 @@ class Opened:
     """What lines say of their moment beside its time."""
     engine: Engine
     sink: Sink
-    progress: Progress
+    progress: PartProgress
     """What is written already; the part is cut there, and the tools are in its state."""
     reader: Reader
     frames: Iterable[Frame]
@@ -123,7 +123,7 @@ class Prepared:
     checked: Checked
     engine: Engine
     sink: Sink
-    progress: Progress
+    progress: PartProgress
     workers: int
     remarks: list[str]
 
@@ -224,11 +224,11 @@ def start_digest(job: Job, stack: ExitStack) -> Future[str]:
     return pool.submit(digest_file, job.path)
 
 
-def _written(destination: Destination, sink: Sink, continuation: Continuation) -> Progress:
+def _written(destination: Destination, sink: Sink, continuation: Continuation) -> PartProgress:
     """How far an unfinished output has come."""
     if isinstance(destination, OutputFile):
-        return destination.progress(sink) if sink.resumable else Progress()
-    return Progress() if destination is None else continuation.progress
+        return destination.progress(sink) if sink.resumable else PartProgress()
+    return PartProgress() if destination is None else continuation.progress
 
 
 def _nothing_sampled(sampling: Sampling) -> str:

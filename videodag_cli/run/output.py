@@ -18,7 +18,7 @@ from typing import Any, Literal
 import orjson
 
 from videodag_cli.errors import OutputError, printable
-from videodag_cli.run.part import Progress, decode_state, encode_state, scan
+from videodag_cli.run.part import PartProgress, decode_state, encode_state, scan
 from videodag_cli.run.record import Identity, OutputFacts, Request, RunRecord, differences, is_same_input, read_record
 from videodag_cli.run.sinks import Sink
 from videodag_cli.system.files import (
@@ -136,7 +136,7 @@ class OutputFile:
         self._lines = 0
         self.keep_note(request, identity)
 
-    def progress(self, sink: Sink) -> Progress:
+    def progress(self, sink: Sink) -> PartProgress:
         """How far the locked part has come, with the states of its checkpoint if there is one."""
         with writing(self.shown):
             found = scan(self.part, sink)
@@ -151,7 +151,7 @@ class OutputFile:
         except (ValueError, KeyError, TypeError):
             return found
 
-    def resume_at(self, progress: Progress) -> None:
+    def resume_at(self, progress: PartProgress) -> None:
         """Cut the locked part behind its whole lines and go on there."""
         with writing(self.shown):
             os.ftruncate(self._fd, progress.kept_bytes)

@@ -15,7 +15,7 @@ from videodag_cli.run.sinks import Sink
 
 
 @dataclass(frozen=True)
-class Progress:
+class PartProgress:
     """How far an unfinished output has come."""
 
     kept_bytes: int = 0
@@ -69,8 +69,8 @@ class Written:
         self.frames.append(line["frame_index"])
         return True
 
-    def progress(self) -> Progress:
-        return Progress(
+    def progress(self) -> PartProgress:
+        return PartProgress(
             kept_bytes=self.kept_bytes,
             lines=len(self.frames),
             failed=self.failed,
@@ -80,7 +80,7 @@ class Written:
         )
 
 
-def scan(part: Path, sink: Sink) -> Progress:
+def scan(part: Path, sink: Sink) -> PartProgress:
     """How far a part that the sink wrote has come; a torn, foreign or disordered line ends it."""
     written = Written(sink)
     with open(part, "rb") as file:

@@ -32,7 +32,7 @@ from videodag_cli.report.page import asset as report_asset
 from videodag_cli.server import schema
 from videodag_cli.server.access import COOKIE, Access, cookie_value, is_equal
 from videodag_cli.server.columns import columns_file
-from videodag_cli.server.jobs import Job, State
+from videodag_cli.server.jobs import JobRow, State
 from videodag_cli.server.metrics import Metrics
 from videodag_cli.server.problems import ServiceError, on_error, problem
 from videodag_cli.server.request import Asked, FieldError
@@ -94,7 +94,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
 
     # --- jobs ---
 
-    def accepted(job: Job) -> Response:
+    def accepted(job: JobRow) -> Response:
         body = {"job_id": job.id, "status": job.state}
         return Json(body, 202, {"Location": f"/video/jobs/{job.id}"})
 
@@ -151,7 +151,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
                 return answer
         return accepted(job)
 
-    async def in_time(job: Job, wait_s: float) -> Response | None:
+    async def in_time(job: JobRow, wait_s: float) -> Response | None:
         """The answer with the results, if they are ready in time."""
         until = time.monotonic() + wait_s
         while job.active:
@@ -167,7 +167,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         body = {"results": await run_in_threadpool(fragment, job, 0, None), "job_id": job.id}
         return Json({**body, "exit_code": view["exit_code"], "error": view["error"]}, 200, headers)
 
-    def fragment(job: Job, offset: int, limit: int | None) -> orjson.Fragment:
+    def fragment(job: JobRow, offset: int, limit: int | None) -> orjson.Fragment:
         """Lines as a JSON list, byte for byte."""
         count = job.lines or 0
         return orjson.Fragment(
@@ -280,7 +280,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
     async def events(job_id: str) -> Response:
         found = await run_in_threadpool(service.job, job_id)
 
-        async def changes(job: Job) -> AsyncIterator[ServerSentEvent]:
+        async def changes(job: JobRow) -> AsyncIterator[ServerSentEvent]:
             last = None
             while True:
                 ahead = await run_in_threadpool(service.table.ahead, job) if job.state == "queued" else None
@@ -420,10 +420,10 @@ def _pipeline(service: Service, pipeline_id: str) -> dict[str, Any]:
     return {**facts, "name": pipeline.name, "description": pipeline.description, "outputs": outputs, "problem": None}
 
 
-def _table(service: Service, job: Job, name: str) -> Path:
+def _table(service: Service, job: JobRow, name: str) -> Path:
     """A job's results as CSV, made when first asked for."""
     from videodag_cli.convert import csv, tables
-    from videodag_cli.convert.source import Source
+    from videodag_cli.convert.source import ResultsFile
     from videodag_cli.results.reading import read_record
     from videodag_cli.system.files import whole_file
 
@@ -432,6 +432,6 @@ def _table(service: Service, job: Job, name: str) -> Path:
     if not path.exists():
         made = results.with_name(f"{secrets.token_hex(8)}.csv")
         with whole_file(made) as stream:
-            csv.write(tables.make(name, [Source(job.file_name, results, read_record(results))]), stream)
+            csv.write(tables.make(name, [ResultsFile(job.file_name, results, read_record(results))]), stream)
         os.replace(made, path)
     return path

@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS workers (id TEXT PRIMARY KEY, seen_s REAL NOT NULL, s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class JobRow:
     """A row of the table."""
 
     number: int
@@ -94,15 +94,15 @@ class Job:
         return self.state in ACTIVE
 
 
-_COLUMNS = ", ".join(field.name for field in fields(Job))
+_COLUMNS = ", ".join(field.name for field in fields(JobRow))
 
 
-def _job(row: sqlite3.Row) -> Job:
+def _job(row: sqlite3.Row) -> JobRow:
     values = dict(row)
     values["request"] = orjson.loads(values["request"])
     values["summary"] = None if values["summary"] is None else orjson.loads(values["summary"])
     values["cancel"] = bool(values["cancel"])
-    return Job(**values)
+    return JobRow(**values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ class JobTable:
             connection.execute("PRAGMA synchronous=FULL")
             yield connection
 
-    def _select(self, where: str, values: Sequence[object] = ()) -> list[Job]:
+    def _select(self, where: str, values: Sequence[object] = ()) -> list[JobRow]:
         with self._connected() as connection:
             return [_job(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM jobs {where}", values)]
 
@@ -161,7 +161,7 @@ class JobTable:
         file_bytes: int,
         request: Mapping[str, Any],
         key: str | None,
-    ) -> Job:
+    ) -> JobRow:
         """A new job; with a key that is taken, the job that has it."""
         values = (job_id, pipeline_id, file_name, file_bytes, orjson.dumps(request).decode(), key, time.time())
         self._change(
@@ -173,13 +173,13 @@ class JobTable:
         assert found is not None
         return found
 
-    def get(self, job_id: str) -> Job | None:
+    def get(self, job_id: str) -> JobRow | None:
         return next(iter(self._select("WHERE id = ?", (job_id,))), None)
 
-    def by_key(self, key: str) -> Job | None:
+    def by_key(self, key: str) -> JobRow | None:
         return next(iter(self._select("WHERE key = ?", (key,))), None)
 
-    def page(self, *, before: int | None, limit: int, state: str | None = None) -> list[Job]:
+    def page(self, *, before: int | None, limit: int, state: str | None = None) -> list[JobRow]:
         """Jobs, newest first; before: only those with a lower number."""
         where, values = "WHERE number < ?", [2**62 if before is None else before]
         if state is not None:
@@ -192,7 +192,7 @@ class JobTable:
             rows = connection.execute("SELECT state, count(*) AS n FROM jobs GROUP BY state")
             return {row["state"]: row["n"] for row in rows}
 
-    def ahead(self, job: Job) -> int:
+    def ahead(self, job: JobRow) -> int:
         """Jobs that wait before this one."""
         with self._connected() as connection:
             found = connection.execute(
@@ -218,7 +218,7 @@ class JobTable:
         with self._connected() as connection:
             return {row["id"] for row in connection.execute("SELECT id FROM jobs WHERE state <> 'cancelled'")}
 
-    def over(self) -> list[Job]:
+    def over(self) -> list[JobRow]:
         """Jobs that are over, oldest first."""
         return self._select("WHERE state NOT IN ('queued', 'running') ORDER BY ended_s, number")
 
@@ -233,7 +233,7 @@ class JobTable:
             )
             return [row["id"] for row in rows]
 
-    def claim(self, job_id: str, owner: str, lease_s: float) -> Job | None:
+    def claim(self, job_id: str, owner: str, lease_s: float) -> JobRow | None:
         """Take a waiting job; None if it does not wait any more."""
         now = time.time()
         taken = self._change(
@@ -277,7 +277,7 @@ class JobTable:
             (time.time(), time.time() + after_s, int(crashed), job_id, owner),
         )
 
-    def running(self) -> list[tuple[Job, bool]]:
+    def running(self) -> list[tuple[JobRow, bool]]:
         """Running jobs, and whether their lease is over."""
         now = time.time()
         with self._connected() as connection:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from videodag_cli.errors import PipelineError, RequestError, VideodagError, printable
 from videodag_cli.graph.assignments import overrides
-from videodag_cli.graph.pipeline import Found, LoadedPipeline, Place, find, load, search_places
+from videodag_cli.graph.pipeline import FoundPipeline, LoadedPipeline, Place, find, load, search_places
 from videodag_cli.graph.plan import Plan, make_plan
 from videodag_cli.graph.plugins import Registry, make_registry
 from videodag_cli.server.places import RESULTS, VIDEO
@@ -121,7 +121,7 @@ class Catalogue:
     def places(self) -> list[Place]:
         return search_places(self._settings.pipeline_folders)
 
-    def find(self, pipeline_id: str) -> Found:
+    def find(self, pipeline_id: str) -> FoundPipeline:
         """The pipeline of an id or `builtin:ID`; never a path. Raises `PipelineError` (`pipeline.unknown`)."""
         if pipeline_id.endswith(".json") or "/" in pipeline_id or len(pipeline_id) > 200:
             shown = printable(pipeline_id, limit=60)
@@ -130,7 +130,7 @@ class Catalogue:
             )
         return find(pipeline_id, self.places)
 
-    def plan(self, found: Found) -> Plan:
+    def plan(self, found: FoundPipeline) -> Plan:
         return make_plan(load(found.path), self.registry)
 
     def check(self, pipeline_id: str, text: str | None) -> Asked:

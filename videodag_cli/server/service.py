@@ -10,7 +10,7 @@ from typing import Self
 
 from videodag_cli.errors import OutputError, printable
 from videodag_cli.server.bell import open_bell
-from videodag_cli.server.jobs import Job, JobTable, new_id
+from videodag_cli.server.jobs import JobRow, JobTable, new_id
 from videodag_cli.server.places import RESULTS, VIDEO, Places
 from videodag_cli.server.problems import ServiceError
 from videodag_cli.server.request import Asked, Catalogue
@@ -56,14 +56,14 @@ class Service:
                 word="output.locked",
             )
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str) -> JobRow:
         """Raises `ServiceError` (`service.unknown`)."""
         found = self.table.get(job_id)
         if found is None:
             raise ServiceError(f"there is no job {printable(job_id, limit=60)!r}; GET /video/jobs lists them")
         return found
 
-    def results(self, job: Job) -> Path:
+    def results(self, job: JobRow) -> Path:
         """The file of a complete job's lines. Raises `ServiceError` (`service.unfinished`)."""
         if job.state != "completed":
             raise ServiceError(
@@ -71,10 +71,10 @@ class Service:
             )
         return self._file(job, RESULTS)
 
-    def video(self, job: Job) -> Path:
+    def video(self, job: JobRow) -> Path:
         return self._file(job, VIDEO)
 
-    def _file(self, job: Job, name: str) -> Path:
+    def _file(self, job: JobRow, name: str) -> Path:
         path = self.places.job(job.id) / name
         if not path.exists():
             raise ServiceError("the files of this job were removed", word="service.unfinished", status=410)
@@ -91,7 +91,7 @@ class Service:
                 headers={"Retry-After": "10"},
             )
 
-    def accept(self, received: Received, asked: Asked, key: str | None) -> Job:
+    def accept(self, received: Received, asked: Asked, key: str | None) -> JobRow:
         """Make a job of an upload, which moves; it is in the table before it is in the queue."""
         job_id = new_id()
         folder = self.places.job(job_id)
@@ -114,7 +114,7 @@ class Service:
         self.bell.ring(job_id)
         return job
 
-    def drop(self, job: Job) -> bool:
+    def drop(self, job: JobRow) -> bool:
         """Cancel an active job; forget one that is over, with its files. True when it is forgotten."""
         if self.table.cancel(job.id):
             if self.job(job.id).state == "cancelled":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from videodag_cli.server.jobs import Job
+from videodag_cli.server.jobs import JobRow
 from videodag_cli.server.problems import problem_members
 
 
-def job_view(job: Job, *, ahead: int | None = None) -> dict[str, Any]:
+def job_view(job: JobRow, *, ahead: int | None = None) -> dict[str, Any]:
     """Status, progress, error and addresses; with a summary when it is complete."""
     address = f"/video/jobs/{job.id}"
     view: dict[str, Any] = {
@@ -40,7 +40,7 @@ def job_view(job: Job, *, ahead: int | None = None) -> dict[str, Any]:
     return view
 
 
-def _progress(job: Job) -> dict[str, Any]:
+def _progress(job: JobRow) -> dict[str, Any]:
     left = None if job.total is None else max(0, job.total - job.done)
     return {
         "frames_done": job.done,

@@ -22,7 +22,7 @@ from videodag_cli.run.record import RunRecord, read_record
 from videodag_cli.server import processes
 from videodag_cli.server.bell import Bell
 from videodag_cli.server.child import Child
-from videodag_cli.server.jobs import CRASHES, Ending, Job, JobTable
+from videodag_cli.server.jobs import CRASHES, Ending, JobRow, JobTable
 from videodag_cli.server.places import RECORD, RESULTS, Places
 
 POLL_S = 0.1
@@ -34,7 +34,7 @@ LOCKED_AGAIN_S = 1.0
 
 @dataclass
 class _Running:
-    job: Job
+    job: JobRow
     child: Child
     stopped: tuple[str, str] | None = None
     """Word and message of the limit that ended it."""
@@ -163,7 +163,7 @@ class Worker:
         self._table.end(job.id, self.name, _ending(7 if running.stopped or crashed else code, error, folder))
 
 
-def _refusal(job: Job, folder: Path) -> Ending | None:
+def _refusal(job: JobRow, folder: Path) -> Ending | None:
     """Why a job cannot be run any more."""
     pipeline = job.request["pipeline"]
     try:

@@ -25,18 +25,18 @@ from videodag_cli.tools.params import (
     parse_size,
 )
 from videodag_cli.toolspec import tool
-from videodag_cli.vision.masks import Mask
+from videodag_cli.vision.masks import InstanceMask
 from videodag_cli.vision.onnx.builtin import OBJECT_MODELS, alike_map
 from videodag_cli.vision.onnx.description import Activation, ModelDescription
-from videodag_cli.vision.onnx.detector import InputChoice, Rules, open_detector
+from videodag_cli.vision.onnx.detector import DetectionRules, InputChoice, open_detector
 from videodag_cli.vision.onnx.faces import BacksOfHeads, FaceDetector, grown
 from videodag_cli.vision.onnx.labels import class_filter
 from videodag_cli.vision.onnx.layouts import LAYOUTS, Reading
-from videodag_cli.vision.onnx.layouts.base import Background, Boxes, BoxForm
+from videodag_cli.vision.onnx.layouts.base import Background, BoxForm, Candidates
 from videodag_cli.vision.onnx.layouts.extras import Details, MaskGrid, Task
 from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS
 from videodag_cli.vision.onnx.picture import Fit, Values
-from videodag_cli.vision.onnx.scores import Watch, dead_remarks
+from videodag_cli.vision.onnx.scores import ScoreWatch, dead_remarks
 from videodag_cli.vision.onnx.session import CPU
 from videodag_cli.vision.onnx.tiles import parse_grid
 
@@ -196,14 +196,14 @@ class Objects:
                 reading=Reading(shipped.layout),
                 provider=provider,
             )
-            rules = Rules(
+            rules = DetectionRules(
                 shipped.confidence, shipped.iou, alike_map(self._detector.labels, shipped.alike), shipped.bridges
             )
         else:
             self._detector = open_detector(
                 model, labels=label_names(labels), choice=choice, reading=reading, provider=provider
             )
-            rules = Rules(CONFIDENCE, IOU)
+            rules = DetectionRules(CONFIDENCE, IOU)
         grid, extra = parse_grid(tiles, overlap), self._detector.layout.extra
         if extra is not None and grid.count > 1:
             raise ParamError(
@@ -216,7 +216,7 @@ class Objects:
             grid=grid,
             class_agnostic=class_agnostic,
         )
-        self._watch = Watch()
+        self._watch = ScoreWatch()
         self._classes = None
         if classes:
             self._classes = self._detector.class_ids(class_filter(classes, self._detector.labels))
@@ -244,7 +244,7 @@ class Objects:
         watches = [instance._watch for instance in instances]
         return dead_remarks(watches, printable(instances[0]._detector.name, limit=80)) if instances else []
 
-    def _detections(self, frame: Frame, boxes: Boxes) -> Detections:
+    def _detections(self, frame: Frame, boxes: Candidates) -> Detections:
         rows = np.arange(len(boxes.scores))
         if self._classes is not None:
             rows = rows[np.isin(boxes.class_ids, self._classes)]
@@ -256,7 +256,7 @@ class Objects:
         if details.masks is not None:
             limits = boxes.xyxy if details.in_box else [None] * len(boxes.scores)
             columns["mask"] = tuple(
-                Mask.on(frame, *grid, limit) for grid, limit in zip(details.masks, limits, strict=True)
+                InstanceMask.on(frame, *grid, limit) for grid, limit in zip(details.masks, limits, strict=True)
             )
         return Detections(
             xyxy=boxes.xyxy,

@@ -12,7 +12,7 @@ from videodag_cli.data import Detections, Frame, Poses
 from videodag_cli.tools.params import ProviderParam, Share
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.keypoints import BLAZEPOSE_POINTS, COCO_OF_BLAZEPOSE
-from videodag_cli.vision.masks import Mask
+from videodag_cli.vision.masks import InstanceMask
 from videodag_cli.vision.onnx.pose import SIDE, PoseModel
 from videodag_cli.vision.onnx.session import CPU
 
@@ -67,13 +67,13 @@ class Landmarks:
         points = np.full((count, len(self._order), 2), np.nan)
         visibility = np.zeros((count, len(self._order)))
         presence = [0.0] * count
-        masks: list[Mask | None] = [None] * count
+        masks: list[InstanceMask | None] = [None] * count
         found = self._model.look(frame.image, [detections.xyxy[row] for row in rows], mask=self._mask)
         for row, pose in zip(rows.tolist(), found, strict=True):
             presence[row] = pose.presence
             if pose.presence >= self._min_presence:
                 points[row], visibility[row] = pose.points[self._order], pose.visibility[self._order]
-                masks[row] = None if pose.mask is None else Mask.on(frame, pose.mask, pose.place)
+                masks[row] = None if pose.mask is None else InstanceMask.on(frame, pose.mask, pose.place)
         columns: dict[str, Any] = {"presence": tuple(presence)}
         if self._mask:
             columns["mask"] = tuple(masks)

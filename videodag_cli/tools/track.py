@@ -14,7 +14,7 @@ from videodag_cli.tools.params import NotNegative, Share
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.boxes import class_labels
 from videodag_cli.vision.tracking.appearance import looks
-from videodag_cli.vision.tracking.tracker import Rules, Seen, Tracker
+from videodag_cli.vision.tracking.tracker import Observations, Tracker, TrackingRules
 
 
 @tool(version=1)
@@ -74,7 +74,7 @@ class Objects:
                 f"got {low_confidence:g}, {high_confidence:g}, {new_confidence:g}"
             )
         self._tracker = Tracker(
-            Rules(
+            TrackingRules(
                 high_confidence=high_confidence,
                 low_confidence=low_confidence,
                 new_confidence=new_confidence,
@@ -96,7 +96,7 @@ class Objects:
         confidence = np.ones(len(detections)) if detections.confidence is None else detections.confidence
         usable = (confidence >= self._low_confidence) & np.isfinite(detections.xyxy).all(axis=1)
         found = detections[usable]
-        seen = Seen(
+        seen = Observations(
             xyxy=found.xyxy,
             confidence=confidence[usable],
             kind=np.array([self._kind(name) for name in class_labels(found)], np.int64),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from videodag_cli.video.headers import H264Sets, Headers, HevcSets, ParameterSets, follower, nal_units, obus
 from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY
 from videodag_cli.video.mpeg2 import Mpeg2Rows
-from videodag_cli.video.slices import Seen, SliceCounts, Slices
+from videodag_cli.video.slices import PacketSlices, SliceCounts, Slices
 
 PictureTest = Callable[[memoryview], bool]
 
@@ -43,10 +43,10 @@ class Entries:
         extradata: of a sample description that begins with it.
         """
         if self._headers is None:
-            self._counts.add(Seen(), keyframe=keyframe)
+            self._counts.add(PacketSlices(), keyframe=keyframe)
             return 0
         has_headers = self._headers.follow(packet, extradata=extradata)
-        seen = Seen() if self._slices is None else self._slices.look(packet)
+        seen = PacketSlices() if self._slices is None else self._slices.look(packet)
         self._counts.add(seen, keyframe=keyframe)
         if self._intra_only:
             return ENTRY if has_headers else 0
@@ -68,7 +68,7 @@ class Entries:
 
     def pass_by(self, *, extradata: bytes | None) -> None:
         """A packet whose bytes are not in the file."""
-        self._counts.add(Seen(), keyframe=False)
+        self._counts.add(PacketSlices(), keyframe=False)
         if self._headers is not None:
             self._headers.pass_by(extradata=extradata)
 

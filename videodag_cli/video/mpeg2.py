@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from videodag_cli.video.slices import Seen
+from videodag_cli.video.slices import PacketSlices
 
 _CODE = re.compile(rb"\x00\x00\x01([\x00-\xaf\xb3\xb5])", re.DOTALL)
 _PICTURE, _SEQUENCE, _EXTENSION = 0, 0xB3, 0xB5
@@ -22,7 +22,7 @@ class Mpeg2Rows:
         self._height = 0
         self.look(memoryview(extradata))
 
-    def look(self, packet: memoryview) -> Seen:
+    def look(self, packet: memoryview) -> PacketSlices:
         data = bytes(packet)
         lacking = False
         disposable: bool | None = None
@@ -42,7 +42,7 @@ class Mpeg2Rows:
                     structure = data[at + 2] & 3
             elif code:
                 rows.add(code)
-        return Seen(lacking=lacking or self._lacks(rows, structure), disposable=bool(disposable))
+        return PacketSlices(lacking=lacking or self._lacks(rows, structure), disposable=bool(disposable))
 
     def _lacks(self, rows: set[int], structure: int) -> bool:
         if not structure or not 0 < self._height <= MAX_HEIGHT:

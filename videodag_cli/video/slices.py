@@ -25,7 +25,7 @@ _UNREFERENCED = frozenset(range(0, 16, 2))
 """Kinds of HEVC units: pictures to which none of their temporal layer refers."""
 
 
-class Seen(NamedTuple):
+class PacketSlices(NamedTuple):
     """What the slices of one packet show."""
 
     slices: int = 0
@@ -50,14 +50,14 @@ class Slices:
         self._last = b""
         """The first bytes of that picture's slice."""
 
-    def look(self, packet: memoryview) -> Seen:
+    def look(self, packet: memoryview) -> PacketSlices:
         units = list(nal_units(packet, self._sets.length_bytes))
         if sum(map(len, units)) + self._sets.length_bytes * len(units) != len(packet):
             self._number = None
-            return Seen()  # damaged, which the decoder finds out
+            return PacketSlices()  # damaged, which the decoder finds out
         return self._look_hevc(units) if isinstance(self._sets, HevcSets) else self._look_h264(units)
 
-    def _look_hevc(self, units: list[memoryview]) -> Seen:
+    def _look_hevc(self, units: list[memoryview]) -> PacketSlices:
         slices = firsts = 0
         disposable = self._sets.one_layer
         for unit in units:
@@ -65,9 +65,9 @@ class Slices:
                 slices += 1
                 firsts += unit[2] >> 7
                 disposable = disposable and unit[0] >> 1 in _UNREFERENCED
-        return Seen(slices, several=firsts > 1, disposable=disposable and slices > 0)
+        return PacketSlices(slices, several=firsts > 1, disposable=disposable and slices > 0)
 
-    def _look_h264(self, units: list[memoryview]) -> Seen:
+    def _look_h264(self, units: list[memoryview]) -> PacketSlices:
         slices = 0
         gap = several = False
         disposable = True
@@ -101,7 +101,7 @@ class Slices:
                 self._number, self._last = head.number, bytes(unit[:LONG_HEAD_BYTES])
         if not units:
             self._number = None
-        return Seen(slices, several=several, gap=gap, disposable=disposable and slices > 0, field=any(fields))
+        return PacketSlices(slices, several=several, gap=gap, disposable=disposable and slices > 0, field=any(fields))
 
     def _was_reset(self) -> bool:
         """Whether the last picture that others refer to starts the count of frames anew."""
@@ -132,7 +132,7 @@ class SliceCounts:
         self._keys = bytearray()
         self._fields = False
 
-    def add(self, seen: Seen, *, keyframe: bool) -> None:
+    def add(self, seen: PacketSlices, *, keyframe: bool) -> None:
         """The next packet."""
         self._by_position.append(min(seen.slices, 65535))
         self._keys.append(keyframe)

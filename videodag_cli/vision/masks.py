@@ -20,7 +20,7 @@ Bits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Mask:
+class InstanceMask:
     """The pixels of one object, in the coordinates of a picture."""
 
     values: NDArray[np.float32]
@@ -33,14 +33,14 @@ class Mask:
     """Left, top, right, bottom of what can belong to the object, in the picture's pixels."""
 
     @classmethod
-    def on(cls, frame: Frame, values: NDArray[Any], place: Affine, limits: Floats | None = None) -> Mask:
+    def on(cls, frame: Frame, values: NDArray[Any], place: Affine, limits: Floats | None = None) -> InstanceMask:
         """A mask in the pixels of `frame`."""
         inside = np.array((0, 0, frame.width, frame.height), np.float64)
         if limits is not None:
             inside = np.concatenate([np.maximum(inside[:2], limits[:2]), np.minimum(inside[2:], limits[2:])])
         return cls(np.asarray(values, np.float32), place, frame.source_size, inside)
 
-    def mapped(self, transform: Affine) -> Mask:
+    def mapped(self, transform: Affine) -> InstanceMask:
         return replace(self, place=self.place.then(transform), limits=transform.boxes(self.limits))
 
     def window(self) -> tuple[Bits, int, int]:

@@ -20,15 +20,15 @@ from videodag_cli.vision.onnx.facts import MAX_SIDE, Facts, Size, facts_of
 from videodag_cli.vision.onnx.graph import Graph, graph_of
 from videodag_cli.vision.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
 from videodag_cli.vision.onnx.layouts import Reading, recognise
-from videodag_cli.vision.onnx.layouts.base import Boxes, Layout, Outputs
+from videodag_cli.vision.onnx.layouts.base import Candidates, Layout, Outputs
 from videodag_cli.vision.onnx.layouts.evidence import Evidence
 from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS
 from videodag_cli.vision.onnx.picture import Fit, InputFormat, Values, packed, placed
-from videodag_cli.vision.onnx.scores import Watch, check_boxes, check_outputs, checked_scores
+from videodag_cli.vision.onnx.scores import ScoreWatch, check_boxes, check_outputs, checked_scores
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model
 from videodag_cli.vision.onnx.tiles import Grid, Parts, Rectangle, cut_sides, joined
 
-TileBoxes = tuple[int, Rectangle, Boxes]
+TileBoxes = tuple[int, Rectangle, Candidates]
 """A tile's number, its place in the picture, and what was found in it."""
 
 DEFAULT_SIDE = 640
@@ -49,7 +49,7 @@ class InputChoice:
 
 
 @dataclass(frozen=True, eq=False)
-class Rules:
+class DetectionRules:
     """Which of a network's candidates count."""
 
     confidence: float
@@ -136,7 +136,9 @@ class Detector:
         """Class numbers of labels at these places."""
         return np.array(sorted(p + self._label_shift for p in positions), np.int64)
 
-    def detect(self, images: Sequence[Image], rules: Rules, watch: Watch | None = None) -> list[Boxes]:
+    def detect(
+        self, images: Sequence[Image], rules: DetectionRules, watch: ScoreWatch | None = None
+    ) -> list[Candidates]:
         """Boxes of each picture, best first, clipped to it. Raises `ModelError` for numbers that cannot be scores or boxes."""
         crops: list[Image] = []
         places: list[tuple[int, int, Rectangle]] = []
@@ -152,7 +154,7 @@ class Detector:
             watch.pictures += len(images)
         return [self._one(image, found, rules) for image, found in zip(images, parts, strict=True)]
 
-    def _one(self, image: Image, parts: list[TileBoxes], rules: Rules) -> Boxes:
+    def _one(self, image: Image, parts: list[TileBoxes], rules: DetectionRules) -> Candidates:
         """What the tiles of a picture found, as one."""
         height, width = image.shape[:2]
         if len(parts) == 1:
@@ -164,7 +166,7 @@ class Detector:
                 shifted.append(boxes._replace(xyxy=moved))
                 tile_of.append(np.full(len(moved), index, np.int64))
                 cut.append(cut_sides(moved, tile, width, height))
-            every = Boxes(
+            every = Candidates(
                 np.concatenate([b.xyxy for b in shifted]),
                 np.concatenate([b.scores for b in shifted]),
                 np.concatenate([b.class_ids for b in shifted]),
@@ -175,7 +177,7 @@ class Detector:
             found = found.chosen(without_bridges(found.xyxy, groups_of(found, rules)))
         return found
 
-    def _suppressed(self, boxes: Boxes, rules: Rules) -> Boxes:
+    def _suppressed(self, boxes: Candidates, rules: DetectionRules) -> Candidates:
         if self.layout.suppressed and rules.alike is None and not rules.class_agnostic:
             return boxes.chosen(np.argsort(-boxes.scores, kind="stable"))
         if boxes.details is not None and boxes.details.corners is not None:
@@ -183,9 +185,9 @@ class Detector:
             return boxes.chosen(turned_nms(corners, boxes.scores, iou=rules.iou, groups=groups_of(boxes, rules)))
         return boxes.chosen(nms(boxes.xyxy, boxes.scores, iou=rules.iou, groups=groups_of(boxes, rules)))
 
-    def _found(self, images: Sequence[Image], rules: Rules, watch: Watch | None) -> list[Boxes]:
+    def _found(self, images: Sequence[Image], rules: DetectionRules, watch: ScoreWatch | None) -> list[Candidates]:
         """What the network says about each picture, in the picture's pixels, clipped, best first and suppressed."""
-        found: list[Boxes] = []
+        found: list[Candidates] = []
         for start in range(0, len(images), self.batch_size):
             chunk = images[start : start + self.batch_size]
             canvases = [placed(image, self.size, self.form) for image in chunk]
@@ -203,7 +205,9 @@ class Detector:
                     found.append(self._detailed(boxes, outputs, row, back, image, rules))
         return found
 
-    def _detailed(self, boxes: Boxes, outputs: Outputs, row: int, back: Affine, image: Image, rules: Rules) -> Boxes:
+    def _detailed(
+        self, boxes: Candidates, outputs: Outputs, row: int, back: Affine, image: Image, rules: DetectionRules
+    ) -> Candidates:
         """The same with what the model says beside the boxes. Turned boxes are suppressed as such, and their bounds are clipped."""
         extra, rows, inside = self.layout.extra, boxes.rows, boxes.xyxy
         assert extra is not None
@@ -238,7 +242,7 @@ class Detector:
         return run(self.session, self.facts, picture, self.size)
 
 
-def groups_of(boxes: Boxes, rules: Rules) -> Ints:
+def groups_of(boxes: Candidates, rules: DetectionRules) -> Ints:
     """(N,) boxes of one group suppress each other."""
     alike = rules.alike
     if rules.class_agnostic:
@@ -249,7 +253,7 @@ def groups_of(boxes: Boxes, rules: Rules) -> Ints:
     return np.asarray(np.where(inside, alike[np.where(inside, boxes.class_ids, 0)], boxes.class_ids), np.int64)
 
 
-def _in_picture(boxes: Boxes, back: Affine, image: Image) -> Boxes:
+def _in_picture(boxes: Candidates, back: Affine, image: Image) -> Candidates:
     """The best candidates mapped to the picture and clipped; what lies outside is dropped."""
     height, width = image.shape[:2]
     with np.errstate(over="ignore"):

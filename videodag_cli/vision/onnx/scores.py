@@ -52,7 +52,7 @@ def check_outputs(outputs: Mapping[str, NDArray[Any]], model: str) -> None:
 
 
 @dataclass
-class Watch:
+class ScoreWatch:
     """Whether a network has ever found anything: the best score so far, looked at until one is above `DEAD`."""
 
     pictures: int = 0
@@ -66,7 +66,7 @@ class Watch:
         self.best = max(self.best, float(scores.max(initial=0.0)))
 
 
-def dead_remarks(watches: Iterable[Watch], model: str) -> list[str]:
+def dead_remarks(watches: Iterable[ScoreWatch], model: str) -> list[str]:
     """A sentence for a network that found nothing in any picture of a run, else nothing."""
     watched = list(watches)
     pictures, best = sum(watch.pictures for watch in watched), max((watch.best for watch in watched), default=1.0)

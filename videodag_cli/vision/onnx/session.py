@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from videodag_cli.errors import ParamError, lacks_memory, no_memory, printable
-from videodag_cli.vision.onnx.devices import KINDS, Device, missing
+from videodag_cli.vision.onnx.devices import ACCELERATORS, Device, missing
 from videodag_cli.vision.onnx.foreign import folder_words, foreign
 from videodag_cli.vision.onnx.wire import WireError, external_files
 
@@ -109,8 +109,8 @@ def provider_of(device: Device) -> str:
         return CPU
     installed = load_runtime().get_available_providers()
     if device == "auto":
-        return next((kind.provider for kind in KINDS.values() if kind.provider in installed), CPU)
-    provider = KINDS[device].provider
+        return next((kind.provider for kind in ACCELERATORS.values() if kind.provider in installed), CPU)
+    provider = ACCELERATORS[device].provider
     if provider not in installed:
         raise ParamError(f"device {device}: {missing(provider, installed)}")
     return provider

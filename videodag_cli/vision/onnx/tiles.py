@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from videodag_cli.data import Floats, Ints
 from videodag_cli.errors import ParamError
 from videodag_cli.vision.boxes import box_areas, intersection_matrix, nms
-from videodag_cli.vision.onnx.layouts.base import Boxes
+from videodag_cli.vision.onnx.layouts.base import Candidates
 
 MAX_TILES = 64
 _EDGE = 0.02
@@ -92,7 +92,7 @@ def cut_sides(xyxy: Floats, tile: Rectangle, width: int, height: int) -> NDArray
 class Parts:
     """N boxes of one picture with the tile each was seen in and where that tile cut it."""
 
-    boxes: Boxes
+    boxes: Candidates
     tile_of: Ints
     """(N,) number of the tile; -1 for a box made of two parts."""
     cut: NDArray[np.bool_]
@@ -108,7 +108,7 @@ class Parts:
         return np.asarray(self.cut.any(axis=1))
 
 
-def joined(parts: Parts, *, iou: float) -> Boxes:
+def joined(parts: Parts, *, iou: float) -> Candidates:
     """One set of boxes from those of all tiles, best first.
 
     Parts that a whole box of another tile covers go first; what remains on both sides of a seam becomes one box; then the usual
@@ -158,7 +158,7 @@ def _sewn(parts: Parts) -> Parts:
         both[[axis, axis + 2]] = cut[i, axis], cut[k, axis + 2]
         cut[i], tile_of[i] = both, -1
         tile_of[k] = _GONE
-    sewn = Parts(Boxes(xyxy, scores, class_ids), tile_of, cut, parts.groups)
+    sewn = Parts(Candidates(xyxy, scores, class_ids), tile_of, cut, parts.groups)
     return sewn.chosen(np.flatnonzero(tile_of != _GONE))
 
 

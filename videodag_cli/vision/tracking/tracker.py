@@ -37,7 +37,7 @@ LOOK_RATE = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class TrackingRules:
     """When detections continue, begin and confirm tracks; overlaps are after widening by the motion model's uncertainty."""
 
     high_confidence: float
@@ -52,7 +52,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observations:
     """M detections of one frame."""
 
     xyxy: Floats
@@ -99,7 +99,7 @@ class TrackTable:
 _DTYPES: dict[str, type[np.generic]] = dict.fromkeys(("tracker_id", "hits", "missed", "row", "kind"), np.int64)
 
 
-def begun(seen: Seen, rows: Ints, time_s: float) -> TrackTable:
+def begun(seen: Observations, rows: Ints, time_s: float) -> TrackTable:
     """Tentative tracks that begin with these rows of what was seen."""
     mean, cov, scale = motion.begin(seen.xyxy[rows])
     count = len(rows)
@@ -121,13 +121,13 @@ def begun(seen: Seen, rows: Ints, time_s: float) -> TrackTable:
 class Tracker:
     """Tracks of one video. Call `update` with each frame in order; memory is bounded by the tracks alive at once."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: TrackingRules) -> None:
         self.rules = rules
         self._tracks: TrackTable | None = None
         self._next_id = 1
         self._time_s = 0.0
 
-    def update(self, seen: Seen, *, time_s: float, size: tuple[int, int]) -> tuple[Ints, Ints, Floats]:
+    def update(self, seen: Observations, *, time_s: float, size: tuple[int, int]) -> tuple[Ints, Ints, Floats]:
         """Continue with the next frame, whose picture has `size` (width, height).
 
         Returns the detections that belong to confirmed tracks, in the order of the tracks' ids: their rows, the ids, and (N, 4)
@@ -153,7 +153,7 @@ class Tracker:
         tracks.mean, tracks.cov = motion.predict(tracks.mean, tracks.cov, tracks.scale, elapsed_s)
         tracks.row = np.full(len(tracks), -1, np.int64)
 
-    def _associate(self, tracks: TrackTable, seen: Seen) -> Mask:
+    def _associate(self, tracks: TrackTable, seen: Observations) -> Mask:
         """Give detections to tracks; returns which confident detections are left."""
         rules = self.rules
         free: Mask = seen.confidence >= rules.high_confidence
@@ -181,7 +181,7 @@ class Tracker:
         stage(~confirmed, free, moving, rules.match_iou)
         return free
 
-    def _correct(self, tracks: TrackTable, seen: Seen) -> None:
+    def _correct(self, tracks: TrackTable, seen: Observations) -> None:
         """Correct the tracks that were given a detection."""
         tracks.missed += 1
         found = np.flatnonzero(tracks.row >= 0)
@@ -207,7 +207,7 @@ class Tracker:
         young = self._time_s - tracks.seen_s <= self.rules.max_age_s
         return np.asarray((tracks.row >= 0) | ((tracks.tracker_id > 0) & inside & young))
 
-    def _beginnings(self, tracks: TrackTable, seen: Seen, free: Mask) -> Ints:
+    def _beginnings(self, tracks: TrackTable, seen: Observations, free: Mask) -> Ints:
         """Rows of confident detections that are no part of something tracked, in their order."""
         candidates = np.flatnonzero(free & (seen.confidence >= self.rules.new_confidence))
         tracked = list(tracks.row[tracks.row >= 0])
@@ -219,7 +219,7 @@ class Tracker:
                 begin.append(int(row))
         return np.array(sorted(begin), np.int64)
 
-    def _confirm(self, tracks: TrackTable, seen: Seen) -> None:
+    def _confirm(self, tracks: TrackTable, seen: Observations) -> None:
         """Number the tracks that have shown themselves often, or clearly, enough."""
         fresh = np.flatnonzero((tracks.tracker_id == 0) & (tracks.row >= 0))
         clear = seen.confidence[tracks.row[fresh]] >= self.rules.instant_confidence

@@ -19,8 +19,8 @@ from videodag_cli.data import Floats
 from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.base import (
     Ask,
-    Boxes,
     BoxForm,
+    Candidates,
     Layout,
     Outputs,
     from_centers,
@@ -30,7 +30,7 @@ from videodag_cli.vision.onnx.layouts.base import (
 from videodag_cli.vision.onnx.layouts.evidence import (
     Against,
     Evidence,
-    Kind,
+    LayoutKind,
     Shaped,
     best,
     doubled,
@@ -61,7 +61,7 @@ class Arrays(Layout):
     """Boxes are top, left, bottom, right."""
     boxes: BoxForm = "corners"
 
-    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
+    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Candidates:
         boxes = _of_row(outputs[self.boxes_output], row, 2)
         scores = boxes[:, 4] if self.scores is None else _flat(outputs[self.scores], row, len(boxes))
         classes = _flat(outputs[self.classes], row, len(boxes))
@@ -72,7 +72,7 @@ class Arrays(Layout):
         xyxy = boxes[valid, :4]
         xyxy = xyxy[:, [1, 0, 3, 2]] if self.y_first else xyxy
         xyxy = from_centers(xyxy) if self.boxes == "center" else xyxy
-        return Boxes.of(to_pixels(xyxy, size), scores[valid], np.rint(classes[valid]), valid)
+        return Candidates.of(to_pixels(xyxy, size), scores[valid], np.rint(classes[valid]), valid)
 
 
 class _Parts(NamedTuple):
@@ -314,7 +314,7 @@ def _flat(values: object, row: int, count: int) -> Floats:
 
 _VALUES: frozenset[Ask] = frozenset(("values",))
 KINDS = (
-    Kind(
+    LayoutKind(
         "tensorflow",
         "TensorFlow's Object Detection API: top left bottom right as fractions, classes from 1",
         _shaped(
@@ -327,31 +327,31 @@ KINDS = (
         ),
         _against(_tensorflow, first=1),
     ),
-    Kind(
+    LayoutKind(
         "num-dets",
         "YOLOv5 or YOLOv7 with TensorRT's suppression: num_dets, det_boxes, det_scores, det_classes",
         _shaped("num-dets", "outputs named as the suppression plugin does", _LETTERBOX, counted=True),
         _against(_plugin),
     ),
-    Kind(
+    LayoutKind(
         "yolo-nas-batch",
         "YOLO-NAS: num_predictions, pred_boxes, pred_scores, pred_classes",
         _shaped("yolo-nas-batch", "outputs named as YOLO-NAS does", InputFormat(fit="corner"), counted=True),
         _against(_nas_batch),
     ),
-    Kind(
+    LayoutKind(
         "rt-detr-sized",
         "RT-DETR, D-FINE, DEIM with an input for the picture's size",
         _shaped("rt-detr-sized", "an input for the picture's size", _STRETCHED, counted=None),
         _against(_sized),
     ),
-    Kind(
+    LayoutKind(
         "torchvision",
         "torchvision: boxes, labels, scores without a batch axis, classes from 1",
         _shaped("torchvision", "no batch axis, classes from 1", _STRETCHED, first_class=1, counted=False, batch=False),
         _against(_torchvision, first=1),
     ),
-    Kind(
+    LayoutKind(
         "mmdeploy",
         "mmdeploy: dets with a score in the fifth column, labels",
         _shaped(
@@ -363,19 +363,19 @@ KINDS = (
         ),
         _against(_mmdeploy),
     ),
-    Kind(
+    LayoutKind(
         "every-cell-arrays",
         "DeepStream-Yolo and others: boxes, scores, classes of every cell before suppression",
         _shaped("every-cell-arrays", "as many boxes as cells", _LETTERBOX, counted=False, suppressed=False),
         _against(_all_cells, corners=False),
     ),
-    Kind(
+    LayoutKind(
         "arrays",
         "boxes, scores, classes after suppression, classes from 0",
         _shaped("arrays", "classes from 0", _STRETCHED, batch=True, asks=_VALUES),
         _against(_chosen),
     ),
-    Kind(
+    LayoutKind(
         "arrays-from-1",
         "boxes, scores, classes after suppression, classes from 1 because 0 is the background",
         _shaped("arrays-from-1", "classes from 1", _STRETCHED, batch=True, first_class=1, asks=_VALUES),

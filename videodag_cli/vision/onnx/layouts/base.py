@@ -27,7 +27,7 @@ BoxForm = Literal["corners", "center"]
 """Left, top, right, bottom; or centre, width, height."""
 
 
-class Boxes(NamedTuple):
+class Candidates(NamedTuple):
     """N candidates in the network's pixels."""
 
     xyxy: Floats
@@ -38,8 +38,8 @@ class Boxes(NamedTuple):
     details: Details | None = None
     """What the model says of each box beside its place."""
 
-    def chosen(self, rows: NDArray[Any]) -> Boxes:
-        return Boxes(
+    def chosen(self, rows: NDArray[Any]) -> Candidates:
+        return Candidates(
             self.xyxy[rows],
             self.scores[rows],
             self.class_ids[rows],
@@ -48,7 +48,7 @@ class Boxes(NamedTuple):
         )
 
     @classmethod
-    def of(cls, xyxy: Any, scores: Any, class_ids: Any, rows: NDArray[Any] | None = None) -> Boxes:
+    def of(cls, xyxy: Any, scores: Any, class_ids: Any, rows: NDArray[Any] | None = None) -> Candidates:
         """`rows`: their places in the outputs, or which of the outputs' rows they are as true and false."""
         if rows is not None and rows.dtype == np.bool_:
             rows = np.flatnonzero(rows)
@@ -85,12 +85,12 @@ class Layout(ABC):
     extra: Extra | None = None
     """What comes beside boxes."""
 
-    def candidates(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
+    def candidates(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Candidates:
         """`decode` on the outputs without what belongs to the extra."""
         return self.decode(outputs if self.extra is None else self.extra.trimmed(outputs), row, size, threshold)
 
     @abstractmethod
-    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
+    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Candidates:
         """Boxes of picture `row` of the batch whose score is above `threshold`; `size` is the network's input size."""
 
 

@@ -107,7 +107,7 @@ Against = Callable[[Evidence, Layout], str | None]
 """What speaks against a layout whose shape fits; None where nothing does."""
 
 
-class Kind(NamedTuple):
+class LayoutKind(NamedTuple):
     """A kind of layout: `shaped` alone decides whether it can be forced, both together whether it is a candidate."""
 
     name: str

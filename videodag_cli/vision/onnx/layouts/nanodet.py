@@ -14,8 +14,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from videodag_cli.vision.onnx.facts import Size
-from videodag_cli.vision.onnx.layouts.base import Boxes, Layout, Outputs, best_class, cell_count, cells, within_unit
-from videodag_cli.vision.onnx.layouts.evidence import ONE_PER_CELL, Evidence, Kind, Shaped
+from videodag_cli.vision.onnx.layouts.base import (
+    Candidates,
+    Layout,
+    Outputs,
+    best_class,
+    cell_count,
+    cells,
+    within_unit,
+)
+from videodag_cli.vision.onnx.layouts.evidence import ONE_PER_CELL, Evidence, LayoutKind, Shaped
 from videodag_cli.vision.onnx.picture import InputFormat
 
 _FORM = InputFormat(fit="corner", channels="bgr", values="coco_bgr", border=0)
@@ -37,7 +45,7 @@ class NanoDet(Layout):
     centered: float = 0.5
     """Where in its cell a prediction is: 0.5, or 0 for NanoDet-Plus."""
 
-    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
+    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Candidates:
         if self.joined is not None:
             both = outputs[self.joined][row]
             scores, codes = both[:, : self.class_count], both[:, self.class_count :]
@@ -53,7 +61,7 @@ class NanoDet(Layout):
         distances = expected * steps[chosen, None]
         centers = (places[chosen] + self.centered) * steps[chosen, None]
         xyxy = np.concatenate([centers - distances[:, :2], centers + distances[:, 2:]], axis=1)
-        return Boxes.of(xyxy, best[chosen], class_ids[chosen])
+        return Candidates.of(xyxy, best[chosen], class_ids[chosen])
 
 
 def _pairs(evidence: Evidence) -> Layout | None:
@@ -149,10 +157,12 @@ def _labelled(evidence: Evidence, layout: Layout) -> str | None:
 
 
 KINDS = (
-    Kind("nanodet-pairs", "NanoDet with two outputs for each stride", _pairs, _any_pairs),
-    Kind("picodet", "PicoDet: four strides, the picture stretched and normalised as ImageNet", _pico, _any_pairs),
-    Kind("nanodet", "NanoDet: predictions are at the centre of their cells", _joined("nanodet", 0.5), _any_joined),
-    Kind(
+    LayoutKind("nanodet-pairs", "NanoDet with two outputs for each stride", _pairs, _any_pairs),
+    LayoutKind("picodet", "PicoDet: four strides, the picture stretched and normalised as ImageNet", _pico, _any_pairs),
+    LayoutKind(
+        "nanodet", "NanoDet: predictions are at the centre of their cells", _joined("nanodet", 0.5), _any_joined
+    ),
+    LayoutKind(
         "nanodet-plus",
         "NanoDet-Plus: predictions are at the corner of their cells",
         _joined("nanodet-plus", 0.0),

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.base import (
     Background,
-    Boxes,
     BoxForm,
+    Candidates,
     Layout,
     Outputs,
     activated,
@@ -29,7 +29,16 @@ from videodag_cli.vision.onnx.layouts.base import (
     to_pixels,
     within_unit,
 )
-from videodag_cli.vision.onnx.layouts.evidence import Evidence, Kind, Shaped, best, doubled, inside, ordered, shares
+from videodag_cli.vision.onnx.layouts.evidence import (
+    Evidence,
+    LayoutKind,
+    Shaped,
+    best,
+    doubled,
+    inside,
+    ordered,
+    shares,
+)
 from videodag_cli.vision.onnx.picture import InputFormat
 
 _COCO_CATEGORIES = 91
@@ -49,14 +58,14 @@ class BoxesAndScores(Layout):
     background: Background = "none"
     """The column that means nothing. Class numbers are those of the columns, so they begin with 1 behind the first."""
 
-    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
+    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Candidates:
         scores = activated(np.asarray(outputs[self.scores_output][row], np.float64), self.activation)
         first, last = int(self.background == "first"), -1 if self.background == "last" else None
         best, class_ids = best_class(scores[:, first:last])
         chosen = best > threshold
         boxes = np.asarray(outputs[self.boxes_output][row], np.float64).reshape(-1, 4)[chosen]
         xyxy = from_centers(boxes) if self.boxes == "center" else boxes
-        return Boxes.of(to_pixels(xyxy, size), best[chosen], class_ids[chosen] + first, chosen)
+        return Candidates.of(to_pixels(xyxy, size), best[chosen], class_ids[chosen] + first, chosen)
 
 
 class _Pair(NamedTuple):
@@ -294,7 +303,7 @@ def _ssd(evidence: Evidence, layout: Layout) -> str | None:
 _STRETCHED = InputFormat(fit="stretch")
 _NORMALISED = InputFormat(fit="stretch", values="imagenet")
 KINDS = (
-    Kind(
+    LayoutKind(
         "detr",
         "DETR: logits whose last column is the background, boxes as fractions",
         _shaped(
@@ -305,25 +314,25 @@ KINDS = (
         ),
         _detr,
     ),
-    Kind(
+    LayoutKind(
         "rt-detr",
         "RT-DETR, D-FINE: a logit for each class, boxes as fractions",
         _shaped("rt-detr", "independent classes, no column for the background", _STRETCHED, _rt_read),
         _rt_detr,
     ),
-    Kind(
+    LayoutKind(
         "rf-detr",
         "RF-DETR: dets and labels, a logit for each class",
         _shaped("rf-detr", "outputs dets and labels", _NORMALISED, _rf_read),
         _rf_detr,
     ),
-    Kind(
+    LayoutKind(
         "yolo-nas",
         "YOLO-NAS: boxes in pixels and scores of every cell",
         _shaped("yolo-nas", "scores within 0..1, one row for each cell", InputFormat(fit="corner"), _dense_read),
         _yolo_nas,
     ),
-    Kind(
+    LayoutKind(
         "yolov4",
         "YOLOv4: corners as fractions and scores, three for each cell",
         _shaped(
@@ -334,7 +343,7 @@ KINDS = (
         ),
         _yolov4,
     ),
-    Kind(
+    LayoutKind(
         "ssd-scores",
         "SSD: corners as fractions, scores through a softmax, the first class is background",
         _shaped("ssd-scores", "scores of a row add up to one, mostly of the first class", _STRETCHED, _ssd_read),

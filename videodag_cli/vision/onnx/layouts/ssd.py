@@ -14,8 +14,8 @@ import numpy as np
 
 from videodag_cli.data import Floats
 from videodag_cli.vision.onnx.facts import Size
-from videodag_cli.vision.onnx.layouts.base import Boxes, Layout, Outputs, best_class, sigmoid
-from videodag_cli.vision.onnx.layouts.evidence import Evidence, Kind
+from videodag_cli.vision.onnx.layouts.base import Candidates, Layout, Outputs, best_class, sigmoid
+from videodag_cli.vision.onnx.layouts.evidence import Evidence, LayoutKind
 from videodag_cli.vision.onnx.picture import InputFormat
 
 _GRIDS = (19, 10, 5, 3, 2, 1)
@@ -52,7 +52,7 @@ class RawSsd(Layout):
     boxes: str
     scores: str
 
-    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
+    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Candidates:
         best, class_ids = best_class(outputs[self.scores][row][:, 1:])
         best = sigmoid(best)
         chosen = np.flatnonzero(best > threshold)
@@ -62,7 +62,7 @@ class RawSsd(Layout):
         half = np.exp(np.minimum(codes[:, 2:] / 5.0, 30.0)) * base[:, 2:] / 2
         corners = np.concatenate([center - half, center + half], axis=1)[:, [1, 0, 3, 2]]
         pixels = corners * np.array((size[0], size[1]) * 2, np.float64)
-        return Boxes.of(pixels, best[chosen], class_ids[chosen] + 1)
+        return Candidates.of(pixels, best[chosen], class_ids[chosen] + 1)
 
 
 def _shaped(evidence: Evidence) -> Layout | None:
@@ -84,4 +84,4 @@ def _shaped(evidence: Evidence) -> Layout | None:
     )
 
 
-KINDS = (Kind("ssd-anchors", "SSD of MediaPipe Objectron, before its anchors", _shaped, lambda _, __: None),)
+KINDS = (LayoutKind("ssd-anchors", "SSD of MediaPipe Objectron, before its anchors", _shaped, lambda _, __: None),)

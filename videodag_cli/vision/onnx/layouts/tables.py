@@ -15,8 +15,8 @@ import numpy as np
 from videodag_cli.data import Floats
 from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.base import (
-    Boxes,
     BoxForm,
+    Candidates,
     Layout,
     Outputs,
     best_class,
@@ -26,7 +26,7 @@ from videodag_cli.vision.onnx.layouts.base import (
 )
 from videodag_cli.vision.onnx.layouts.evidence import (
     Evidence,
-    Kind,
+    LayoutKind,
     Shaped,
     best,
     doubled,
@@ -45,7 +45,7 @@ _MOST_FINAL = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table(Layout):
+class BoxTable(Layout):
     """Rows of box, score and class, in the order that `columns` gives (box, score, class as column numbers)."""
 
     tells_rows = True
@@ -55,7 +55,7 @@ class Table(Layout):
     picture_column: int | None = None
     """Where the rows of all pictures are in one table: the column with the picture's number."""
 
-    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
+    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Candidates:
         table = np.asarray(outputs[self.output], np.float64)
         if table.ndim == 3:
             table = table[row]
@@ -66,7 +66,7 @@ class Table(Layout):
         table = table[chosen]
         xyxy = table[:, box : box + 4]
         xyxy = from_centers(xyxy) if self.boxes == "center" else xyxy
-        return Boxes.of(to_pixels(xyxy, size), table[:, score], np.rint(table[:, kind]), chosen)
+        return Candidates.of(to_pixels(xyxy, size), table[:, score], np.rint(table[:, kind]), chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +77,13 @@ class Queries(Layout):
     output: str
     boxes: BoxForm = "center"
 
-    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
+    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Candidates:
         table = np.asarray(outputs[self.output][row], np.float64)
         best, class_ids = best_class(table[:, 4:])
         chosen = best > threshold
         boxes = table[chosen, :4]
         xyxy = from_centers(boxes) if self.boxes == "center" else boxes
-        return Boxes.of(to_pixels(xyxy, size), best[chosen], class_ids[chosen], chosen)
+        return Candidates.of(to_pixels(xyxy, size), best[chosen], class_ids[chosen], chosen)
 
 
 def _six(
@@ -93,7 +93,7 @@ def _six(
         output = evidence.table()
         if output is None or evidence.outputs[output].shape[2] != 6:
             return None
-        return Table(
+        return BoxTable(
             name=name,
             form=form,
             class_count=None,
@@ -107,7 +107,7 @@ def _six(
     return shaped
 
 
-def _doubled(evidence: Evidence, layout: Table) -> bool:
+def _doubled(evidence: Evidence, layout: BoxTable) -> bool:
     _, score, kind = layout.columns
     return any(doubled(rows, rows[:, score], rows[:, kind]) for rows in evidence.each(layout.output))
 
@@ -122,7 +122,7 @@ def _numbered(evidence: Evidence, kinds: Floats, scores: Floats) -> str | None:
 
 
 def _final(evidence: Evidence, layout: Layout) -> str | None:
-    assert isinstance(layout, Table)
+    assert isinstance(layout, BoxTable)
     rows = evidence.rows(layout.output)
     count = evidence.outputs[layout.output].shape[1]
     if why := _numbered(evidence, rows[:, 5], rows[:, 4]):
@@ -142,7 +142,7 @@ def _final(evidence: Evidence, layout: Layout) -> str | None:
 
 
 def _every_cell(evidence: Evidence, layout: Layout) -> str | None:
-    assert isinstance(layout, Table)
+    assert isinstance(layout, BoxTable)
     rows = evidence.rows(layout.output)
     count = evidence.outputs[layout.output].shape[1]
     if evidence.finished is True:
@@ -158,7 +158,7 @@ def _every_cell(evidence: Evidence, layout: Layout) -> str | None:
 
 
 def _best_queries(evidence: Evidence, layout: Layout) -> str | None:
-    assert isinstance(layout, Table)
+    assert isinstance(layout, BoxTable)
     rows = evidence.rows(layout.output)
     if why := _numbered(evidence, rows[:, 5], rows[:, 4]):
         return why
@@ -218,7 +218,7 @@ def _flat_shaped(name: str, columns: tuple[int, int, int], reason: str, form: In
         outputs = [n for n in evidence.of_rank(2) if evidence.outputs[n].shape[1] == 7]
         if len(outputs) != 1 or evidence.table() is not None:
             return None
-        return Table(
+        return BoxTable(
             name=name,
             form=form,
             class_count=None,
@@ -234,7 +234,7 @@ def _flat_shaped(name: str, columns: tuple[int, int, int], reason: str, form: In
 
 def _flat(evidence: Evidence, layout: Layout) -> str | None:
     """Score and class are the other way round in the two layouts; class numbers are whole, and scores hardly ever."""
-    assert isinstance(layout, Table)
+    assert isinstance(layout, BoxTable)
     rows = evidence.rows(layout.output)
     _, score, kind = layout.columns
     called = "flat" in layout.output.lower()
@@ -257,7 +257,7 @@ def _paddle_shaped(evidence: Evidence) -> Layout | None:
         return None
     sized = evidence.input_named("im_shape")
     suppressed = "multiclass_nms" in outputs[0].lower() or evidence.graph.has("NonMaxSuppression")
-    return Table(
+    return BoxTable(
         name="paddle",
         form=InputFormat(fit="stretch", values="imagenet"),
         class_count=None,
@@ -272,7 +272,7 @@ def _paddle_shaped(evidence: Evidence) -> Layout | None:
 def _paddle(evidence: Evidence, layout: Layout) -> str | None:
     """Class, score, corners. PP-YOLOE+ and RT-DETR take 0..1, PicoDet and the older ones normalised pictures: only im_shape with
     suppression inside (YOLOv3, PP-YOLO, RCNN) tells which."""
-    assert isinstance(layout, Table)
+    assert isinstance(layout, BoxTable)
     rows = evidence.rows(layout.output)
     told = evidence.input_named("scale_factor") or "multiclass_nms" in layout.output.lower()
     if why := _numbered(evidence, np.maximum(rows[:, 0], -1), rows[:, 1]):
@@ -286,7 +286,7 @@ def _flat_six_shaped(evidence: Evidence) -> Layout | None:
     outputs = [n for n in evidence.of_rank(2) if evidence.outputs[n].shape[1] == 6]
     if len(outputs) != 1 or evidence.table() is not None:
         return None
-    return Table(
+    return BoxTable(
         name="end-to-end-flat",
         form=_LETTERBOX,
         class_count=None,
@@ -298,7 +298,7 @@ def _flat_six_shaped(evidence: Evidence) -> Layout | None:
 
 
 def _flat_six(evidence: Evidence, layout: Layout) -> str | None:
-    assert isinstance(layout, Table)
+    assert isinstance(layout, BoxTable)
     if evidence.input_named("scale_factor"):
         return "its inputs are PaddleDetection's"
     if not evidence.facts.fixed_batch:
@@ -314,42 +314,42 @@ def _flat_six(evidence: Evidence, layout: Layout) -> str | None:
 
 
 KINDS = (
-    Kind(
+    LayoutKind(
         "end-to-end",
         "YOLOv10, YOLO26, nms=True: x1 y1 x2 y2 score class, the best only",
         _six("end-to-end", "corners, score and class number, already chosen"),
         _final,
     ),
-    Kind(
+    LayoutKind(
         "every-cell",
         "DeepStream-Yolo: x1 y1 x2 y2 score class, before suppression",
         _six("every-cell", "corners, score and class number of every cell", suppressed=False),
         _every_cell,
     ),
-    Kind(
+    LayoutKind(
         "rt-detr-best",
         "RT-DETR by Ultralytics: cx cy w h as fractions, score, class",
         _six("rt-detr-best", "centre and size as fractions, score and class number", form=_STRETCHED, boxes="center"),
         _best_queries,
     ),
-    Kind(
+    LayoutKind(
         "rt-detr-table",
         "RT-DETR by Ultralytics: cx cy w h as fractions, a score for each class",
         _all_queries_shaped,
         _all_queries,
     ),
-    Kind(
+    LayoutKind(
         "yolov7-flat",
         "YOLOv7 end to end: picture x1 y1 x2 y2 class score",
         _flat_shaped("yolov7-flat", (1, 6, 5), "picture, corners, class number, score", _LETTERBOX),
         _flat,
     ),
-    Kind(
+    LayoutKind(
         "yolo-nas-flat",
         "YOLO-NAS: picture x1 y1 x2 y2 score class",
         _flat_shaped("yolo-nas-flat", (1, 5, 6), "picture, corners, score, class number", _LETTERBOX),
         _flat,
     ),
-    Kind("paddle", "PaddleDetection: class score x1 y1 x2 y2", _paddle_shaped, _paddle),
-    Kind("end-to-end-flat", "x1 y1 x2 y2 score class without a batch", _flat_six_shaped, _flat_six),
+    LayoutKind("paddle", "PaddleDetection: class score x1 y1 x2 y2", _paddle_shaped, _paddle),
+    LayoutKind("end-to-end-flat", "x1 y1 x2 y2 score class without a batch", _flat_six_shaped, _flat_six),
 )

@@ -15,7 +15,7 @@ import numpy as np
 from videodag_cli.data import Floats
 from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.base import (
-    Boxes,
+    Candidates,
     Layout,
     Outputs,
     activated,
@@ -25,7 +25,7 @@ from videodag_cli.vision.onnx.layouts.base import (
     mostly_within_unit,
     to_pixels,
 )
-from videodag_cli.vision.onnx.layouts.evidence import Evidence, Kind, Shaped, best, ordered, seen, shares, whole
+from videodag_cli.vision.onnx.layouts.evidence import Evidence, LayoutKind, Shaped, best, ordered, seen, shares, whole
 from videodag_cli.vision.onnx.picture import InputFormat
 
 _ULTRALYTICS = InputFormat()
@@ -46,7 +46,7 @@ class Yolo(Layout):
     grid: tuple[int, ...] = ()
     """Strides of the cells that boxes are relative to; empty where they are in pixels."""
 
-    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Boxes:
+    def decode(self, outputs: Outputs, row: int, size: Size, threshold: float) -> Candidates:
         table = outputs[self.output][row]
         table = table.T if self.across else table
         scores = table[:, 4:]
@@ -64,7 +64,7 @@ class Yolo(Layout):
         xyxy = from_centers(boxes)
         if not self.grid:
             xyxy = to_pixels(xyxy, size)
-        return Boxes.of(xyxy, best[chosen], class_ids[chosen], chosen)
+        return Candidates.of(xyxy, best[chosen], class_ids[chosen], chosen)
 
 
 def _shaped(name: str, *, objectness: bool, across: bool = False, form: InputFormat, relative: bool = False) -> Shaped:
@@ -211,35 +211,37 @@ def _final(evidence: Evidence, rows: Floats) -> str | None:
 
 
 KINDS = (
-    Kind(
+    LayoutKind(
         "yolov5",
         "YOLOv5, YOLOv7: cx cy w h, objectness, classes; three for each cell",
         _shaped("yolov5", objectness=True, form=_ULTRALYTICS),
         _yolov5,
     ),
-    Kind(
+    LayoutKind(
         "yolov6",
         "YOLOv6: cx cy w h, 1, classes; one for each cell",
         _shaped("yolov6", objectness=True, form=_ULTRALYTICS),
         _yolov6,
     ),
-    Kind(
+    LayoutKind(
         "yolov8",
         "YOLOv8, v9, 11: cx cy w h, classes down, cells across",
         _shaped("yolov8", objectness=False, across=True, form=_ULTRALYTICS),
         _yolov8,
     ),
-    Kind(
+    LayoutKind(
         "yolov8-rows",
         "YOLOv8 transposed: cx cy w h, classes; one row for each cell",
         _shaped("yolov8-rows", objectness=False, form=_ULTRALYTICS),
         _yolov8,
     ),
-    Kind(
+    LayoutKind(
         "yolox",
         "YOLOX as its network outputs it, relative to cells",
         _shaped("yolox", objectness=True, form=_YOLOX, relative=True),
         _yolox,
     ),
-    Kind("yolox-decoded", "YOLOX with boxes in pixels", _shaped("yolox-decoded", objectness=True, form=_YOLOX), _yolox),
+    LayoutKind(
+        "yolox-decoded", "YOLOX with boxes in pixels", _shaped("yolox-decoded", objectness=True, form=_YOLOX), _yolox
+    ),
 )
