@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from videodag_cli.graph.pipeline import LoadedPipeline, parse
+from videodag_cli.graph.pipeline import LoadedPipeline, parse_pipeline
 from videodag_cli.graph.plan import Plan, make_plan
 from videodag_cli.graph.plugins import Registry
 
@@ -54,7 +54,7 @@ def document(
 
 def plan(nodes: Iterable[dict[str, Any] | str], edges: str = "", *, overrides: Any = None, **more: Any) -> Plan:
     raw = document(nodes, edges, **more)
-    loaded = LoadedPipeline(parse(orjson.dumps(raw)), Path("p.json"), "sha256:0")
+    loaded = LoadedPipeline(parse_pipeline(orjson.dumps(raw)), Path("p.json"), "sha256:0")
     return make_plan(loaded, registry(), overrides=overrides)
 
 

@@ -17,10 +17,10 @@ import typer
 
 from videodag_cli import errors
 from videodag_cli.cli.app import COMMANDS
-from videodag_cli.cli.tools import facts_of
+from videodag_cli.cli.tools import param_text
 from videodag_cli.compare.tolerance import Tolerance
 from videodag_cli.graph.described import described
-from videodag_cli.graph.pipeline import builtin_folder, load
+from videodag_cli.graph.pipeline import builtin_folder, load_pipeline
 from videodag_cli.graph.plugins import Registry
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -119,7 +119,7 @@ def tool_pages() -> str:
 
 
 def param_entry(param: dict[str, Any]) -> str:
-    return f"- `{param['name']}` ({facts_of(param)}): {param['description']}"
+    return f"- `{param['name']}` ({param_text(param)}): {param['description']}"
 
 
 def exit_codes() -> str:
@@ -143,7 +143,7 @@ def tolerances() -> str:
 def pipelines() -> str:
     rows = []
     for path in sorted(builtin_folder().glob("*.json")):
-        pipeline = load(path).pipeline
+        pipeline = load_pipeline(path).pipeline
         outputs = ", ".join(f"`{node}`" for node in pipeline.output_nodes)
         rows.append(f"| `{pipeline.id}` | {outputs} | {pipeline.description} |")
     return "\n".join(["| pipeline | output nodes | what a line holds |", "|---|---|---|", *rows])

@@ -15,7 +15,7 @@ from tests.commands import call, command
 from tests.results_files import line, write
 from videodag_cli.check.suite import SamplingTable
 from videodag_cli.errors import RequestError
-from videodag_cli.expressions.syntax import parse
+from videodag_cli.expressions.syntax import parse_expression
 from videodag_cli.expressions.tree import For
 from videodag_cli.times import parse_seconds
 from videodag_cli.video.sampling import Sampling, parse_position
@@ -56,7 +56,7 @@ WRONG = [
 
 
 def expression(text: str) -> Fraction:
-    found = parse(f"a > 1 for {text}")
+    found = parse_expression(f"a > 1 for {text}")
     assert isinstance(found, For)
     return Fraction(found.duration_us, 1_000_000)
 

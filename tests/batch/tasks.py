@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.graphs import TOYS, document, write
 from videodag_cli.batch.task import PipelineSpec, VideoTask
-from videodag_cli.graph.pipeline import load
+from videodag_cli.graph.pipeline import load_pipeline
 from videodag_cli.guard.supervise import GuardLimits
 from videodag_cli.run.job import RunOptions
 from videodag_cli.video.sampling import Sampling
@@ -16,7 +16,7 @@ from videodag_cli.video.sampling import Sampling
 
 def task(clip: Path, output: Path, nodes: object = ("mean",), number: int = 0, **limits: Any) -> VideoTask:
     file = write(output.parent, document(list(nodes), id=f"p{number}"))  # type: ignore[call-overload]
-    spec = PipelineSpec(path=os.fspath(file), digest=load(file).digest, overrides={}, plugin_folders=(TOYS,))
+    spec = PipelineSpec(path=os.fspath(file), digest=load_pipeline(file).digest, overrides={}, plugin_folders=(TOYS,))
     return VideoTask(
         number=number,
         video=os.fspath(clip),

@@ -16,7 +16,7 @@ from videodag_cli.batch.api import Batch, run_batch
 from videodag_cli.batch.executors.in_process import InProcess
 from videodag_cli.batch.ledger import BatchRecord, read_ledger
 from videodag_cli.errors import OutputError, RequestError
-from videodag_cli.schemas import load
+from videodag_cli.schemas import load_schema
 from videodag_cli.system.files import lock_folder
 
 Make = Callable[..., Batch]
@@ -52,7 +52,7 @@ def test_the_file_holds_what_the_batch_returned(batch: Make, tmp_path: Path) -> 
     record = run(batch())
     assert read_ledger(tmp_path / "out" / "batch.json") == record
     raw = orjson.loads((tmp_path / "out" / "batch.json").read_bytes())
-    Draft202012Validator(load("batch")).validate(raw)
+    Draft202012Validator(load_schema("batch")).validate(raw)
     assert raw["schema"] == "videodag.batch/1"
     assert raw["counts"] == {"done": 2, "failed": 1}
 

@@ -12,12 +12,12 @@ import pytest
 from videodag_cli.check.suite import CaseTable
 from videodag_cli.cli.convert import convert as convert_command
 from videodag_cli.cli.run import run as run_command
-from videodag_cli.convert import FORMATS as CONVERT_FORMATS
-from videodag_cli.convert import TABLES, Format, TableName
+from videodag_cli.convert import CONVERT_FORMATS as CONVERT_FORMATS
+from videodag_cli.convert import TABLES, ConvertFormat, TableName
 from videodag_cli.errors import RequestError
 from videodag_cli.lines import FrameResult, NodeFailure
 from videodag_cli.run.job import RunOptions
-from videodag_cli.run.sinks import FORMATS, make_sink, written_frames
+from videodag_cli.run.sinks import OUTPUT_FORMATS, make_sink, written_frames
 from videodag_cli.times import parse_seconds
 from videodag_cli.video.decoders import DECODERS
 
@@ -27,7 +27,7 @@ def choices(function: Callable[..., Any], option: str) -> tuple[str, ...]:
 
 
 def test_options_of_a_run_have_the_library_s_choices_and_defaults() -> None:
-    assert choices(run_command, "format") == FORMATS
+    assert choices(run_command, "format") == OUTPUT_FORMATS
     assert choices(run_command, "decoder") == DECODERS == get_args(CaseTable.model_fields["decoder"].annotation)
     library = RunOptions()
     given = inspect.signature(run_command).parameters
@@ -50,7 +50,7 @@ def test_options_of_a_run_have_the_library_s_choices_and_defaults() -> None:
 
 
 def test_every_format_of_a_run_has_a_sink_and_others_are_refused() -> None:
-    for format in FORMATS:
+    for format in OUTPUT_FORMATS:
         sink = make_sink(format, tags={"cam": "7"})
         results = [FrameResult(0, 0.0, {"n": 1}), FrameResult(3, 0.1, None, NodeFailure("n", "t", "E", "why"))]
         written = io.BytesIO(
@@ -62,5 +62,5 @@ def test_every_format_of_a_run_has_a_sink_and_others_are_refused() -> None:
 
 
 def test_options_of_convert_have_the_library_s_choices() -> None:
-    assert choices(convert_command, "to") == get_args(Format) == tuple(CONVERT_FORMATS)
+    assert choices(convert_command, "to") == get_args(ConvertFormat) == tuple(CONVERT_FORMATS)
     assert choices(convert_command, "table") == get_args(TableName) == tuple(TABLES)

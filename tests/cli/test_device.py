@@ -12,7 +12,7 @@ import pytest
 from tests.commands import call, command
 from videodag_cli.cli.device import put_on_device
 from videodag_cli.errors import ParamError, RequestError
-from videodag_cli.graph.pipeline import builtin_folder, load
+from videodag_cli.graph.pipeline import builtin_folder, load_pipeline
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.vision.onnx.session import CPU, provider_of
 
@@ -21,7 +21,7 @@ CUDA = "CUDAExecutionProvider"
 
 def given(pipeline: str, device: Any, **values: Any) -> dict[str, Any]:
     found: list[dict[str, Any]] = [values]
-    put_on_device([load(builtin_folder() / f"{pipeline}.json").pipeline], Registry(), found, device)
+    put_on_device([load_pipeline(builtin_folder() / f"{pipeline}.json").pipeline], Registry(), found, device)
     return found[0]
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from videodag_cli.compare.changes import changes, thresholds, told
-from videodag_cli.compare.compare import Comparison, compare_files, compare_lines
+from videodag_cli.compare.changes import changes, changes_text, thresholds
+from videodag_cli.compare.comparison import Comparison, compare_files, compare_lines
 from videodag_cli.compare.rows import edit_distance
 from videodag_cli.compare.tolerance import Tolerances
 from videodag_cli.errors import RequestError
@@ -370,12 +370,12 @@ def test_changes_between_records_are_told_in_one_line() -> None:
         }
 
     old, new = record(2, "1.31", 0.45, "aa" * 32), record(3, "1.32", 0.5, "bb" * 32)
-    assert told(changes(old, new)) == (
+    assert changes_text(changes(old, new)) == (
         "golden: track tool track.objects v2, detect.confidence 0.45, detect.model aaaaaaaaaaaa, onnxruntime 1.31; "
         "now: track.objects v3, 0.5, bbbbbbbbbbbb, 1.32"
     )
-    assert told(changes(old, old)) == ""
-    assert told(changes(None, new)) == ""
+    assert changes_text(changes(old, old)) == ""
+    assert changes_text(changes(None, new)) == ""
     assert thresholds(old) == (0.45,)
     assert thresholds(None) == ()
 

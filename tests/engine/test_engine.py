@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.graphs import node, plan
 from videodag_cli import Frame, VideoInfo
 from videodag_cli.engine.engine import GROUP_FRAMES, Engine, ordered_map
-from videodag_cli.engine.messages import clean
+from videodag_cli.engine.messages import clean_message
 from videodag_cli.engine.timings import Timings
 from videodag_cli.errors import PluginError
 from videodag_cli.graph.plan import Plan
@@ -115,7 +115,7 @@ def test_messages_hold_no_addresses_and_no_absolute_paths() -> None:
     failure = run(plan([node("fails_at", frames=[0])]), 1)[0].failure
     assert failure is not None
     assert failure.message == "no good\\nframe 0 at place.bin and 0x…"
-    assert len(clean("x" * 900)) == 500
+    assert len(clean_message("x" * 900)) == 500
 
 
 def test_a_failing_batch_is_called_again_one_frame_at_a_time() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from videodag_cli.errors import RequestError
 from videodag_cli.expressions import tree
 from videodag_cli.expressions.assertions import parse_assertion
-from videodag_cli.expressions.syntax import ExpressionError, parse
+from videodag_cli.expressions.syntax import ExpressionError, parse_expression
 from videodag_cli.expressions.timing import find_ranges, parse_where
 
 Line = dict[str, Any]
@@ -183,7 +183,7 @@ def test_types_that_do_not_fit_are_told(text: str, problem: str) -> None:
 )
 def test_malformed_text_is_refused_with_its_column(text: str, column: int, problem: str) -> None:
     with pytest.raises(ExpressionError, match=problem) as caught:
-        parse(text)
+        parse_expression(text)
     assert caught.value.position + 1 == column
     assert f"column {column} " in caught.value.message
     assert "\n" not in caught.value.message
@@ -306,7 +306,7 @@ def test_rounded_times_do_not_break_a_duration() -> None:
 @given(st.text(max_size=60) | st.text(alphabet="ab.()<>=!'\" 0123456789s+-*/,:", max_size=60))
 def test_parser_never_crashes_on_any_text(text: str) -> None:
     with suppress(RequestError):
-        parse(text)
+        parse_expression(text)
 
 
 WORDS = [
@@ -347,7 +347,7 @@ WORDS = [
 def test_parser_never_crashes_on_its_own_words(words: list[str]) -> None:
     text = " ".join(words)
     try:
-        expression = parse(text)
+        expression = parse_expression(text)
     except RequestError:
         return
     assertion = parse_assertion(text)
@@ -468,7 +468,7 @@ def _oracle_ranges(
 @settings(max_examples=300)
 @given(_frame_expressions, _videos(), st.sampled_from([0, 120_000, 400_000]), st.sampled_from([0, 150_000, 500_000]))
 def test_streamed_ranges_equal_the_naive_oracle(text: str, lines: list[Line], gap_us: int, min_us: int) -> None:
-    expression = parse(text)
+    expression = parse_expression(text)
     found = [
         (r.start_frame, r.end_frame, r.frames)
         for r in find_ranges(lines, parse_where(text), gap_us=gap_us, min_us=min_us)
@@ -480,13 +480,13 @@ def test_streamed_ranges_equal_the_naive_oracle(text: str, lines: list[Line], ga
 @settings(max_examples=200)
 @given(_frame_expressions, _videos())
 def test_statements_equal_the_naive_oracle(text: str, lines: list[Line]) -> None:
-    values = _oracle(parse(text), lines)
+    values = _oracle(parse_expression(text), lines)
     assert holds(f"always ({text})", lines) is (bool(lines) and all(value is True for value in values))
     assert holds(f"ever ({text})", lines) is any(value is True for value in values)
     reached = [span[0] for span, value in zip(_spans(lines), values, strict=True) if value is True]
     expected = bool(reached) and reached[0] - _spans(lines)[0][0] <= 300_001
     assert holds(f"({text}) within 300ms", lines) is expected
-    stretches = _oracle(tree.For(parse(text), 300_000), lines)
+    stretches = _oracle(tree.For(parse_expression(text), 300_000), lines)
     assert holds(f"({text}) for 300ms", lines) is any(value is True for value in stretches)
 
 
@@ -495,7 +495,7 @@ def test_memory_does_not_grow_with_the_video() -> None:
     from videodag_cli.expressions.conditions import Judge
     from videodag_cli.expressions.timing import TimedCondition, Timeline
 
-    watch, clock = TimedCondition(parse("(a for 1s) or b"), Judge()), Timeline()
+    watch, clock = TimedCondition(parse_expression("(a for 1s) or b"), Judge()), Timeline()
     behind = most_behind = 0
     for i in range(5000):
         ended = clock.feed(line(i, {"a": i % 97 != 0, "b": False}))

@@ -19,9 +19,9 @@ from videodag_cli.graph.pipeline import (
     Place,
     builtin_folder,
     catalogue,
-    find,
-    load,
-    parse,
+    find_pipeline,
+    load_pipeline,
+    parse_pipeline,
     search_places,
 )
 from videodag_cli.graph.plan import make_plan
@@ -29,19 +29,19 @@ from videodag_cli.graph.plan import make_plan
 
 def refused(data: bytes) -> str:
     with pytest.raises(PipelineError) as caught:
-        parse(data, shown="p.json")
+        parse_pipeline(data, shown="p.json")
     return caught.value.message
 
 
 def test_unknown_keys_at_the_top_are_kept_as_metadata() -> None:
     raw = document(["mean"]) | {"owner": {"team": "cameras"}}
-    assert parse(orjson.dumps(raw)).model_extra == {"owner": {"team": "cameras"}}
+    assert parse_pipeline(orjson.dumps(raw)).model_extra == {"owner": {"team": "cameras"}}
 
 
 def test_files_without_params_load_unchanged() -> None:
     raw = document(["mean"])
     del raw["nodes"][0]["params"]
-    assert parse(orjson.dumps(raw)).nodes[0].params == {}
+    assert parse_pipeline(orjson.dumps(raw)).nodes[0].params == {}
 
 
 @pytest.mark.parametrize("where", ["nodes", "edges"])
@@ -77,7 +77,7 @@ def test_what_is_not_a_pipeline_is_refused_in_one_sentence(data: bytes, problem:
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     (tmp_path / "big.json").write_bytes(b" " * (1 << 20) + b"{}")
     with pytest.raises(PipelineError, match="larger than the 1024 KiB"):
-        load(tmp_path / "big.json")
+        load_pipeline(tmp_path / "big.json")
 
 
 def test_too_many_nodes_are_refused() -> None:
@@ -90,7 +90,7 @@ def test_problems_of_form_are_reported_with_those_of_the_graph(tmp_path: Path) -
     path = write(tmp_path, raw)
     path.rename(tmp_path / "two.json")
     with pytest.raises(PipelineError) as caught:
-        make_plan(load(tmp_path / "two.json"), registry())
+        make_plan(load_pipeline(tmp_path / "two.json"), registry())
     for part in (
         "node 'mean': unknown key 'colour'",
         "id 'one' differs from the file's name",
@@ -101,16 +101,16 @@ def test_problems_of_form_are_reported_with_those_of_the_graph(tmp_path: Path) -
 
 def test_a_folder_that_cannot_be_looked_into_is_passed_over(tmp_path: Path) -> None:
     if os.geteuid() == 0:  # root may look anywhere: a name that is too long is refused to everybody
-        assert find("quality", [Place("user", tmp_path / ("x" * 300)), *search_places()]).id == "quality"
+        assert find_pipeline("quality", [Place("user", tmp_path / ("x" * 300)), *search_places()]).id == "quality"
     (tmp_path / "shut").mkdir(mode=0o000)
     places = [Place("user", tmp_path / "shut"), *search_places()]
-    assert find("quality", places).id == "quality"
+    assert find_pipeline("quality", places).id == "quality"
     assert "quality" in {found.id for found in catalogue(places)}
 
 
 def test_names_are_escaped_in_messages(tmp_path: Path) -> None:
     with pytest.raises(PipelineError) as caught:
-        load(tmp_path / "a\x1b[31m\n.json")
+        load_pipeline(tmp_path / "a\x1b[31m\n.json")
     assert "\x1b" not in caught.value.message
     assert "\n" not in caught.value.message
 
@@ -126,41 +126,41 @@ def test_the_search_order_is_as_documented(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     places = search_places([tmp_path / "given"])
     for name in names:
-        found = find("quality", places)
-        assert load(found.path).pipeline.name == name
+        found = find_pipeline("quality", places)
+        assert load_pipeline(found.path).pipeline.name == name
         assert builtin_folder() / "quality.json" in found.hides
         (tmp_path / name / "quality.json").unlink()
-    assert find("quality", places).place.label == "builtin"
-    assert find("quality", places).hides == ()
+    assert find_pipeline("quality", places).place.label == "builtin"
+    assert find_pipeline("quality", places).hides == ()
 
 
 def test_builtin_always_means_the_built_in_one(tmp_path: Path) -> None:
     write(tmp_path, document(["mean"], id="quality"))
-    assert find(BUILTIN + "quality", search_places([tmp_path])).path == builtin_folder() / "quality.json"
+    assert find_pipeline(BUILTIN + "quality", search_places([tmp_path])).path == builtin_folder() / "quality.json"
 
 
 def test_a_path_works_wherever_an_id_does(tmp_path: Path) -> None:
     path = write(tmp_path, document(["mean"], id="mine"))
-    assert find(str(path), search_places()).path == path
+    assert find_pipeline(str(path), search_places()).path == path
 
 
 @pytest.mark.parametrize("name", ["qualty", "", "../quality", "a\0b", "builtin:nothing"])
 def test_an_unknown_name_is_an_error_of_its_own_word(name: str) -> None:
     with pytest.raises(PipelineError) as caught:
-        find(name, search_places())
+        find_pipeline(name, search_places())
     assert caught.value.word == "pipeline.unknown"
 
 
 def test_the_nearest_name_is_proposed() -> None:
     with pytest.raises(PipelineError, match="did you mean 'quality'"):
-        find("qualty", search_places())
+        find_pipeline("qualty", search_places())
 
 
 def test_every_shipped_pipeline_loads() -> None:
     shipped = catalogue([place for place in search_places() if place.label == "builtin"])
     assert {"quality", "motion", "scenes", "codes", "inspect"} <= {found.id for found in shipped}
     for found in shipped:
-        assert load(found.path).pipeline.description
+        assert load_pipeline(found.path).pipeline.description
 
 
 @settings(max_examples=150)
@@ -181,7 +181,7 @@ def test_every_shipped_pipeline_loads() -> None:
 def test_no_json_crashes_the_loader(value: object) -> None:
     data = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str) if _fits(value) else b"1e999"
     with contextlib.suppress(PipelineError):
-        assert isinstance(parse(data), Pipeline)
+        assert isinstance(parse_pipeline(data), Pipeline)
 
 
 def _fits(value: object) -> bool:

@@ -181,7 +181,7 @@ def test_a_second_output_of_a_node_is_bound_by_type() -> None:
 
 def test_files_named_by_parameters_are_relative_to_the_pipeline(tmp_path: Path) -> None:
     from tests.graphs import TOYS
-    from videodag_cli.graph.pipeline import load
+    from videodag_cli.graph.pipeline import load_pipeline
     from videodag_cli.graph.plan import make_plan
     from videodag_cli.graph.plugins import Registry
 
@@ -195,11 +195,11 @@ def test_files_named_by_parameters_are_relative_to_the_pipeline(tmp_path: Path) 
     (tmp_path / "here" / "words.txt").write_text("hello")
     path = write(tmp_path / "here", document([node("x:reads.text", file="words.txt")]))
     registry = Registry([TOYS, tmp_path / "plugins"])
-    found = make_plan(load(path), registry)
+    found = make_plan(load_pipeline(path), registry)
     assert found.by_id["x"].params["file"] == tmp_path / "here" / "words.txt"
     assert found.files["x.file"].startswith("sha256:2cf24dba")
     with pytest.raises(PipelineError, match=r"param 'file': .*nowhere\.txt cannot be read: No such file"):
-        make_plan(load(path), registry, overrides={"x": {"file": "nowhere.txt"}}, folder=tmp_path)
+        make_plan(load_pipeline(path), registry, overrides={"x": {"file": "nowhere.txt"}}, folder=tmp_path)
 
 
 @st.composite

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from tests.examples import FILE, PAGES, alike, can_run, examples, make_folder, printed
-from videodag_cli.graph.pipeline import parse
+from videodag_cli.graph.pipeline import parse_pipeline
 
 WITH_EXAMPLES = [page for page in PAGES if list(examples(page.read_text()))]
 
@@ -50,7 +50,7 @@ def test_every_pipeline_that_is_shown_can_be_copied_whole() -> None:
     pipelines = [block for block in blocks if "plugin_id" in block]
     assert len(pipelines) >= 3
     for block in pipelines:
-        parse(block.encode())
+        parse_pipeline(block.encode())
     files = {name: text for page in PAGES for name, text in FILE.findall(page.read_text())}
     assert set(pipelines) <= set(files.values())
     assert not [

@@ -42,7 +42,7 @@ def test_a_page_with_generated_parts_shows_no_marks_of_them() -> None:
 
 @pytest.mark.parametrize("word", errors.WORDS)
 def test_an_error_word_is_found_with_its_exit_code_and_meaning(word: str) -> None:
-    row = guide.find(word).splitlines()[-1]
+    row = guide.find_page(word).splitlines()[-1]
     assert row == f"| `{word}` | {errors.exit_code_of_word(word)} | {errors.WORDS[word]} |"
 
 
@@ -59,7 +59,7 @@ def test_an_error_word_is_found_with_its_exit_code_and_meaning(word: str) -> Non
     ],
 )
 def test_commands_options_tools_params_and_fields_are_found(topic: list[str], expected: str) -> None:
-    assert expected in guide.find(" ".join(topic))
+    assert expected in guide.find_page(" ".join(topic))
 
 
 def test_an_unknown_topic_names_what_comes_near() -> None:

@@ -19,7 +19,7 @@ from tests.browser import launched
 from tests.commands import videodag
 from tests.results_files import box, line, write
 from videodag_cli.errors import InputError, OutputError, RequestError
-from videodag_cli.report import settings, write_report
+from videodag_cli.report import tuning, write_report
 from videodag_cli.report.collect import collect
 from videodag_cli.report.page import json_in_script
 from videodag_cli.report.pick import lines_at, pick
@@ -432,10 +432,10 @@ def test_the_setting_is_that_of_the_nearest_node_upstream() -> None:
             ]}},
         }
     }  # fmt: skip
-    assert settings.confidence_setting(record, "detect")["note"] == "The run had 0.45."
-    assert settings.confidence_setting(record, "count")["node"] == "detect"
-    assert settings.confidence_setting({"request": {}}, "detect")["node"] is None
-    assert settings.node_with(record, "zones") == "count"
+    assert tuning.confidence_setting(record, "detect")["note"] == "The run had 0.45."
+    assert tuning.confidence_setting(record, "count")["node"] == "detect"
+    assert tuning.confidence_setting({"request": {}}, "detect")["node"] is None
+    assert tuning.node_with(record, "zones") == "count"
 
 
 def test_the_video_is_looked_for_beside_the_results_and_can_be_named(tmp_path: Path) -> None:

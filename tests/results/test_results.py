@@ -10,7 +10,7 @@ import pytest
 
 from tests import results_files
 from videodag_cli.errors import InputError
-from videodag_cli.results.reading import leaves, path_part, read_lines, read_record, tags
+from videodag_cli.results.reading import leaves, path_part, read_lines, read_record, tags_of
 
 
 def test_lines_of_a_real_run_come_back_as_json_reads_them() -> None:
@@ -112,4 +112,4 @@ def test_parts_of_a_path_are_quoted_as_expressions_read_them(key: str, part: str
 
 
 def test_tags_are_the_leading_fields() -> None:
-    assert tags(next(read_lines(results_files.qualities()))) == {"camera": "north"}
+    assert tags_of(next(read_lines(results_files.qualities()))) == {"camera": "north"}

@@ -17,25 +17,25 @@ from tests.results_files import box, line
 from videodag_cli.errors import RequestError
 from videodag_cli.results.reading import read_lines, read_record
 from videodag_cli.results.summary import Summary
-from videodag_cli.schemas import NAMES, from_code, load
+from videodag_cli.schemas import NAMES, from_code, load_schema
 
 RUNS = [results_files.crossings, results_files.cuts, results_files.qualities, results_files.codes]
 
 
 def check(name: str, value: Any) -> None:
-    Draft202012Validator(load(name)).validate(value)
+    Draft202012Validator(load_schema(name)).validate(value)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_schema_is_valid_and_says_which_it_is(name: str) -> None:
-    schema = load(name)
+    schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
     assert schema["$id"] == f"urn:videodag:{name}:1"
 
 
 @pytest.mark.parametrize("name", ["run", "batch", "suite", "pipeline"])
 def test_shipped_schemas_are_those_of_the_models(name: str) -> None:
-    assert load(name) == from_code(name), "run `python -m videodag_cli.schemas` and look at what changed"
+    assert load_schema(name) == from_code(name), "run `python -m videodag_cli.schemas` and look at what changed"
 
 
 @pytest.mark.slow
@@ -163,10 +163,10 @@ def test_what_check_prints_is_valid_whatever_came_of_the_cases(tmp_path: Path) -
 
 def test_the_command_lists_and_prints_schemas() -> None:
     assert [text.split()[0] for text in videodag("schema").text.splitlines()] == list(NAMES)
-    assert json.loads(videodag("schema", "line").out) == load("line")
+    assert json.loads(videodag("schema", "line").out) == load_schema("line")
     assert videodag("pipelines", "schema").out == videodag("schema", "pipeline").out
     refused = videodag("schema", "lines")
     assert refused.code == 2
     assert "choose one of: line, run, batch, summary, check, suite, pipeline" in refused.err
     with pytest.raises(RequestError):
-        load("lines")
+        load_schema("lines")

@@ -19,7 +19,7 @@ from videodag_cli.lines import plain
 from videodag_cli.tools.track import Objects
 from videodag_cli.tools.zones import REMEMBERED, Count, Dwell, Line
 from videodag_cli.toolspec import spec_of
-from videodag_cli.vision.polygons import inside, polygon_problem
+from videodag_cli.vision.polygons import points_inside, polygon_problem
 from videodag_cli.vision.regions import Line as LineShape
 from videodag_cli.vision.regions import Zone
 
@@ -56,7 +56,7 @@ def test_inside_equals_opencv_and_includes_the_border(
         return
     contour = np.array(corners, np.int32)
     expected = [cv2.pointPolygonTest(contour, (float(x), float(y)), measureDist=False) >= 0 for x, y in points]
-    assert inside(polygon, np.array(points, np.float64)).tolist() == expected
+    assert points_inside(polygon, np.array(points, np.float64)).tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from videodag_cli.errors import RequestError
 from videodag_cli.video.index import KEYFRAME, PacketIndex
-from videodag_cli.video.ranges import ranges
+from videodag_cli.video.index_ranges import index_ranges
 from videodag_cli.video.sampling import Position, Sampling, parse_position, select
 
 
@@ -222,7 +222,7 @@ def test_ranges_hold_exactly_the_missing_frames_and_no_other_sampled_one(missing
     sampled = np.arange(0, 61, stride)
     found = np.array(sorted(index for index in missing if index % stride == 0), np.int64)
     for among, indices in ((None, np.array(sorted(missing), np.int64)), (sampled, found)):
-        listed = ranges(indices, among)
+        listed = index_ranges(indices, among)
         held = [
             i
             for first, last in listed
@@ -236,7 +236,7 @@ def test_ranges_hold_exactly_the_missing_frames_and_no_other_sampled_one(missing
 
 
 def test_ranges_are_a_hundred_at_most() -> None:
-    assert ranges(np.arange(0, 1000, 2)) == [(i, i) for i in range(0, 200, 2)]
+    assert index_ranges(np.arange(0, 1000, 2)) == [(i, i) for i in range(0, 200, 2)]
 
 
 @given(count=st.integers(1, 60), wanted=st.integers(1, 80))

@@ -22,7 +22,7 @@ from videodag_cli.vision.onnx.builtin import FACE_MODELS, OBJECT_MODELS, alike_m
 from videodag_cli.vision.onnx.detector import open_detector
 from videodag_cli.vision.onnx.faces import FaceDetector
 from videodag_cli.vision.onnx.layouts import blazeface
-from videodag_cli.vision.onnx.picture import placed
+from videodag_cli.vision.onnx.preprocessing import placed
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "sample_videos" / "pedestrians.mp4"
@@ -69,7 +69,7 @@ def test_decoding_of_faces_equals_the_reference_on_stored_raw_outputs(model: str
     data = stored(file)
     side = FACE_MODELS[model].side
     height, width = data["shape"].tolist()
-    found = blazeface.decode(data["regressors"][0], data["logits"][0], side, 0.5)
+    found = blazeface.decode_blazeface(data["regressors"][0], data["logits"][0], side, 0.5)
     rows = nms(found.xyxy, found.scores, iou=0.3)
     assert len(rows) == len(data["boxes"]) == 1
     square = max(height, width)  # the reference puts the picture into the middle of a square before it scales

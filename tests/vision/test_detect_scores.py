@@ -14,7 +14,7 @@ from tests.commands import call, command
 from tests.onnx_models import brightness_model, constant_model
 from videodag_cli import Frame, Sampling, run_video
 from videodag_cli.tools.detect import Objects
-from videodag_cli.vision.onnx.layouts.blazeface import anchors
+from videodag_cli.vision.onnx.layouts.blazeface import anchor_centers
 from videodag_cli.vision.onnx.scores import ModelError, check_boxes, check_outputs, checked_scores
 
 CLIP = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
@@ -101,7 +101,7 @@ def test_a_face_whose_score_is_no_number_is_an_error(monkeypatch: pytest.MonkeyP
     from videodag_cli.vision.onnx.faces import FaceDetector
 
     detector = FaceDetector("short")
-    count = len(anchors(128))
+    count = len(anchor_centers(128))
 
     class Session:
         def run(self, names: object, feed: object) -> list[NDArray[Any]]:

@@ -13,7 +13,7 @@ from tests.sampled import frames_of
 from videodag_cli.data import Frame
 from videodag_cli.lines import plain
 from videodag_cli.tools import quality
-from videodag_cli.vision.onnx.picture import InputFormat, Values, packed, placed
+from videodag_cli.vision.onnx.preprocessing import InputFormat, Values, packed, placed
 
 NORMALISED: dict[Values, tuple[list[float], list[float]]] = {
     "unit": ([0, 0, 0], [255, 255, 255]),

@@ -20,7 +20,7 @@ BOX = np.array([[100.0, 100.0, 140.0, 180.0]])
 
 def moving() -> tuple[Floats, Floats, Floats]:
     """A box seen at ten even steps of 5 pixels in 0.04 s."""
-    mean, cov, scale = motion.begin(BOX)
+    mean, cov, scale = motion.initiate(BOX)
     for step in range(1, 11):
         mean, cov = motion.predict(mean, cov, scale, 0.04)
         mean, cov, scale = motion.correct(mean, cov, BOX + np.array([5, 0, 5, 0]) * step, np.ones(1))
@@ -64,7 +64,7 @@ def test_no_time_changes_nothing() -> None:
 
 
 def test_variances_stay_positive() -> None:
-    mean, cov, scale = motion.begin(BOX)
+    mean, cov, scale = motion.initiate(BOX)
     rng = np.random.default_rng(1)
     for _ in range(500):
         mean, cov = motion.predict(mean, cov, scale, float(rng.uniform(0, 0.5)))

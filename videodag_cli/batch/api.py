@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from videodag_cli.batch.decisions import Choices, VideoDecision, decide_video, known_failures, request_digest
 from videodag_cli.batch.executors import TaskExecutor, TaskProgress
 from videodag_cli.batch.executors.processes import Processes
 from videodag_cli.batch.expectation import Expectation, file_sizes
@@ -24,7 +25,6 @@ from videodag_cli.batch.finding import FoundVideo, FoundVideos
 from videodag_cli.batch.ledger import NAME, BatchRecord, Ledger, read_ledger
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
-from videodag_cli.batch.verdicts import Choices, VideoDecision, judge, known_failures, request_digest
 from videodag_cli.errors import OutputError, RequestError, VideodagError, printable, worst
 from videodag_cli.graph.pipeline import BUILTIN, builtin_folder
 from videodag_cli.graph.plan import Overrides, Plan
@@ -115,7 +115,7 @@ class Batch:
             for plan, output in zip(self.plans, outputs, strict=True):
                 job = self._job(video.path, plan)
                 found.append(
-                    judge(
+                    decide_video(
                         video,
                         job,
                         output,

@@ -9,10 +9,10 @@ from statistics import median
 from typing import Any
 
 from videodag_cli.batch.api import Batch
+from videodag_cli.batch.decisions import VideoDecision
 from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.batch.ledger import NAME, read_ledger
 from videodag_cli.batch.outcome import as_row
-from videodag_cli.batch.verdicts import VideoDecision
 from videodag_cli.errors import VideodagError
 from videodag_cli.run.output import record_path
 from videodag_cli.run.record import read_record

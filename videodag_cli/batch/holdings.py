@@ -13,7 +13,7 @@ import orjson
 from videodag_cli.batch.ledger import NAME, read_ledger
 from videodag_cli.batch.outcome import damage, shown_path
 from videodag_cli.errors import InputError, VideodagError, printable
-from videodag_cli.graph.pipeline import load
+from videodag_cli.graph.pipeline import load_pipeline
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.run.output import is_as_recorded
 from videodag_cli.run.part import scan
@@ -147,7 +147,7 @@ class _Changes:
     def _all(self, request: Request) -> Iterator[str]:
         path = Path(request.pipeline["path"])
         try:
-            loaded = load(path)
+            loaded = load_pipeline(path)
         except VideodagError:
             return  # it was made somewhere else
         if loaded.digest != request.pipeline["digest"]:

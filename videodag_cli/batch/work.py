@@ -8,7 +8,7 @@ from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.errors import PipelineError, VideodagError, printable
 from videodag_cli.expressions.assertions import parse_assertion
-from videodag_cli.graph.pipeline import find, load, search_places
+from videodag_cli.graph.pipeline import find_pipeline, load_pipeline, search_places
 from videodag_cli.graph.plan import Plan, make_plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.run.execution import ProgressSink
@@ -70,7 +70,7 @@ def plan_of(spec: PipelineSpec) -> Plan:
     )
     plan = _plans.get(key)
     if plan is None:
-        loaded = load(find(spec.path, search_places()).path)
+        loaded = load_pipeline(find_pipeline(spec.path, search_places()).path)
         if loaded.digest != spec.digest:
             raise PipelineError(f"{printable(spec.path)}: changed since the batch began; run the same command again")
         plan = _plans[key] = make_plan(loaded, Registry(spec.plugin_folders), overrides=spec.overrides)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from videodag_cli.check.suite import SUFFIX, Case
-from videodag_cli.compare.changes import changes, told
-from videodag_cli.compare.compare import Comparison, compare_files
+from videodag_cli.compare.changes import changes, changes_text
+from videodag_cli.compare.comparison import Comparison, compare_files
 from videodag_cli.errors import InputError, RequestError, VideodagError, printable, worst
 from videodag_cli.expressions.assertions import AssertionOutcome, parse_assertion
 from videodag_cli.results.reading import read_lines, read_record, record_path
@@ -129,10 +129,12 @@ def exit_code(outcomes: Sequence[CaseOutcome]) -> int:
 
 def pipeline_of(case: Case) -> tuple[LoadedPipeline, Registry]:
     """The case's pipeline as it is on disk, and the tools there are. Raises RequestError and its kin."""
-    from videodag_cli.graph.pipeline import find, load, search_places
+    from videodag_cli.graph.pipeline import find_pipeline, load_pipeline, search_places
     from videodag_cli.graph.plugins import make_registry
 
-    return load(find(case.pipeline, search_places(case.pipelines_dirs)).path), make_registry(case.plugins_dirs)
+    return load_pipeline(find_pipeline(case.pipeline, search_places(case.pipelines_dirs)).path), make_registry(
+        case.plugins_dirs
+    )
 
 
 def run_case(case: Case, output: Path, *, workers: int | None = None) -> tuple[dict[str, Any], list[AssertionOutcome]]:
@@ -214,7 +216,7 @@ def _judged(case: Case, result: Path, *, workers: int | None, update: bool) -> C
         comparison = _compared(expected, result, case)
     facts: dict[str, Any] = {
         "frames": frames,
-        "changed": told(changes(golden, golden_record(record))),
+        "changed": changes_text(changes(golden, golden_record(record))),
         "comparison": comparison,
         "assertions": tuple(assertions),
     }

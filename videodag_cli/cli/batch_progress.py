@@ -15,9 +15,9 @@ from videodag_cli.errors import printable
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from videodag_cli.batch.decisions import VideoDecision
     from videodag_cli.batch.ledger import BatchRecord
     from videodag_cli.batch.task import VideoTask
-    from videodag_cli.batch.verdicts import VideoDecision
 
 EVERY_S = 0.5
 

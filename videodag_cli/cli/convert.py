@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from videodag_cli.convert import Format, TableName
+from videodag_cli.convert import ConvertFormat, TableName
 
 
 def convert(
     results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results JSONL; - is standard input.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="File to write; - is standard output.")],
     to: Annotated[
-        Format | None,
+        ConvertFormat | None,
         typer.Option(
             "--to", help="Format; default: from the extension .csv, .parquet, .jsonl, .json (coco), .txt (mot) or .vtt."
         ),

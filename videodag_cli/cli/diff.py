@@ -23,8 +23,8 @@ def diff(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two results with tolerances; exit 5 where they differ."""
-    from videodag_cli.compare.changes import changes, told
-    from videodag_cli.compare.compare import compare_files
+    from videodag_cli.compare.changes import changes, changes_text
+    from videodag_cli.compare.comparison import compare_files
     from videodag_cli.errors import DifferenceError, RequestError
     from videodag_cli.results.reading import read_record, shown_name
 
@@ -32,7 +32,9 @@ def diff(
         raise RequestError("one of the two must be a file; standard input can be read once")
     comparison = compare_files(expected, actual, tolerances=_tolerances(tolerance or []))
     changed = (
-        told(changes(read_record(expected), read_record(actual))).replace("golden:", "A:").replace("; now:", "; B:")
+        changes_text(changes(read_record(expected), read_record(actual)))
+        .replace("golden:", "A:")
+        .replace("; now:", "; B:")
     )
     if as_json:
         from videodag_cli.check.forms import differences_json

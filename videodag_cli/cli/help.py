@@ -27,10 +27,10 @@ def help(
     ] = None,
 ) -> None:
     """Show a page of the guide, or what it says about a command, option, tool, param or error word."""
-    from videodag_cli.guide import find, topics
+    from videodag_cli.guide import find_page, topics
 
     if topic:
-        _show(find(" ".join(topic)))
+        _show(find_page(" ".join(topic)))
         return
     pages = topics().values()
     width = max(len(page.name) for page in pages)

@@ -102,14 +102,14 @@ def _tried(
     from videodag_cli.data import Frame, VideoInfo
     from videodag_cli.engine.engine import Engine
     from videodag_cli.errors import InputError, RequestError, printable
-    from videodag_cli.graph.pipeline import find, load, search_places
+    from videodag_cli.graph.pipeline import find_pipeline, load_pipeline, search_places
     from videodag_cli.graph.plan import make_plan
     from videodag_cli.video.opening import open_reader
     from videodag_cli.video.probing import probe
     from videodag_cli.video.sampling import Sampling, parse_position, select
     from videodag_cli.video.still import read_picture
 
-    loaded = load(find(f"builtin:{PIPELINE}", search_places(())).path)
+    loaded = load_pipeline(find_pipeline(f"builtin:{PIPELINE}", search_places(())).path)
     plan = make_plan(loaded, registry, overrides={NODE: params})
     image = read_picture(source)
     if image is not None:

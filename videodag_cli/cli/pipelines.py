@@ -29,13 +29,13 @@ def list_pipelines(pipelines_dir: Folders = None, as_json: AsJson = False) -> No
     """List pipelines: id, name, outputs, where each comes from and what it hides."""
     from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import PipelineError, printable
-    from videodag_cli.graph.pipeline import catalogue, load, search_places
+    from videodag_cli.graph.pipeline import catalogue, load_pipeline, search_places
 
     rows: list[dict[str, Any]] = []
     for found in catalogue(search_places(pipelines_dir or ())):
         row: dict[str, Any] = {"id": found.id, "from": found.place.label, "path": str(found.path)}
         try:
-            pipeline = load(found.path).pipeline
+            pipeline = load_pipeline(found.path).pipeline
             row |= {"name": pipeline.name, "outputs": list(pipeline.output_nodes), "description": pipeline.description}
         except PipelineError as error:
             row |= {"name": "", "outputs": [], "description": "", "problem": error.message}
@@ -65,12 +65,12 @@ def show(
 ) -> None:
     """Draw a pipeline: the nodes, the types on its edges, every parameter."""
     from videodag_cli.cli.streams import print_json
-    from videodag_cli.graph.pipeline import find, load, search_places
+    from videodag_cli.graph.pipeline import find_pipeline, load_pipeline, search_places
     from videodag_cli.graph.plan import make_plan
     from videodag_cli.graph.plugins import make_registry
 
-    found = find(pipeline, search_places(pipelines_dir or ()))
-    loaded = load(found.path)
+    found = find_pipeline(pipeline, search_places(pipelines_dir or ()))
+    loaded = load_pipeline(found.path)
     if format == "json":
         print_json(loaded.pipeline.model_dump(mode="json"))
         return
@@ -99,7 +99,7 @@ def validate(
     """Check pipelines; every problem of every one is printed."""
     from videodag_cli.errors import PipelineError, RequestError, VideodagError, printable
     from videodag_cli.graph.assignments import overrides
-    from videodag_cli.graph.pipeline import catalogue, find, load, search_places
+    from videodag_cli.graph.pipeline import catalogue, find_pipeline, load_pipeline, search_places
     from videodag_cli.graph.plan import make_plan
     from videodag_cli.graph.plugins import make_registry
 
@@ -113,8 +113,8 @@ def validate(
     problems = []
     for name in names:
         try:
-            found = find(name, places)
-            loaded = load(found.path)
+            found = find_pipeline(name, places)
+            loaded = load_pipeline(found.path)
             (given,) = overrides([loaded.pipeline], registry, params, set_ or [])
             plan = make_plan(loaded, registry, overrides=given)
             described = _describe_tools(plan, registry) if load_models else []
@@ -135,9 +135,9 @@ def validate(
 def schema() -> None:
     """Print the JSON Schema of pipeline files, for editors."""
     from videodag_cli.cli.streams import print_json
-    from videodag_cli.schemas import load
+    from videodag_cli.schemas import load_schema
 
-    print_json(load("pipeline"))
+    print_json(load_schema("pipeline"))
 
 
 def _describe_tools(plan: Plan, registry: Registry) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from videodag_cli.errors import OnError
-from videodag_cli.run.sinks import Format
+from videodag_cli.run.sinks import OutputFormat
 from videodag_cli.video.decoders import Decoder
 from videodag_cli.vision.onnx.devices import Device
 
@@ -120,7 +120,7 @@ def run(
         ),
     ] = None,
     format: Annotated[
-        Format,
+        OutputFormat,
         typer.Option(help="JSON lines, one JSON document with a list, or a summary.", rich_help_panel=OUTPUT),
     ] = "jsonl",
     tag: Annotated[
@@ -376,7 +376,7 @@ def run(
         stream=stream,
         limits=given.video_limits(max_pixels, max_index_frames, max_frame_rate, max_pixels_per_byte),
         format=format,
-        tags=given.tags(tag or []),
+        tags=given.parse_tags(tag or []),
         checkpoint_every_s=given.seconds("--checkpoint-every", checkpoint_every),
     )
     sampling = Sampling.from_text(
@@ -423,14 +423,14 @@ def run(
         out = stdio.require_stdout(claimed) if json else None
         raise typer.Exit(view.run_many(batch, mode=mode, quiet=quiet, json=out, dask=dask))
     if len(planned) > 1:
-        from videodag_cli.cli.several import outputs_of, run_several
+        from videodag_cli.cli.several import output_names, run_several
 
         chosen = [plan for plan, _ in planned]
         if dry_run:
             from videodag_cli.run.api import describe_run
 
             out = stdio.require_stdout(claimed)
-            for plan, place in zip(chosen, outputs_of(output, [plan.pipeline.id for plan in chosen]), strict=True):
+            for plan, place in zip(chosen, output_names(output, [plan.pipeline.id for plan in chosen]), strict=True):
                 described = describe_run(videos[0], plan, sampling=sampling, options=options, output=place)
                 out.write(streams.document(described))
             return

@@ -40,9 +40,9 @@ def is_many(
             "many videos, a folder or a list need --output-dir DIR: each video gets an output of its own there"
         )
     if len(pipelines) > 1:
-        from videodag_cli.cli.several import outputs_of
+        from videodag_cli.cli.several import output_names
 
-        outputs_of(output, ())
+        output_names(output, ())
         if record is not None:
             raise RequestError("--record is for one pipeline; each output has a record beside it")
     return False
@@ -77,9 +77,9 @@ def guard_limits(
 
 
 def memory(text: str) -> int:
-    from videodag_cli.system.sizes import parse_size
+    from videodag_cli.system.byte_counts import parse_byte_count
 
-    found = parse_size(text, what="--max-memory")
+    found = parse_byte_count(text, what="--max-memory")
     if not found:
         raise RequestError(f"--max-memory {printable(text)!r}: give a size above 0")
     return found
@@ -100,7 +100,7 @@ def video_limits(
     return Limits(**{name: value for name, value in given.items() if value is not None})
 
 
-def tags(given: list[str]) -> dict[str, str]:
+def parse_tags(given: list[str]) -> dict[str, str]:
     """Those of `--tag`."""
     found: dict[str, str] = {}
     for text in given:

@@ -10,7 +10,7 @@ from videodag_cli.cli.device import put_on_device
 from videodag_cli.cli.verdict import bottleneck, profile_table
 from videodag_cli.errors import DifferenceError, IncompleteError, RequestError, printable, told
 from videodag_cli.graph.assignments import overrides
-from videodag_cli.graph.pipeline import find, load, search_places
+from videodag_cli.graph.pipeline import find_pipeline, load_pipeline, search_places
 from videodag_cli.graph.plan import Overrides, Plan, make_plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.run.opened import RunStart
@@ -99,8 +99,8 @@ def plans(
 ) -> list[tuple[Plan, Overrides]]:
     """The plan of each pipeline, with the parameters given for it."""
     places = search_places(folders or ())
-    found = [find(name, places) for name in names]
-    loaded = [load(item.path) for item in found]
+    found = [find_pipeline(name, places) for name in names]
+    loaded = [load_pipeline(item.path) for item in found]
     ids = [item.pipeline.id for item in loaded]
     for pipeline_id in ids:
         if ids.count(pipeline_id) > 1:

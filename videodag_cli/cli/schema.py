@@ -17,11 +17,11 @@ def schema(
 ) -> None:
     """Print the JSON Schema of frame lines, run records, batches, summaries, checks, suites or pipelines."""
     from videodag_cli.cli.streams import print_json
-    from videodag_cli.schemas import NAMES, load
+    from videodag_cli.schemas import NAMES, load_schema
 
     if name is None:
         width = max(map(len, NAMES))
         for known, what in NAMES.items():
             typer.echo(f"{known:{width}}  {what}")
         return
-    print_json(load(name))
+    print_json(load_schema(name))

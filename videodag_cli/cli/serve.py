@@ -103,7 +103,7 @@ def serve(
     from videodag_cli.errors import RequestError
     from videodag_cli.graph.plugins import make_registry
     from videodag_cli.server.settings import LOOPBACK, ServiceLimits, Settings
-    from videodag_cli.system.sizes import parse_size
+    from videodag_cli.system.byte_counts import parse_byte_count
     from videodag_cli.times import parse_seconds
 
     require_extra()
@@ -114,15 +114,15 @@ def serve(
         )
     timeout_s = float(parse_seconds(job_timeout, what="--job-timeout"))
     limits = ServiceLimits(
-        max_upload_bytes=parse_size(max_upload, what="--max-upload"),
+        max_upload_bytes=parse_byte_count(max_upload, what="--max-upload"),
         max_waiting=max_waiting,
-        sync_bytes=parse_size(sync_size, what="--sync-size"),
+        sync_bytes=parse_byte_count(sync_size, what="--sync-size"),
         job_timeout_s=timeout_s or None,
-        job_memory_bytes=parse_size(job_memory, what="--job-memory") or None,
+        job_memory_bytes=parse_byte_count(job_memory, what="--job-memory") or None,
         max_pixels=max_pixels,
         max_frames=max_index_frames,
         keep_s=keep_days * 86400 or None,
-        keep_bytes=parse_size(keep_size, what="--keep-size") or None,
+        keep_bytes=parse_byte_count(keep_size, what="--keep-size") or None,
     )
     settings = Settings(
         data_dir=data_dir.absolute(),

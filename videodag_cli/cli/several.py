@@ -21,7 +21,7 @@ PLACE = "{pipeline}"
 """Stands for the pipeline's id in the name of an output."""
 
 
-def outputs_of(template: str, ids: Sequence[str]) -> list[str]:
+def output_names(template: str, ids: Sequence[str]) -> list[str]:
     """The output of each pipeline. Raises `RequestError` where two would write to the same place."""
     if PLACE not in template:
         raise RequestError(f"several pipelines need --output-dir DIR, or {PLACE} in -o: each gets an output of its own")
@@ -43,7 +43,7 @@ def run_several(
     """Run them over one decode, say what became of each, and return the exit code of all."""
     from videodag_cli.cli.progress import progress as show_progress
 
-    outputs = outputs_of(template, [plan.pipeline.id for plan in plans])
+    outputs = output_names(template, [plan.pipeline.id for plan in plans])
     parts = [
         Part(plan=plan, output=output, assertions=assertions(plan)) for plan, output in zip(plans, outputs, strict=True)
     ]

@@ -45,19 +45,19 @@ def summary(
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 110
-    render(Console(width=width, highlight=False), found, title=shown_name(results))
+    show_summary(Console(width=width, highlight=False), found, title=shown_name(results))
 
 
 def _by_interval(results: str, every: str, *, clock: bool, as_json: bool) -> None:
     """The table of intervals that `convert` writes, on the screen."""
     from videodag_cli.cli import streams
     from videodag_cli.convert import interval_table, jsonl
-    from videodag_cli.convert.source import opened
+    from videodag_cli.convert.results_files import opened_results
     from videodag_cli.results.intervals import parse_every
 
     every_us = parse_every(every)
-    with opened([results], twice=True) as sources:
-        rows = jsonl.rows(interval_table.make(sources, every_us=every_us, clock=clock))
+    with opened_results([results], twice=True) as sources:
+        rows = jsonl.rows(interval_table.interval_table(sources, every_us=every_us, clock=clock))
         for remark in interval_table.remarks(sources):
             streams.say(f"videodag: note: {remark}")
         if as_json:
@@ -94,7 +94,7 @@ def _interval_line(row: dict[str, Any]) -> str:
     return f"{head}  {_name(row['output'])}: {'; '.join(parts) or str(row['values']) + ' values'}"
 
 
-def render(console: Console, found: dict[str, Any], *, title: str) -> None:
+def show_summary(console: Console, found: dict[str, Any], *, title: str) -> None:
     """Print `Summary.as_json()` for a person."""
     from rich.text import Text
 

@@ -77,13 +77,13 @@ def show(
     if facts["requires"]:
         lines.append(f"needs    the extra {facts['requires']!r}")
     for param in facts["params"]:
-        lines += ["", f"  {param['name']}: {facts_of(param)}"]
+        lines += ["", f"  {param['name']}: {param_text(param)}"]
         if param["description"]:
             lines.append(f"      {param['description']}")
     typer.echo("\n".join(lines))
 
 
-def facts_of(param: dict[str, Any]) -> str:
+def param_text(param: dict[str, Any]) -> str:
     """What a described param may be: `number, 0 to 1; default 0.5`."""
     default = param["default"]
     kind = str(param["type"]).replace(" | null", "") + _range(param["schema"])

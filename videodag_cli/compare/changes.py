@@ -27,7 +27,7 @@ def changes(golden: Record | None, now: Record | None) -> list[Change]:
     return [Change(*changed) for changed in changed_facts(_facts(golden), _facts(now))]
 
 
-def told(found: Iterable[Change]) -> str:
+def changes_text(found: Iterable[Change]) -> str:
     """One line: `golden: track.objects v2, onnxruntime 1.31; now: v3, 1.32`."""
     listed = list(found)
     if not listed:

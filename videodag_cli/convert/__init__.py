@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from videodag_cli.convert.converted import Converted
-from videodag_cli.convert.source import ResultsFile, opened
+from videodag_cli.convert.results_files import ResultsFile, opened_results
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.results.intervals import parse_every
 from videodag_cli.results.reading import with_records
 from videodag_cli.system.files import whole_file
 
-Format = Literal["csv", "parquet", "jsonl", "coco", "mot", "vtt"]
+ConvertFormat = Literal["csv", "parquet", "jsonl", "coco", "mot", "vtt"]
 TableName = Literal["frames", "detections", "tracks", "intervals"]
 
-FORMATS: dict[Format, str] = {
+CONVERT_FORMATS: dict[ConvertFormat, str] = {
     "csv": "a table as comma-separated values",
     "parquet": "a table as Apache Parquet (extra `parquet`)",
     "jsonl": "a table as JSON lines",
@@ -45,7 +45,7 @@ def convert(
     sources: Sequence[str | Path],
     output: str | Path,
     *,
-    to: Format | None = None,
+    to: ConvertFormat | None = None,
     table: TableName | None = None,
     every: str | None = None,
     clock: bool = False,
@@ -78,7 +78,7 @@ def convert(
     write = _writer(form, table or "frames", tuple(nodes), every, clock=clock)
     twice = form in (*TABULAR, "coco")
     with (
-        opened(sources, twice=twice) as found,
+        opened_results(sources, twice=twice) as found,
         whole_file(output, overwrite=overwrite, inputs=with_records(sources)) as stream,
     ):
         return write(found, stream)
@@ -86,8 +86,8 @@ def convert(
 
 def _format(output: str | Path, to: str | None) -> str:
     if to is not None:
-        if to not in FORMATS:
-            raise RequestError(f"unknown format {printable(to)!r}; known: {', '.join(FORMATS)}")
+        if to not in CONVERT_FORMATS:
+            raise RequestError(f"unknown format {printable(to)!r}; known: {', '.join(CONVERT_FORMATS)}")
         return to
     extension = Path(output).suffix.lower()
     if extension not in EXTENSIONS:
@@ -113,11 +113,13 @@ def _writer(form: str, table: str, nodes: tuple[str, ...], every: str | None, *,
             every_us = parse_every(every)
 
             def write_intervals(sources: Sequence[ResultsFile], stream: BinaryIO) -> Converted:
-                made = interval_table.make(sources, nodes, every_us=every_us, clock=clock)
+                made = interval_table.interval_table(sources, nodes, every_us=every_us, clock=clock)
                 return Converted(form, write_rows(made, stream), "row", interval_table.remarks(sources))
 
             return write_intervals
-        return lambda sources, stream: Converted(form, write_rows(tables.make(table, sources, nodes), stream), "row")
+        return lambda sources, stream: Converted(
+            form, write_rows(tables.table_of(table, sources, nodes), stream), "row"
+        )
     from videodag_cli.convert import coco, mot, vtt
 
     writers: dict[str, Callable[..., Converted]] = {"coco": coco.write, "mot": mot.write, "vtt": vtt.write}

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from videodag_cli.convert.converted import Converted
-from videodag_cli.convert.source import ResultsFile, Row, boxes, number, one_output, whole
+from videodag_cli.convert.results_files import ResultsFile, Row, boxes, integer_field, number, one_output
 from videodag_cli.errors import printable
 from videodag_cli.results.reading import corners
 from videodag_cli.vision.keypoints import COCO_BONES, COCO_POINTS, SEEN, point_names
@@ -97,14 +97,14 @@ def _annotation(annotation: int, image: int, category: int, row: Row, points: in
         found["num_keypoints"] = sum(v > 0 for v in found["keypoints"][2::3])
     if (score := number(row, "confidence")) is not None:
         found["score"] = score
-    if (track := whole(row, "tracker_id")) is not None:
+    if (track := integer_field(row, "tracker_id")) is not None:
         found["track_id"] = track
     return found
 
 
 def _class(path: str, row: Row) -> Class:
     """Class id and name; a box without a class is named after its output."""
-    class_id, name = whole(row, "class_id"), row.get("class_name")
+    class_id, name = integer_field(row, "class_id"), row.get("class_name")
     if isinstance(name, str) and name:
         return class_id, name
     return class_id, path if class_id is None else f"class {class_id}"

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import BinaryIO
 
-from videodag_cli.convert.tables import Table, Value
+from videodag_cli.convert.tables import CellValue, Table
 
 
 def write(table: Table, stream: BinaryIO) -> int:
@@ -25,7 +25,7 @@ def write(table: Table, stream: BinaryIO) -> int:
     return count
 
 
-def _cell(value: Value) -> str | int | float | None:
+def _cell(value: CellValue) -> str | int | float | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import orjson
 
-from videodag_cli.convert.source import ResultsFile, chosen
-from videodag_cli.convert.tables import SOURCE, Column, Table, Value, tag_columns, tag_names, tag_values
+from videodag_cli.convert.results_files import ResultsFile, chosen
+from videodag_cli.convert.tables import SOURCE, CellValue, Column, Table, tag_columns, tag_names, tag_values
 from videodag_cli.errors import RequestError, printable
-from videodag_cli.results.clock import zero_of
+from videodag_cli.results.clock_zero import zero_of
 from videodag_cli.results.intervals import Gathered, Interval, Traits, intervals, traits
 from videodag_cli.times import rfc3339
 
@@ -39,13 +39,15 @@ COLUMNS = (
 """After `source` and the tags."""
 
 
-def make(sources: Sequence[ResultsFile], nodes: Sequence[str] = (), *, every_us: int, clock: bool = False) -> Table:
+def interval_table(
+    sources: Sequence[ResultsFile], nodes: Sequence[str] = (), *, every_us: int, clock: bool = False
+) -> Table:
     """clock: intervals begin at multiples of their length on the clock of the lines, which have `time`.
 
     Every output of a file has a row in each of its intervals; a file without outputs has rows whose output is null."""
     names = tag_names(sources)
 
-    def rows() -> Iterator[tuple[Value, ...]]:
+    def rows() -> Iterator[tuple[CellValue, ...]]:
         for source in sources:
             given = next((tag_values(line, names) for line in source.lines()), [])
             known: dict[str | None, Traits] = {p: t for p, t in traits(source.lines()).items() if chosen(p, nodes)}
@@ -77,7 +79,7 @@ def remarks(sources: Sequence[ResultsFile]) -> tuple[str, ...]:
 
 def _row(
     interval: Interval, zero_us: int | None, missing: int | None, path: str | None, its: Traits, found: Gathered
-) -> tuple[Value, ...]:
+) -> tuple[CellValue, ...]:
     counted = found.values > 0
     numbers = found.numbers > 0
     return (

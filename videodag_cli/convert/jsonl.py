@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from videodag_cli.convert.tables import Table, Value
+from videodag_cli.convert.tables import CellValue, Table
 
 
 def write(table: Table, stream: BinaryIO) -> int:
@@ -25,5 +25,5 @@ def rows(table: Table) -> Iterator[dict[str, Any]]:
         yield {column.name: _value(value, column.kind) for column, value in zip(table.columns, row, strict=True)}
 
 
-def _value(value: Value, kind: str) -> Any:
+def _value(value: CellValue, kind: str) -> Any:
     return orjson.loads(value) if kind == "json" and isinstance(value, str) else value

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from videodag_cli.convert.converted import Converted
-from videodag_cli.convert.source import ResultsFile, boxes, number, one_output, whole
+from videodag_cli.convert.results_files import ResultsFile, boxes, integer_field, number, one_output
 from videodag_cli.errors import RequestError
 from videodag_cli.results.reading import corners
 
@@ -27,7 +27,7 @@ def write(sources: Sequence[ResultsFile], stream: BinaryIO, *, nodes: Sequence[s
                 if path_used not in (None, path):
                     one_output([str(path_used), path], form="mot", what="boxes")
                 path_used = path
-                tracker_id = whole(row, "tracker_id")
+                tracker_id = integer_field(row, "tracker_id")
                 if tracked not in (None, tracker_id is not None):
                     raise RequestError(f"mot: some boxes of {path} have a tracker_id and some have none")
                 tracked = tracker_id is not None

@@ -9,24 +9,24 @@ from typing import Any, Literal
 
 import orjson
 
-from videodag_cli.convert.source import ResultsFile, Row, boxes, chosen, number, whole
-from videodag_cli.results.reading import Line, corners, leaves, tags
+from videodag_cli.convert.results_files import ResultsFile, Row, boxes, chosen, integer_field, number
+from videodag_cli.results.reading import Line, corners, leaves, tags_of
 
-Kind = Literal["text", "integer", "number", "boolean", "json"]
+ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 """`json` is JSON as text; in JSON lines, what it says."""
-Value = str | int | float | bool | None
+CellValue = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Column:
     name: str
-    kind: Kind
+    kind: ColumnType
 
 
 @dataclass(frozen=True)
 class Table:
     columns: tuple[Column, ...]
-    rows: Iterable[tuple[Value, ...]]
+    rows: Iterable[tuple[CellValue, ...]]
 
 
 SOURCE = Column("source", "text")
@@ -67,7 +67,7 @@ TRACKS = (
 )
 
 
-def make(table: str, sources: Sequence[ResultsFile], nodes: Sequence[str] = ()) -> Table:
+def table_of(table: str, sources: Sequence[ResultsFile], nodes: Sequence[str] = ()) -> Table:
     """The table `frames`, `detections` or `tracks`."""
     if table == "frames":
         return _frames(sources, nodes)
@@ -83,7 +83,7 @@ def tag_names(sources: Sequence[ResultsFile]) -> list[str]:
     found: dict[str, None] = {}
     for source in sources:
         for line in source.lines():
-            found.update(dict.fromkeys(tags(line)))
+            found.update(dict.fromkeys(tags_of(line)))
             break
     return list(found)
 
@@ -93,8 +93,8 @@ def tag_columns(names: Iterable[str], others: Iterable[Column]) -> list[Column]:
     return [Column(f"tag_{name}" if name in taken else name, "text") for name in names]
 
 
-def tag_values(line: Line, names: Sequence[str]) -> list[Value]:
-    given = tags(line) if names else {}
+def tag_values(line: Line, names: Sequence[str]) -> list[CellValue]:
+    given = tags_of(line) if names else {}
     return [_as_text(given.get(name)) for name in names]
 
 
@@ -115,7 +115,7 @@ def _frames(sources: Sequence[ResultsFile], nodes: Sequence[str]) -> Table:
     outputs = [column for _, column in found]
     columns = (SOURCE, *tag_columns(names, (*fixed, *outputs)), *fixed, *outputs)
 
-    def rows() -> Iterator[tuple[Value, ...]]:
+    def rows() -> Iterator[tuple[CellValue, ...]]:
         for source in sources:
             for line in source.lines():
                 error = line.get("error") or {}
@@ -164,7 +164,7 @@ def _columns(path: str, seen: set[str]) -> list[Column]:
     return found
 
 
-def _cell(value: Any, column: Column) -> Value:
+def _cell(value: Any, column: Column) -> CellValue:
     if column.kind == "integer":
         return len(value) if isinstance(value, list) else None
     if _kind(value) in _UNCOUNTED:
@@ -184,7 +184,7 @@ def _as_text(value: Any) -> str | None:
 # -- detections --------------------------------------------------------------------------------------------------------------------------
 
 
-def _detection_rows(source: ResultsFile, names: Sequence[str], nodes: Sequence[str]) -> Iterator[tuple[Value, ...]]:
+def _detection_rows(source: ResultsFile, names: Sequence[str], nodes: Sequence[str]) -> Iterator[tuple[CellValue, ...]]:
     for line in source.lines():
         if line["result"] is None:
             continue
@@ -205,10 +205,10 @@ def _detection_rows(source: ResultsFile, names: Sequence[str], nodes: Sequence[s
             )
 
 
-def _field(row: Row, column: Column) -> Value:
+def _field(row: Row, column: Column) -> CellValue:
     """A field of a row if it has the column's type; what has another is kept in `extra`."""
     if column.kind == "integer":
-        return whole(row, column.name)
+        return integer_field(row, column.name)
     if column.kind == "number":
         value = number(row, column.name)
         return None if value is None else float(value)
@@ -226,19 +226,19 @@ def _field(row: Row, column: Column) -> Value:
 class _Track:
     first: tuple[int, float]
     last: tuple[int, float]
-    tags: list[Value]
+    tags: list[CellValue]
     frames: int = 0
     confidences: int = 0
     confidence_sum: float = 0.0
     classes: Counter[tuple[int | None, str | None]] = field(default_factory=Counter)
 
 
-def _track_rows(source: ResultsFile, names: Sequence[str], nodes: Sequence[str]) -> Iterator[tuple[Value, ...]]:
+def _track_rows(source: ResultsFile, names: Sequence[str], nodes: Sequence[str]) -> Iterator[tuple[CellValue, ...]]:
     tracks: dict[tuple[str, int], _Track] = {}
     for line in source.lines():
         moment = (line["frame_index"], float(line["time_s"]))
         for path, _, row in boxes(line["result"] or {}, nodes):
-            if (tracker_id := whole(row, "tracker_id")) is None:
+            if (tracker_id := integer_field(row, "tracker_id")) is None:
                 continue
             track = tracks.get((path, tracker_id))
             if track is None:
@@ -246,7 +246,7 @@ def _track_rows(source: ResultsFile, names: Sequence[str], nodes: Sequence[str])
             track.last = moment
             track.frames += 1
             name = row.get("class_name")
-            track.classes[whole(row, "class_id"), name if isinstance(name, str) else None] += 1
+            track.classes[integer_field(row, "class_id"), name if isinstance(name, str) else None] += 1
             if (confidence := number(row, "confidence")) is not None:
                 track.confidences += 1
                 track.confidence_sum += confidence

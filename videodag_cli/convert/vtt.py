@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import BinaryIO
 
 from videodag_cli.convert.converted import Converted
-from videodag_cli.convert.source import ResultsFile, chosen
+from videodag_cli.convert.results_files import ResultsFile, chosen
 from videodag_cli.errors import printable
 from videodag_cli.results.spans import EVENT, FLAG, TEXT, Span, Spans
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from videodag_cli.data import VideoInfo
-from videodag_cli.engine.messages import clean
+from videodag_cli.engine.messages import clean_message
 from videodag_cli.errors import MissingExtraError, ParamError, PluginError, StopSignal, VideodagError
 from videodag_cli.graph.plan import Step
 
@@ -64,7 +64,10 @@ class Instances:
         if not self._made or not callable(remarks):
             return []
         try:
-            return [f"node {self._step.id!r}: {clean(str(text))}" for text in remarks(list(self._also or self._made))]
+            return [
+                f"node {self._step.id!r}: {clean_message(str(text))}"
+                for text in remarks(list(self._also or self._made))
+            ]
         except Exception:  # what a tool remarks is no result
             _log.warning("node %s: remarks() failed", self._step.id, exc_info=True)
             return []
@@ -85,7 +88,7 @@ class Instances:
                 raise MissingExtraError(f"tool {self._step.tool_name}", spec.requires) from error
             raise self._cannot_start(error) from error
         except ValueError as error:
-            raise ParamError(f"node {self._step.id!r} ({self._step.tool_name}): {clean(str(error))}") from error
+            raise ParamError(f"node {self._step.id!r} ({self._step.tool_name}): {clean_message(str(error))}") from error
         except BaseException as error:  # an author's constructor may raise anything
             raise self._cannot_start(error) from error
         with self._lock:
@@ -97,6 +100,6 @@ class Instances:
     def _cannot_start(self, error: BaseException) -> PluginError:
         return PluginError(
             f"node {self._step.id!r}: tool {self._step.tool_name} cannot start: "
-            f"{type(error).__name__}: {clean(str(error))}",
+            f"{type(error).__name__}: {clean_message(str(error))}",
             word="plugin.broken",
         )

@@ -16,7 +16,7 @@ from videodag_cli.data import Affine, Frame, Geometric, VideoInfo
 from videodag_cli.engine.envelope import CallLog, Envelope, Item, Marker
 from videodag_cli.engine.instances import Instances
 from videodag_cli.engine.lookahead import LookAhead
-from videodag_cli.engine.messages import clean, message_of
+from videodag_cli.engine.messages import clean_message, message_of
 from videodag_cli.engine.shared import Outcome, SharedCall
 from videodag_cli.errors import StopSignal
 from videodag_cli.graph.plan import Plan, Source, Step
@@ -228,7 +228,7 @@ class RunningNode:
     def _fail(self, envelope: Envelope, error: BaseException) -> None:
         if isinstance(error, StopSignal):  # where tools run on the main thread
             raise error
-        failure = NodeFailure(self.step.id, self.step.tool_name, clean(type(error).__name__), message_of(error))
+        failure = NodeFailure(self.step.id, self.step.tool_name, clean_message(type(error).__name__), message_of(error))
         if self._shared is not None:
             self._failures[envelope.index] = failure
         self._failed(envelope, failure)

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from videodag_cli.errors import RequestError
 from videodag_cli.expressions import tree
 from videodag_cli.expressions.conditions import Judge
-from videodag_cli.expressions.syntax import parse
+from videodag_cli.expressions.syntax import parse_expression
 from videodag_cli.expressions.timing import (
     GRACE_US,
     Judged,
@@ -100,7 +100,7 @@ class Assertion:
 
 def parse_assertion(text: str) -> Assertion:
     """Raises RequestError for text that is not an expression."""
-    return Assertion(text, parse(text))
+    return Assertion(text, parse_expression(text))
 
 
 class _Statement(Protocol):

@@ -45,7 +45,7 @@ class ExpressionError(RequestError):
         self.position = position
 
 
-def parse(text: str) -> Condition:
+def parse_expression(text: str) -> Condition:
     """The tree of an expression; raises ExpressionError."""
     if len(text) > MAX_LENGTH:
         raise ExpressionError(

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.expressions import tree
 from videodag_cli.expressions.conditions import Judge, Known, every, opposite, some
-from videodag_cli.expressions.syntax import parse
+from videodag_cli.expressions.syntax import parse_expression
 
 GRACE_US = 1
 
@@ -267,7 +267,7 @@ class RangeFinder:
 
 def parse_where(text: str) -> tree.Condition:
     """An expression that is true or not on each frame; raises RequestError, also for `always` and `ever`."""
-    condition = parse(text)
+    condition = parse_expression(text)
     _part(condition, Judge())
     return condition
 

@@ -97,7 +97,7 @@ class FoundPipeline:
         return self.path.stem
 
 
-def load(path: Path) -> LoadedPipeline:
+def load_pipeline(path: Path) -> LoadedPipeline:
     """Read a pipeline file. Raises `PipelineError` that lists every problem of its form that leaves no graph to check."""
     shown = printable(path)
     try:
@@ -121,7 +121,7 @@ def load(path: Path) -> LoadedPipeline:
     return LoadedPipeline(pipeline, path, "sha256:" + hashlib.sha256(data).hexdigest(), tuple(problems))
 
 
-def parse(data: bytes, *, shown: str = "pipeline") -> Pipeline:
+def parse_pipeline(data: bytes, *, shown: str = "pipeline") -> Pipeline:
     """A pipeline from JSON text; `shown` names it in errors. Raises `PipelineError` that lists every problem of its form."""
     raw = _read_json(data, shown)
     problems = _take_unknown_keys(raw)
@@ -248,10 +248,10 @@ def catalogue(places: Sequence[Place]) -> list[FoundPipeline]:
         except OSError:
             continue
         names.update((e.removesuffix(".json"), None) for e in entries if e.endswith(".json") and not e.startswith("."))
-    return [find(name, places) for name in sorted(names)]
+    return [find_pipeline(name, places) for name in sorted(names)]
 
 
-def find(name: str, places: Sequence[Place]) -> FoundPipeline:
+def find_pipeline(name: str, places: Sequence[Place]) -> FoundPipeline:
     """The file that a name means: a path ending in `.json`, `builtin:ID`, or an id that is searched for.
 
     Raises `PipelineError` (`pipeline.unknown`) with the nearest names.

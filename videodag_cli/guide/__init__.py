@@ -43,7 +43,7 @@ def topics() -> dict[str, Topic]:
     return {path.stem: Topic(path.stem, _COMMENT.sub("", path.read_text("utf-8"))) for path in found}
 
 
-def find(name: str) -> str:
+def find_page(name: str) -> str:
     """The page of this name, or else the reference entries of a command, an option, a tool, a param or an error word.
 
     Raises `RequestError` that names what comes near.

@@ -36,7 +36,7 @@ def write_report(
     video: the clip, where the record does not name it or it has moved.
     """
     from videodag_cli import __version__
-    from videodag_cli.report import page, pick, settings
+    from videodag_cli.report import page, pick, tuning
     from videodag_cli.system.files import whole_file
 
     record = read_record(results)
@@ -62,12 +62,12 @@ def write_report(
             "pictures_missing": "No pictures." if not remarks else remarks[-1],
             "size": size or _extent(found),
             "size_known": size is not None,
-            "settings": {path: settings.confidence_setting(record, boxes.node) for path, boxes in found.boxes.items()},
-            "zone_node": settings.node_with(record, "zones"),
-            "line_node": settings.node_with(record, "lines"),
+            "settings": {path: tuning.confidence_setting(record, boxes.node) for path, boxes in found.boxes.items()},
+            "zone_node": tuning.node_with(record, "zones"),
+            "line_node": tuning.node_with(record, "lines"),
             "first_line": asked[0] if asked else _telling(pictures),
         }
-        stream.write(page.render(found, facts, title=f"{name} – videodag report"))
+        stream.write(page.render_page(found, facts, title=f"{name} – videodag report"))
     return Report(len(found), len(pictures), tuple(remarks))
 
 
@@ -82,7 +82,7 @@ def _pictures(
 
     A video that the user named must be readable, one that the record names need not.
     """
-    from videodag_cli.report.pictures import picture_uris
+    from videodag_cli.report.thumbnails import picture_uris
     from videodag_cli.results.origin import video_of
 
     remark = ""

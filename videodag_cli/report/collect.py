@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from videodag_cli.results.reading import Line, corners, leaves, path_part, tags
+from videodag_cli.results.reading import Line, corners, leaves, path_part, tags_of
 from videodag_cli.results.spans import Span, Spans
 
 MISSING_FLAG = 2
@@ -120,7 +120,7 @@ def _keep(found: Collected, spans: Iterable[Span]) -> None:
 def _line(found: Collected, line: Line) -> None:
     rank = len(found)
     if rank == 0:
-        found.tags = tags(line)
+        found.tags = tags_of(line)
     found.frame_index.append(line["frame_index"])
     found.time_s.append(line["time_s"])
     result = line["result"]

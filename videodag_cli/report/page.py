@@ -68,10 +68,10 @@ class Block:
         return base64.b64encode(packed).decode("ascii")
 
 
-def render(found: Collected, facts: Mapping[str, Any], *, title: str) -> bytes:
+def render_page(found: Collected, facts: Mapping[str, Any], *, title: str) -> bytes:
     """The page. `facts` is everything that is not a column: record, pictures, remarks; plain JSON values."""
     block = Block()
-    data = {**facts, **columns(found, block)}
+    data = {**facts, **frame_columns(found, block)}
     scripts = {
         "THEME": asset("theme.js"),
         "UPLOT": f"/*! uPlot, {_licence()} */\n{asset('uPlot.iife.min.js')}",
@@ -117,7 +117,7 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def columns(found: Collected, block: Block) -> dict[str, Any]:
+def frame_columns(found: Collected, block: Block) -> dict[str, Any]:
     """What scripts need to know of the lines; where it is long, as places in the block."""
     return {
         "frames": {

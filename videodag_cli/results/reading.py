@@ -90,7 +90,7 @@ def read_record(source: str | Path) -> dict[str, Any] | None:
     return record
 
 
-def tags(line: Mapping[str, Any]) -> dict[str, Any]:
+def tags_of(line: Mapping[str, Any]) -> dict[str, Any]:
     """The constant leading fields that `--tag` added."""
     return {key: value for key, value in line.items() if key not in RESERVED_TAGS}
 

@@ -23,7 +23,7 @@ from videodag_cli.graph.plugins import Registry
 from videodag_cli.lines import FrameResult
 from videodag_cli.run.execution import Execution, ProgressSink, feed_lines, outcomes
 from videodag_cli.run.job import Continuation, Job, RunOptions, default_workers, exit_code_of, plan_for
-from videodag_cli.run.opened import RunStart, opened
+from videodag_cli.run.opened import RunStart, opened_video
 from videodag_cli.run.output import OutputFile, record_path
 from videodag_cli.run.record import RunRecord
 from videodag_cli.run.sinks import make_sink
@@ -84,7 +84,7 @@ def run_job(
             if isinstance(destination, OutputFile):
                 finished = begin(job, destination)
                 if finished is not None:
-                    judged = judge(assertions, finished, destination.path, job.options)
+                    judged = judge_assertions(assertions, finished, destination.path, job.options)
                     known = as_of_now(finished, job.options, judged)
                     if record is not None:
                         write_atomically(Path(record), known.to_json())
@@ -92,7 +92,7 @@ def run_job(
             elif destination is not None:
                 stack.callback(destination.close)
             hashes = bool(record) or isinstance(destination, OutputFile)
-            found = stack.enter_context(opened(job, destination, hashes=hashes, continuation=continuation))
+            found = stack.enter_context(opened_video(job, destination, hashes=hashes, continuation=continuation))
             if on_start is not None:
                 on_start(found.start)
             result = Execution(found).run(on_progress, assertions)
@@ -124,7 +124,7 @@ def iter_video(
 
 
 def _results(job: Job) -> Iterator[FrameResult]:
-    with opened(job, None, hashes=False) as found, closing(Execution(found).results()) as results:
+    with opened_video(job, None, hashes=False) as found, closing(Execution(found).results()) as results:
         yield from results
 
 
@@ -227,7 +227,9 @@ def as_of_now(record: RunRecord, options: RunOptions, assertions: list[dict[str,
     return record.model_copy(update={"exit_code": code, "status": "up_to_date", "assertions": assertions})
 
 
-def judge(assertions: Sequence[Assertion], record: RunRecord, path: Path, options: RunOptions) -> list[dict[str, Any]]:
+def judge_assertions(
+    assertions: Sequence[Assertion], record: RunRecord, path: Path, options: RunOptions
+) -> list[dict[str, Any]]:
     """The outcome of assertions over a finished file; of a format that keeps no lines, what the run itself found."""
     sink = make_sink(options.format)
     if sink.resumable:

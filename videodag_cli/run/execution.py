@@ -26,7 +26,7 @@ from videodag_cli.run.record import (
     package_versions,
 )
 from videodag_cli.run.sinks import Sink, written_frames
-from videodag_cli.video.ranges import ranges
+from videodag_cli.video.index_ranges import index_ranges
 
 if TYPE_CHECKING:
     from videodag_cli.expressions.assertions import Assertion
@@ -187,7 +187,7 @@ class Execution:
             after_damage=self._reader.after_damage_count,
             contradictions=len(self._reader.problems) + len(self._reader.remarks) * self._job.options.strict,
             first_missing_time_s=index.time_s(int(missing[0])) if len(missing) else None,
-            missing_ranges=ranges(missing, among=self._targets),
+            missing_ranges=index_ranges(missing, among=self._targets),
             missing_times_s=[index.time_s(int(rank)) for rank in missing[:MAX_MISSING_TIMES]],
         )
 

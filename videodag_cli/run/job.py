@@ -11,7 +11,7 @@ from typing import Any
 
 from videodag_cli.engine.envelope import CallLog
 from videodag_cli.errors import InputError, OnError, RequestError, printable
-from videodag_cli.graph.pipeline import LoadedPipeline, find, load, search_places
+from videodag_cli.graph.pipeline import LoadedPipeline, find_pipeline, load_pipeline, search_places
 from videodag_cli.graph.plan import Overrides, Plan, make_plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.lines import RESERVED_TAGS, NodeFailure
@@ -23,7 +23,7 @@ from videodag_cli.run.record import (
     Request,
     make_request,
 )
-from videodag_cli.run.sinks import FORMATS
+from videodag_cli.run.sinks import OUTPUT_FORMATS
 from videodag_cli.video.limits import Limits
 from videodag_cli.video.sampling import Sampling
 
@@ -62,8 +62,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.clock is not None:
             check_clock(self.clock)
-        if self.format not in FORMATS:
-            raise RequestError(f"format {self.format!r} is unknown; one of {', '.join(FORMATS)}")
+        if self.format not in OUTPUT_FORMATS:
+            raise RequestError(f"format {self.format!r} is unknown; one of {', '.join(OUTPUT_FORMATS)}")
         if not 0 <= self.accept_damage_percent <= 100:
             raise RequestError(f"accepted damage of {self.accept_damage_percent:g} %: must be a share from 0 to 100")
         if self.max_errors is not None and self.max_errors < 0:
@@ -110,7 +110,7 @@ def plan_for(
 ) -> Plan:
     """The checked plan of a pipeline given by name or file. Raises `PipelineError` and `PluginError`."""
     if not isinstance(pipeline, LoadedPipeline):
-        pipeline = load(find(os.fspath(pipeline), search_places(pipeline_folders)).path)
+        pipeline = load_pipeline(find_pipeline(os.fspath(pipeline), search_places(pipeline_folders)).path)
     return make_plan(pipeline, registry or Registry(), overrides=set_params)
 
 

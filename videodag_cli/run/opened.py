@@ -202,7 +202,7 @@ class Prepared:
 
 
 @contextmanager
-def opened(
+def opened_video(
     job: Job, destination: Destination, *, hashes: bool, continuation: Continuation | None = None
 ) -> Iterator[Opened]:
     """Open the video of a job and make its tools; on exit everything is closed.

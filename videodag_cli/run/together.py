@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from videodag_cli.engine.shared import SharedCall, shared_calls
 from videodag_cli.errors import VideodagError, lacks_memory, no_memory, printable
 from videodag_cli.graph.plan import Plan
-from videodag_cli.run.api import as_of_now, begin, destination_of, judge
+from videodag_cli.run.api import as_of_now, begin, destination_of, judge_assertions
 from videodag_cli.run.execution import Execution, ProgressSink
 from videodag_cli.run.job import Continuation, Job, RunOptions
 from videodag_cli.run.opened import Checked, Prepared, RunStart, start_digest
@@ -132,7 +132,7 @@ def _is_due(
     if isinstance(part.destination, OutputFile):
         finished = begin(part.job, part.destination)
         if finished is not None:
-            part.end(as_of_now(finished, own, judge(part.assertions, finished, part.destination.path, own)))
+            part.end(as_of_now(finished, own, judge_assertions(part.assertions, finished, part.destination.path, own)))
             return False
     elif part.destination is not None:
         stack.callback(part.destination.close)

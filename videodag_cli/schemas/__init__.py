@@ -26,7 +26,7 @@ NAMES: dict[str, str] = {
 VERSION = 1
 
 
-def load(name: str) -> dict[str, Any]:
+def load_schema(name: str) -> dict[str, Any]:
     """The schema `line`, `run`, `batch`, `summary`, `check`, `suite` or `pipeline`. Raises `RequestError` for another name."""
     if name not in NAMES:
         raise RequestError(f"no schema {printable(name)!r}; choose one of: {', '.join(NAMES)}")

@@ -26,10 +26,10 @@ from videodag_cli import __version__
 from videodag_cli.errors import VideodagError
 from videodag_cli.graph.described import described, described_graph
 from videodag_cli.graph.pipeline import catalogue as list_pipelines
-from videodag_cli.graph.pipeline import load
+from videodag_cli.graph.pipeline import load_pipeline
 from videodag_cli.report.page import SHARED
 from videodag_cli.report.page import asset as report_asset
-from videodag_cli.server import schema
+from videodag_cli.server import answers
 from videodag_cli.server.access import COOKIE, Access, cookie_value, is_equal
 from videodag_cli.server.columns import columns_file
 from videodag_cli.server.jobs import JobRow, State
@@ -77,7 +77,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        responses=schema.PROBLEM,
+        responses=answers.PROBLEM,
     )
     metrics = Metrics(service)
     for kind in (VideodagError, RequestValidationError, HTTPException, Exception):
@@ -101,11 +101,11 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
     @app.post(
         "/video/upload-and-run",
         status_code=202,
-        response_model=schema.Accepted,
+        response_model=answers.Accepted,
         summary="Upload a video and run a pipeline over it",
-        responses={200: {"model": schema.Results, "description": "Done in time: the results"}},
+        responses={200: {"model": answers.Results, "description": "Done in time: the results"}},
         openapi_extra={
-            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema.form_schema()}}},
+            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": answers.form_schema()}}},
             "parameters": [
                 _header("Prefer", "`wait=30`: answer with the results if they are ready within this many seconds."),
                 _header("Idempotency-Key", "If it is sent again, the answer is the job that it made."),
@@ -174,7 +174,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
             b"[" + b",".join(service.lines.lines(service.results(job), offset, limit or count)) + b"]"
         )
 
-    @app.get("/video/jobs", response_model=schema.JobList, summary="Jobs, newest first")
+    @app.get("/video/jobs", response_model=answers.JobList, summary="Jobs, newest first")
     def jobs(
         before: Annotated[
             int | None, Query(ge=0, le=2**62, description="`next` of the page before leads here.")
@@ -187,7 +187,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         more = f"/video/jobs?before={found[limit - 1].number}&limit={limit}{rest}" if len(found) > limit else None
         return Json({"jobs": [job_view(job) for job in found[:limit]], "next": more})
 
-    @app.get("/video/jobs/{job_id}", response_model=schema.JobView, summary="Status and results of a job")
+    @app.get("/video/jobs/{job_id}", response_model=answers.JobView, summary="Status and results of a job")
     def job(job_id: str) -> Response:
         found = service.job(job_id)
         view = job_view(found, ahead=service.table.ahead(found) if found.state == "queued" else None)
@@ -202,7 +202,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         response_model=None,
         summary="Cancel a job that waits or runs; remove one that is over",
         responses={
-            200: {"model": schema.JobView, "description": "Cancelled; its files go, delete it again to forget it"}
+            200: {"model": answers.JobView, "description": "Cancelled; its files go, delete it again to forget it"}
         },
     )
     def delete(job_id: str) -> Response:
@@ -212,7 +212,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
 
     @app.get(
         "/video/jobs/{job_id}/results",
-        response_model=schema.ResultsPage,
+        response_model=answers.ResultsPage,
         summary="Results: a page of lines, all lines, or a table",
         responses={
             200: {
@@ -311,7 +311,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
     @app.get("/pipelines/{pipeline_id}", summary="A pipeline with its graph")
     def pipeline(pipeline_id: str) -> Response:
         found = service.catalogue.find(pipeline_id)
-        loaded = load(found.path)
+        loaded = load_pipeline(found.path)
         plan = service.catalogue.plan(found)
         return Json(
             {
@@ -334,16 +334,16 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
 
     # --- the service itself ---
 
-    @app.get("/health/live", response_model=schema.Health, summary="Whether it lives")
+    @app.get("/health/live", response_model=answers.Health, summary="Whether it lives")
     async def live() -> Response:
         return Json({"status": "ok"})
 
     @app.get(
         "/health/ready",
-        response_model=schema.Health,
+        response_model=answers.Health,
         summary="Whether the service can accept and run jobs",
         responses={
-            503: {"model": schema.Health, "description": "There is no worker, or the data folder cannot be written to"}
+            503: {"model": answers.Health, "description": "There is no worker, or the data folder cannot be written to"}
         },
     )
     def ready() -> Response:
@@ -413,7 +413,7 @@ def _pipeline(service: Service, pipeline_id: str) -> dict[str, Any]:
     found = service.catalogue.find(pipeline_id)
     facts: dict[str, Any] = {"id": found.id, "from": found.place.label}
     try:
-        pipeline = load(found.path).pipeline
+        pipeline = load_pipeline(found.path).pipeline
     except VideodagError as error:
         return {**facts, "name": "", "description": "", "outputs": [], "problem": error.message}
     outputs = list(pipeline.output_nodes)
@@ -423,7 +423,7 @@ def _pipeline(service: Service, pipeline_id: str) -> dict[str, Any]:
 def _table(service: Service, job: JobRow, name: str) -> Path:
     """A job's results as CSV, made when first asked for."""
     from videodag_cli.convert import csv, tables
-    from videodag_cli.convert.source import ResultsFile
+    from videodag_cli.convert.results_files import ResultsFile
     from videodag_cli.results.reading import read_record
     from videodag_cli.system.files import whole_file
 
@@ -432,6 +432,6 @@ def _table(service: Service, job: JobRow, name: str) -> Path:
     if not path.exists():
         made = results.with_name(f"{secrets.token_hex(8)}.csv")
         with whole_file(made) as stream:
-            csv.write(tables.make(name, [ResultsFile(job.file_name, results, read_record(results))]), stream)
+            csv.write(tables.table_of(name, [ResultsFile(job.file_name, results, read_record(results))]), stream)
         os.replace(made, path)
     return path

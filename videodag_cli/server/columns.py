@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from videodag_cli.report.collect import collect
-from videodag_cli.report.page import Block, columns
-from videodag_cli.report.settings import confidence_setting
+from videodag_cli.report.page import Block, frame_columns
+from videodag_cli.report.tuning import confidence_setting
 from videodag_cli.results.reading import read_lines, read_record
 from videodag_cli.system.files import whole_file
 
@@ -33,7 +33,7 @@ def _collected(results: Path) -> dict[str, Any]:
     record = read_record(results)
     found = collect(read_lines(results))
     block = Block()
-    data = columns(found, block)
+    data = frame_columns(found, block)
     video = ((record or {}).get("input") or {}).get("video") or {}
     return {
         **data,

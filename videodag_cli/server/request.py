@@ -13,7 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from videodag_cli.errors import PipelineError, RequestError, VideodagError, printable
 from videodag_cli.graph.assignments import overrides
-from videodag_cli.graph.pipeline import FoundPipeline, LoadedPipeline, Place, find, load, search_places
+from videodag_cli.graph.pipeline import (
+    FoundPipeline,
+    LoadedPipeline,
+    Place,
+    find_pipeline,
+    load_pipeline,
+    search_places,
+)
 from videodag_cli.graph.plan import Plan, make_plan
 from videodag_cli.graph.plugins import Registry, make_registry
 from videodag_cli.server.places import RESULTS, VIDEO
@@ -128,14 +135,14 @@ class Catalogue:
             raise PipelineError(
                 f"{shown!r} is not the id of a pipeline; GET /pipelines lists them", word="pipeline.unknown"
             )
-        return find(pipeline_id, self.places)
+        return find_pipeline(pipeline_id, self.places)
 
     def plan(self, found: FoundPipeline) -> Plan:
-        return make_plan(load(found.path), self.registry)
+        return make_plan(load_pipeline(found.path), self.registry)
 
     def check(self, pipeline_id: str, text: str | None) -> Asked:
         """A request as it came. Raises `PipelineError`, and `FieldError` for what is wrong in the options."""
-        loaded = load(self.find(pipeline_id).path)
+        loaded = load_pipeline(self.find(pipeline_id).path)
         given = parse_options(text)
         options = _options(given)
         try:

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from videodag_cli.errors import OutputError, StopSignal, VideodagError, printable
 from videodag_cli.server.app import make_app
 from videodag_cli.server.bell import open_bell
-from videodag_cli.server.child import Child
+from videodag_cli.server.command import Child
 from videodag_cli.server.jobs import JobTable
 from videodag_cli.server.places import Places
 from videodag_cli.server.service import Service

@@ -19,9 +19,9 @@ from typing import Any
 from videodag_cli.errors import StopSignal, VideodagError
 from videodag_cli.guard.supervise import ending
 from videodag_cli.run.record import RunRecord, read_record
-from videodag_cli.server import processes
+from videodag_cli.server import process_names
 from videodag_cli.server.bell import Bell
-from videodag_cli.server.child import Child
+from videodag_cli.server.command import Child
 from videodag_cli.server.jobs import CRASHES, Ending, JobRow, JobTable
 from videodag_cli.server.places import RECORD, RESULTS, Places
 
@@ -45,7 +45,7 @@ class Worker:
     """Runs up to `slots` jobs at once until a signal comes."""
 
     def __init__(self, table: JobTable, bell: Bell, places: Places, *, slots: int, lease_s: float) -> None:
-        self.name = processes.name_of(os.getpid())
+        self.name = process_names.name_of(os.getpid())
         self._table, self._bell, self._places = table, bell, places
         self._slots, self._lease_s = slots, lease_s
         self._renew_s = min(RENEW_S, lease_s / 4)
@@ -220,8 +220,8 @@ def reconcile(table: JobTable, bell: Bell) -> None:
     """Let jobs wait again whose worker is gone, and ring for those that wait and are not in the queue."""
     for job, late in table.running():
         owner = job.lease_owner or ""
-        if late or processes.is_gone(owner):
-            processes.kill(job.process)  # what a stopped worker has left running
+        if late or process_names.is_gone(owner):
+            process_names.kill(job.process)  # what a stopped worker has left running
             table.give_back(job.id, owner)
     due = table.due()
     if due:

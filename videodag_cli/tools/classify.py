@@ -21,11 +21,11 @@ from videodag_cli.tools.params import (
     Share,
     SizeText,
     label_names,
-    parse_size,
+    parse_picture_size,
 )
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.onnx.description import Activation
-from videodag_cli.vision.onnx.picture import Values
+from videodag_cli.vision.onnx.preprocessing import Values
 from videodag_cli.vision.onnx.session import CPU
 from videodag_cli.vision.onnx.vectors import Classifier, Fit, PictureChoice, open_vectors, parts_of
 
@@ -90,7 +90,7 @@ class ImageClassifier:
         values: Annotated[Values | None, Field(description=VALUES_TEXT)] = None,
         provider: ProviderParam = CPU,
     ) -> None:
-        opened = open_vectors(model, PictureChoice(parse_size(size), fit, channels, values), provider=provider)
+        opened = open_vectors(model, PictureChoice(parse_picture_size(size), fit, channels, values), provider=provider)
         self._classifier = Classifier(opened, label_names(labels), activation)
         self._top, self._min_confidence = top, min_confidence
 

@@ -22,7 +22,7 @@ from videodag_cli.tools.params import (
     SizeText,
     as_text,
     label_names,
-    parse_size,
+    parse_picture_size,
 )
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.masks import InstanceMask
@@ -35,7 +35,7 @@ from videodag_cli.vision.onnx.layouts import LAYOUTS, Reading
 from videodag_cli.vision.onnx.layouts.base import Background, BoxForm, Candidates
 from videodag_cli.vision.onnx.layouts.extras import Details, MaskGrid, Task
 from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS
-from videodag_cli.vision.onnx.picture import Fit, Values
+from videodag_cli.vision.onnx.preprocessing import Fit, Values
 from videodag_cli.vision.onnx.scores import ScoreWatch, dead_remarks
 from videodag_cli.vision.onnx.session import CPU
 from videodag_cli.vision.onnx.tiles import parse_grid
@@ -178,7 +178,7 @@ class Objects:
         self._is_shipped = isinstance(model, str)
         self._labels_file = printable(labels.name) if isinstance(labels, Path) else None
         reading = Reading(layout, activation, boxes, background, suppressed, task, _parse_points(points), masks)
-        choice = InputChoice(parse_size(size), fit, channels, values)
+        choice = InputChoice(parse_picture_size(size), fit, channels, values)
         if isinstance(model, str):
             shipped = OBJECT_MODELS[model]
             if reading != Reading():

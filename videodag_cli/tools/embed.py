@@ -16,11 +16,11 @@ from videodag_cli.tools.params import (
     VALUES_TEXT,
     ProviderParam,
     SizeText,
-    parse_size,
+    parse_picture_size,
 )
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.embeddings import Embeddings, Encoding, unit
-from videodag_cli.vision.onnx.picture import Values
+from videodag_cli.vision.onnx.preprocessing import Values
 from videodag_cli.vision.onnx.session import CPU
 from videodag_cli.vision.onnx.vectors import Fit, PictureChoice, open_vectors, parts_of
 
@@ -47,7 +47,9 @@ class ImageEmbedder:
         values: Annotated[Values | None, Field(description=VALUES_TEXT)] = None,
         provider: ProviderParam = CPU,
     ) -> None:
-        self._model = open_vectors(model, PictureChoice(parse_size(size), fit, channels, values), provider=provider)
+        self._model = open_vectors(
+            model, PictureChoice(parse_picture_size(size), fit, channels, values), provider=provider
+        )
         self._normalize, self._encoding = normalize, encoding
 
     def __call__(self, frame: Frame, detections: Detections | None = None) -> Embeddings:

@@ -15,7 +15,7 @@ from videodag_cli.tools.params import Names, NotNegative, Share
 from videodag_cli.toolspec import tool
 from videodag_cli.vision import polygons as geometry
 from videodag_cli.vision.boxes import class_labels
-from videodag_cli.vision.regions import Anchor, Units, Zones, anchors, regions
+from videodag_cli.vision.regions import Anchor, Units, Zones, anchor_points, regions_in_pixels
 
 
 class _BoxFilter:
@@ -65,8 +65,8 @@ class _BoxFilter:
         self._video, self._anchor = video, anchor
         self._classes, self._exclude = classes, exclude or []
         self._unit_area = float(video.width * video.height) if units == "fraction" else 1.0
-        self._regions = None if zones is None else regions(zones, units, video)
-        self._excluded = None if exclude_zones is None else regions(exclude_zones, units, video)
+        self._regions = None if zones is None else regions_in_pixels(zones, units, video)
+        self._excluded = None if exclude_zones is None else regions_in_pixels(exclude_zones, units, video)
 
     def _keeps(self, detections: Detections) -> NDArray[np.bool_]:
         labels = class_labels(detections)
@@ -77,11 +77,11 @@ class _BoxFilter:
             keep &= _between(detections.confidence, self._confidence)
         keep &= _between(detections.box_area / self._unit_area, self._area)
         if self._regions is not None:
-            points = anchors(detections, self._anchor, self._video)
-            keep &= np.any([geometry.inside(region.polygon, points) for region in self._regions], axis=0)
+            points = anchor_points(detections, self._anchor, self._video)
+            keep &= np.any([geometry.points_inside(region.polygon, points) for region in self._regions], axis=0)
         if self._excluded is not None:
-            points = anchors(detections, self._anchor, self._video)
-            keep &= ~np.any([geometry.inside(region.polygon, points) for region in self._excluded], axis=0)
+            points = anchor_points(detections, self._anchor, self._video)
+            keep &= ~np.any([geometry.points_inside(region.polygon, points) for region in self._excluded], axis=0)
         return keep
 
 

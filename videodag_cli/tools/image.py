@@ -15,7 +15,7 @@ from videodag_cli.data import Affine, Floats, Frame, Image, Ints, VideoInfo
 from videodag_cli.errors import ParamError
 from videodag_cli.tools.params import NotNegative, UnitsParam
 from videodag_cli.toolspec import tool
-from videodag_cli.vision.regions import Zones, regions
+from videodag_cli.vision.regions import Zones, regions_in_pixels
 
 MAX_SIDE = 16384
 
@@ -116,7 +116,7 @@ class Mask:
         units: UnitsParam = "pixel",
         keep: Annotated[bool, Field(description="keep what is inside the zones and hide the rest")] = False,
     ) -> None:
-        self._polygons = [region.polygon for region in regions(zones, units, video)]
+        self._polygons = [region.polygon for region in regions_in_pixels(zones, units, video)]
         self._keep = keep
         self._drawn: tuple[tuple[int, int, Affine], Image] | None = None
 

@@ -9,10 +9,10 @@ from pydantic import BeforeValidator, Field, StringConstraints
 
 from videodag_cli.errors import ParamError
 from videodag_cli.toolspec import FolderWords, Inline
-from videodag_cli.vision.onnx.facts import MAX_SIDE, Size
 from videodag_cli.vision.onnx.foreign import folder_words
 from videodag_cli.vision.onnx.labelfiles import read_labels
 from videodag_cli.vision.onnx.labels import COCO, coco_by_category, literal
+from videodag_cli.vision.onnx.model_facts import MAX_SIDE, Size
 from videodag_cli.vision.regions import Anchor, Units, Zones
 
 
@@ -95,7 +95,7 @@ def label_names(source: Literal["coco", "coco91"] | Path | list[str] | None) -> 
     return read_labels(source)
 
 
-def parse_size(text: str | None) -> Size | None:
+def parse_picture_size(text: str | None) -> Size | None:
     """Width and height."""
     if text is None:
         return None

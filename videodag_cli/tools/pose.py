@@ -13,7 +13,7 @@ from videodag_cli.tools.params import ProviderParam, Share
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.keypoints import BLAZEPOSE_POINTS, COCO_OF_BLAZEPOSE
 from videodag_cli.vision.masks import InstanceMask
-from videodag_cli.vision.onnx.pose import SIDE, PoseModel
+from videodag_cli.vision.onnx.blazepose import SIDE, PoseModel
 from videodag_cli.vision.onnx.session import CPU
 
 

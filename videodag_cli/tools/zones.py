@@ -18,7 +18,7 @@ from videodag_cli.tools.params import AnchorParam, NotNegative, UnitsParam, Zone
 from videodag_cli.toolspec import tool
 from videodag_cli.vision import polygons as geometry
 from videodag_cli.vision.boxes import box_areas, class_labels
-from videodag_cli.vision.regions import Gate, Lines, anchors, gates, regions
+from videodag_cli.vision.regions import Gate, Lines, anchor_points, gates_in_pixels, regions_in_pixels
 
 REMEMBERED = 10_000
 """Tracks that a line remembers: those seen last."""
@@ -60,14 +60,14 @@ class Count:
         anchor: AnchorParam = "bottom_center",
     ) -> None:
         self._video, self._anchor = video, anchor
-        self._regions = regions(zones, units, video)
+        self._regions = regions_in_pixels(zones, units, video)
 
     def __call__(self, detections: Detections) -> ZoneCounts:
-        points = anchors(detections, self._anchor, self._video)
+        points = anchor_points(detections, self._anchor, self._video)
         labels = class_labels(detections)
         counts: dict[str, ZoneCount] = {}
         for region in self._regions:
-            within = [labels[i] for i in np.flatnonzero(geometry.inside(region.polygon, points))]
+            within = [labels[i] for i in np.flatnonzero(geometry.points_inside(region.polygon, points))]
             by_class = {name: within.count(name) for name in sorted(set(within)) if name}
             counts[region.name] = ZoneCount(len(within), by_class)
         return ZoneCounts(counts)
@@ -140,19 +140,19 @@ class Dwell:
         min_s: MinStay = 0.2,
     ) -> None:
         self._video, self._anchor, self._max_gap_s, self._min_s = video, anchor, max_gap_s, min_s
-        self._regions = regions(zones, units, video)
+        self._regions = regions_in_pixels(zones, units, video)
         self._stays: dict[str, dict[int, _Stay]] = {region.name: {} for region in self._regions}
 
     def __call__(self, frame: Frame, tracks: Tracks) -> ZoneDwells:
         tracks = tracks.mapped(frame.to_source)
-        points = anchors(tracks, self._anchor, self._video)
+        points = anchor_points(tracks, self._anchor, self._video)
         ids, labels = tracks.tracker_id.tolist(), class_labels(tracks)
         order = sorted(range(len(ids)), key=ids.__getitem__)
         dwells: dict[str, ZoneDwell] = {}
         for region in self._regions:
             stays = self._stays[region.name]
             left = self._gone(stays, frame.time_s)
-            present = geometry.inside(region.polygon, points)
+            present = geometry.points_inside(region.polygon, points)
             inside: list[Visit] = []
             entered: list[int] = []
             for i in order:
@@ -285,13 +285,13 @@ class Line:
         min_s: MinStay = 0.2,
     ) -> None:
         self._video, self._anchor, self._margin, self._min_s = video, anchor, margin, min_s
-        self._gates = gates(lines, units, video)
+        self._gates = gates_in_pixels(lines, units, video)
         self._walks: dict[str, dict[int, _Walk]] = {gate.name: {} for gate in self._gates}
         self._totals: dict[str, dict[str, Passages]] = {gate.name: {} for gate in self._gates}
 
     def __call__(self, frame: Frame, tracks: Tracks) -> LineCounts:
         tracks = tracks.mapped(frame.to_source)
-        points = anchors(tracks, self._anchor, self._video)
+        points = anchor_points(tracks, self._anchor, self._video)
         clear = np.sqrt(box_areas(tracks.xyxy)) * self._margin
         ids, labels = tracks.tracker_id.tolist(), class_labels(tracks)
         order = sorted(range(len(ids)), key=ids.__getitem__)

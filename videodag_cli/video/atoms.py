@@ -35,7 +35,7 @@ FIRST_BOXES = {
 KNOWN_BOXES = FIRST_BOXES | {b"mfra", b"meta", b"emsg", b"prft"}
 PICTURE_BRANDS = {"heic", "heix", "heim", "heis", "mif1", "msf1", "avif", "avis"}
 MAX_MOOV_BYTES = 512 * 1024 * 1024
-IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+IDENTITY_MATRIX = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 _VISUAL_ENTRY_BYTES = 78
 _ENCRYPTED = (b"encv", b"enca", b"drmi", b"drms")
 _SIGNATURES = (
@@ -83,7 +83,7 @@ class Track:
     """`vide`, `soun`, `tmcd`, ..."""
     timescale: int | None = None
     """Ticks per second; None when the box is missing."""
-    matrix: tuple[int, ...] = IDENTITY
+    matrix: tuple[int, ...] = IDENTITY_MATRIX
     """Row by row, as stored: 16.16 and 2.30 fixed point."""
     codecs: list[str] = field(default_factory=list)
     """Four-character code of each sample description."""
@@ -259,7 +259,7 @@ def _boxes(data: bytes | memoryview, start: int = 0) -> Iterator[tuple[bytes, me
 
 
 def _read_moov(content: bytes, movie: Movie, shown: str, defaults: dict[int, int]) -> None:
-    movie_matrix = IDENTITY
+    movie_matrix = IDENTITY_MATRIX
     for kind, box in _boxes(content):
         if kind == b"cmov":
             raise InputError(f"{shown}: compressed indexes are not supported; remux the file", word="input.unsupported")

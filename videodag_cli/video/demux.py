@@ -14,18 +14,18 @@ import av.error
 import numpy as np
 
 from videodag_cli.errors import InputError
+from videodag_cli.video.coded_picture import FRAME, NOTHING
+from videodag_cli.video.coded_pictures import picture_reader
 from videodag_cli.video.entry import Entries
 from videodag_cli.video.index import BROKEN, KEYFRAME, MISSING, PacketIndex, Pictures
 from videodag_cli.video.limits import Limits
-from videodag_cli.video.picture import FRAME, NOTHING
-from videodag_cli.video.pictures import picture_reader
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2"
+CONTAINER_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2"
 MAX_FAILED_READS = 10_000
 MAX_MISSING_SAMPLE_BYTES = 64 * 1024 * 1024
 MAX_MISSING_SHARE = 1000
@@ -90,7 +90,7 @@ def open_container(
         options={"max_pixels": str(max_pixels), **({"skip_frame": "all"} if known else {})},
         container_options={
             "protocol_whitelist": "file",
-            "format_whitelist": FORMATS,
+            "format_whitelist": CONTAINER_FORMATS,
             "enable_drefs": "0",
             **({"probesize": "32", "analyzeduration": "1"} if known else {}),
             **({} if edited else {"ignore_editlist": "1"}),

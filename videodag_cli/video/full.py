@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from videodag_cli.video.facts import FullFacts
+from videodag_cli.video.index_ranges import index_ranges
 from videodag_cli.video.opening import open_reader
-from videodag_cli.video.ranges import ranges
 from videodag_cli.video.source import Probe
 
 
@@ -20,7 +20,7 @@ def decode_everything(probe: Probe) -> FullFacts:
     return FullFacts(
         decoded=decoded,
         undecodable=len(missing),
-        undecodable_ranges=ranges(missing),
+        undecodable_ranges=index_ranges(missing),
         first_undecodable_time_s=probe.index.time_s(int(missing[0])) if len(missing) else None,
         after_damage=reader.after_damage_count,
         problems=list(reader.problems),

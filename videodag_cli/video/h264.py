@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from videodag_cli.video.bits import Bits, unescaped
-from videodag_cli.video.picture import FRAME, NOTHING, Picture
+from videodag_cli.video.coded_picture import FRAME, NOTHING, CodedPicture
 
 _INTRA = (2, 4)
 """Kinds of slices: I and SI."""
@@ -82,7 +82,7 @@ class H264Pictures:
         for unit in _headers(extradata):
             self._take_set(unit)
 
-    def __call__(self, packet: memoryview) -> Picture:
+    def __call__(self, packet: memoryview) -> CodedPicture:
         units = self._units(packet)
         for unit in units:
             if unit is None:
@@ -124,7 +124,7 @@ class H264Pictures:
                     return True
         return False
 
-    def _unknown(self) -> Picture:
+    def _unknown(self) -> CodedPicture:
         self._lost = True
         self._open = None
         return FRAME
@@ -151,7 +151,7 @@ class H264Pictures:
         pps = self._pps[number]
         return self._sps[pps.sps], pps
 
-    def _picture(self, head: Slice) -> Picture:
+    def _picture(self, head: Slice) -> CodedPicture:
         first, self._open = self._open, None
         second = (
             first is not None
@@ -170,7 +170,7 @@ class H264Pictures:
             self._lost = False
         self._in_force = head.sps
         order = self._order(head)
-        return Picture(True, second, -1 if self._lost else self._sequence, order)
+        return CodedPicture(True, second, -1 if self._lost else self._sequence, order)
 
     def _continues(self, head: Slice) -> bool:
         numbers = 1 << head.sps.number_bits

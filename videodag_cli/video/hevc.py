@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from videodag_cli.video.bits import Bits, unescaped
-from videodag_cli.video.picture import FRAME, NOTHING, Picture
+from videodag_cli.video.coded_picture import FRAME, NOTHING, CodedPicture
 
 _HEAD_BYTES = 64
 _PICTURELESS = frozenset({32, 33, 34, 35, 36, 37, 38, 39, 40})
@@ -48,9 +48,9 @@ class HevcPictures:
         for unit in _headers(extradata):
             self._take_set(unit)
 
-    def __call__(self, packet: memoryview) -> Picture:
+    def __call__(self, packet: memoryview) -> CodedPicture:
         at, end = 0, len(packet)
-        found: Picture | None = None
+        found: CodedPicture | None = None
         while at < end:
             start = at + self._length_bytes
             size = int.from_bytes(packet[at:start], "big")
@@ -70,7 +70,7 @@ class HevcPictures:
                 return found or self._unknown()
         return found or (NOTHING if end else self._unknown())
 
-    def _unknown(self) -> Picture:
+    def _unknown(self) -> CodedPicture:
         self._lost = True
         self._begins = False  # what refers to it is damaged too
         return FRAME
@@ -88,13 +88,13 @@ class HevcPictures:
         except (EOFError, IndexError):
             self._lost = True
 
-    def _picture(self, kind: int, unit: memoryview) -> Picture:
+    def _picture(self, kind: int, unit: memoryview) -> CodedPicture:
         try:
             return self._read_picture(kind, unit)
         except (EOFError, KeyError):
             return self._unknown()
 
-    def _read_picture(self, kind: int, unit: memoryview) -> Picture:
+    def _read_picture(self, kind: int, unit: memoryview) -> CodedPicture:
         bits = Bits(unescaped(bytes(unit[2:_HEAD_BYTES])))
         if not bits.read(1):
             raise EOFError  # the picture's first slice is missing
@@ -127,7 +127,7 @@ class HevcPictures:
             self._previous = (high, low)
         if kind in _SKIPPED and self._skipping:
             return NOTHING
-        return Picture(shown, False, -1 if self._lost else self._sequence, high + low)
+        return CodedPicture(shown, False, -1 if self._lost else self._sequence, high + low)
 
 
 def _headers(extradata: bytes) -> Iterator[bytes]:

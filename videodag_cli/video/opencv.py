@@ -87,7 +87,7 @@ class OpencvReader(Reader):
 
     def _open(self) -> cv2.VideoCapture:
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = (
-            f"protocol_whitelist;file|format_whitelist;{demux.FORMATS}|max_pixels;{self.probe.limits.max_pixels}"
+            f"protocol_whitelist;file|format_whitelist;{demux.CONTAINER_FORMATS}|max_pixels;{self.probe.limits.max_pixels}"
         )
         # on a damaged file FFmpeg and OpenCV would print up to a hundred lines on stderr; OpenCV reads this when it first opens a video
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

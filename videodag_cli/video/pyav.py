@@ -19,12 +19,12 @@ from videodag_cli.data import Frame
 from videodag_cli.errors import InputError
 from videodag_cli.video import demux
 from videodag_cli.video.choice import DecoderChoice
+from videodag_cli.video.coded_pictures import REORDERING, picture_reader
 from videodag_cli.video.complaints import SILENT
 from videodag_cli.video.decoding import DecodeError, Decoding
 from videodag_cli.video.entry import droppable
 from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY, MISSING
 from videodag_cli.video.lanes import LOOKED_AT_GROUPS, MOST_LANES, Group, Lanes, suits, worth_it
-from videodag_cli.video.pictures import REORDERING, picture_reader
 from videodag_cli.video.pixels import Converter
 from videodag_cli.video.reader import Reader
 from videodag_cli.video.sizes import PictureSizes

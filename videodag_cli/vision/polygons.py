@@ -11,7 +11,7 @@ _TOLERANCE = 1e-9
 """Relative to the coordinates; a point this close to a border is on it."""
 
 
-def inside(polygon: Floats, points: Floats) -> NDArray[np.bool_]:
+def points_inside(polygon: Floats, points: Floats) -> NDArray[np.bool_]:
     """(N,) whether each of (N, 2) points lies in the polygon of (V, 2) corners, its border included.
 
     Counts the edges that a ray to the right meets (Shimrat, "Algorithm 112", Communications of the ACM 5(8), 1962).

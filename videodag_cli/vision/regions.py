@@ -91,13 +91,13 @@ Lines = Annotated[Annotated[_LineList, Tag("list")] | Annotated[_LineFile, Tag("
 def _checked(path: Path, kind: Any) -> Path:
     """The path, once its content is known to be good."""
     try:
-        read(path, kind)
+        read_regions(path, kind)
     except ParamError as error:
         raise ValueError(error.message) from error
     return path
 
 
-def read(path: Path, kind: Any) -> list[Any]:
+def read_regions(path: Path, kind: Any) -> list[Any]:
     """The zones or lines in a JSON file, which holds what the parameter would."""
     shown = printable(path)
     try:
@@ -137,15 +137,15 @@ class Gate:
 S = TypeVar("S")
 
 
-def regions(zones: list[Zone] | Path, units: Units, video: VideoInfo) -> list[Region]:
+def regions_in_pixels(zones: list[Zone] | Path, units: Units, video: VideoInfo) -> list[Region]:
     """Zones in pixels of the picture; `ParamError` where one does not fit in."""
-    given = read(zones, _ZoneList) if isinstance(zones, Path) else zones
+    given = read_regions(zones, _ZoneList) if isinstance(zones, Path) else zones
     return [Region(zone.name, _pixels("zone", zone.name, zone.polygon, units, video)) for zone in given]
 
 
-def gates(lines: list[Line] | Path, units: Units, video: VideoInfo) -> list[Gate]:
+def gates_in_pixels(lines: list[Line] | Path, units: Units, video: VideoInfo) -> list[Gate]:
     """Lines in pixels of the picture; `ParamError` where one does not fit in."""
-    given = read(lines, _LineList) if isinstance(lines, Path) else lines
+    given = read_regions(lines, _LineList) if isinstance(lines, Path) else lines
     ends = [(line.name, _pixels("line", line.name, (line.start, line.end), units, video)) for line in given]
     return [Gate(name, points[0], points[1]) for name, points in ends]
 
@@ -170,7 +170,7 @@ def _pixels(what: str, name: str, points: Sequence[tuple[float, float]], units: 
     return pixels
 
 
-def anchors(detections: Detections, anchor: Anchor, video: VideoInfo) -> Floats:
+def anchor_points(detections: Detections, anchor: Anchor, video: VideoInfo) -> Floats:
     """(N, 2) the anchor points of the boxes, moved into the picture where a box reaches out of it."""
     down, _, across = anchor.partition("_")
     share = np.array((_ACROSS[across or "center"], _DOWN[down]))

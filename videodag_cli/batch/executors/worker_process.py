@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from videodag_cli.batch.executors import TaskProgress
-from videodag_cli.batch.executors.worker import ENVIRONMENT
+from videodag_cli.batch.executors.worker_main import ENVIRONMENT
 from videodag_cli.batch.expectation import Expectation
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import VideoTask
@@ -38,7 +38,7 @@ class WorkerProcess:
         alive_read, self._alive = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "videodag_cli.batch.executors.worker"],
+                [sys.executable, "-m", "videodag_cli.batch.executors.worker_main"],
                 env={**os.environ, ENVIRONMENT: f"{theirs.fileno()},{alive_read},{os.getpid()}"},
                 stdin=subprocess.DEVNULL,
                 stdout=2,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, get_args
 if TYPE_CHECKING:
     from videodag_cli.lines import FrameResult
 
-Format = Literal["jsonl", "list", "summary"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+OutputFormat = Literal["jsonl", "list", "summary"]
+OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 
 
 class Sink(Protocol):

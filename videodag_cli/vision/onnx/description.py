@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from videodag_cli.vision.onnx.labels import shortened
-from videodag_cli.vision.onnx.picture import FIT_WORDS, VALUE_WORDS, Fit, Values
+from videodag_cli.vision.onnx.preprocessing import FIT_WORDS, VALUE_WORDS, Fit, Values
 
 Activation = Literal["none", "sigmoid", "softmax"]
 """What is still to be done to the network's scores: nothing, or logits that become probabilities."""

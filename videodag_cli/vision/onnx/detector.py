@@ -16,14 +16,14 @@ from videodag_cli.errors import ParamError, printable
 from videodag_cli.vision.boxes import nms, turned_nms
 from videodag_cli.vision.onnx.bridges import without_bridges
 from videodag_cli.vision.onnx.description import From, LabelsFrom, ModelDescription
-from videodag_cli.vision.onnx.facts import MAX_SIDE, Facts, Size, facts_of
 from videodag_cli.vision.onnx.graph import Graph, graph_of
 from videodag_cli.vision.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
 from videodag_cli.vision.onnx.layouts import Reading, recognise
 from videodag_cli.vision.onnx.layouts.base import Candidates, Layout, Outputs
 from videodag_cli.vision.onnx.layouts.evidence import Evidence
 from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS
-from videodag_cli.vision.onnx.picture import Fit, InputFormat, Values, packed, placed
+from videodag_cli.vision.onnx.model_facts import MAX_SIDE, ModelFacts, Size, model_facts
+from videodag_cli.vision.onnx.preprocessing import Fit, InputFormat, Values, packed, placed
 from videodag_cli.vision.onnx.scores import ScoreWatch, check_boxes, check_outputs, checked_scores
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model
 from videodag_cli.vision.onnx.tiles import Grid, Parts, Rectangle, cut_sides, joined
@@ -69,7 +69,7 @@ class Detector:
 
     name: str
     digest: str
-    facts: Facts
+    facts: ModelFacts
     layout: Layout
     form: InputFormat
     size: Size
@@ -239,7 +239,7 @@ class Detector:
             for c in canvases
         ]
         picture = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
-        return run(self.session, self.facts, picture, self.size)
+        return run_model(self.session, self.facts, picture, self.size)
 
 
 def groups_of(boxes: Candidates, rules: DetectionRules) -> Ints:
@@ -303,11 +303,11 @@ def _open(
     form: InputFormat | None,
 ) -> Detector:
     session = open_session(content, digest, name=name, provider=provider)
-    facts = facts_of(session, name=name)
+    facts = model_facts(session, name=name)
     size = input_size(facts, choice.size, name)
     shape = (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
     try:
-        outputs = run(session, facts, np.zeros(shape, facts.picture.dtype), size)
+        outputs = run_model(session, facts, np.zeros(shape, facts.picture.dtype), size)
     except ParamError:
         raise
     except Exception as error:  # onnxruntime's errors share no base class of their own
@@ -357,7 +357,7 @@ def _open(
     )
 
 
-def _probed(session: Any, facts: Facts, size: Size, values: Values) -> tuple[Outputs, ...]:
+def _probed(session: Any, facts: ModelFacts, size: Size, values: Values) -> tuple[Outputs, ...]:
     """The outputs for a real picture; nothing where the network fails on it."""
     import cv2
 
@@ -369,12 +369,12 @@ def _probed(session: Any, facts: Facts, size: Size, values: Values) -> tuple[Out
     canvas, _ = placed(np.asarray(picture, np.uint8), size, form)
     tensor = packed(canvas, form, dtype=facts.picture.dtype, channels_first=facts.channels_first)
     try:
-        return (run(session, facts, tensor, size),)
+        return (run_model(session, facts, tensor, size),)
     except Exception:  # onnxruntime's errors share no base class; the empty picture has gone through
         return ()
 
 
-def _ask(layout: Layout, choice: InputChoice, facts: Facts, name: str) -> None:
+def _ask(layout: Layout, choice: InputChoice, facts: ModelFacts, name: str) -> None:
     """Refuse what neither the file nor the user has said: guessed, it would give other boxes."""
     told = {
         "values": choice.values is not None or facts.picture.dtype == "uint8",
@@ -393,7 +393,7 @@ def _ask(layout: Layout, choice: InputChoice, facts: Facts, name: str) -> None:
     )
 
 
-def input_size(facts: Facts, wanted: Size | None, name: str, *, default: int = DEFAULT_SIDE) -> Size:
+def input_size(facts: ModelFacts, wanted: Size | None, name: str, *, default: int = DEFAULT_SIDE) -> Size:
     """Width and height to feed: what the model fixes, what the user wants, what the metadata says, or the default."""
     fallback = wanted or facts.trained_size or (default, default)
     fixed = facts.fixed_size
@@ -411,15 +411,15 @@ def input_size(facts: Facts, wanted: Size | None, name: str, *, default: int = D
     return size
 
 
-def _safe_batch(session: Any, facts: Facts, shape: tuple[int, ...], size: Size) -> int:
+def _safe_batch(session: Any, facts: ModelFacts, shape: tuple[int, ...], size: Size) -> int:
     """How many pictures may go in at once: `_BATCH` if that gives the same bytes as one by one, else 1."""
     random = np.random.default_rng(0)
     high = 256 if facts.picture.dtype == "uint8" else 1
     pictures = (random.random((_BATCH, *shape[1:])) * high).astype(facts.picture.dtype)
     try:
-        single = [run(session, facts, pictures[i : i + 1], size) for i in range(_BATCH)]
+        single = [run_model(session, facts, pictures[i : i + 1], size) for i in range(_BATCH)]
         for count in range(2, _BATCH + 1):
-            together = run(session, facts, pictures[:count], size)
+            together = run_model(session, facts, pictures[:count], size)
             for name, values in together.items():
                 rows = np.concatenate([one[name] for one in single[:count]])
                 if rows.shape != values.shape or rows.tobytes() != np.ascontiguousarray(values).tobytes():
@@ -429,7 +429,7 @@ def _safe_batch(session: Any, facts: Facts, shape: tuple[int, ...], size: Size) 
     return _BATCH
 
 
-def run(session: Any, facts: Facts, picture: NDArray[Any], size: Size) -> dict[str, NDArray[Any]]:
+def run_model(session: Any, facts: ModelFacts, picture: NDArray[Any], size: Size) -> dict[str, NDArray[Any]]:
     """One call of the model: outputs by name, half precision widened."""
     feed: dict[str, NDArray[Any]] = {facts.picture.name: picture}
     for port in facts.inputs:

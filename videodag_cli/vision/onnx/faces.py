@@ -13,13 +13,13 @@ from videodag_cli.data import Floats, Image
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.vision.boxes import nms
 from videodag_cli.vision.keypoints import BLAZEPOSE_POINTS
+from videodag_cli.vision.onnx.blazepose import Pose, PoseModel
 from videodag_cli.vision.onnx.builtin import FACE_MODELS, FaceModel
-from videodag_cli.vision.onnx.detector import run
-from videodag_cli.vision.onnx.facts import facts_of
+from videodag_cli.vision.onnx.detector import run_model
 from videodag_cli.vision.onnx.layouts import centerface
-from videodag_cli.vision.onnx.layouts.blazeface import FORM, KEYPOINTS, anchors, decode
-from videodag_cli.vision.onnx.picture import packed, placed
-from videodag_cli.vision.onnx.pose import Pose, PoseModel
+from videodag_cli.vision.onnx.layouts.blazeface import FORM, KEYPOINTS, anchor_centers, decode_blazeface
+from videodag_cli.vision.onnx.model_facts import model_facts
+from videodag_cli.vision.onnx.preprocessing import packed, placed
 from videodag_cli.vision.onnx.scores import ModelError, check_boxes, check_outputs, checked_scores
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model
 
@@ -86,14 +86,14 @@ class _BlazeFace:
         tensor = packed(canvas, FORM, dtype="float32", channels_first=False)
         regressors, logits = self._session.run([self._regressors, self._logits], {self._input: tensor})
         check_outputs({"regressors": regressors, "classificators": logits}, self.model.file)
-        boxes, scores, keypoints = decode(regressors[0], logits[0], side, confidence)
+        boxes, scores, keypoints = decode_blazeface(regressors[0], logits[0], side, confidence)
         check_boxes(boxes, self.model.file)
         return FoundFaces(back.boxes(boxes), scores, back.points(keypoints))
 
     def describe(self) -> dict[str, str]:
         side = self.model.side
         return {
-            "layout": f"blazeface, {len(anchors(side))} anchors",
+            "layout": f"blazeface, {len(anchor_centers(side))} anchors",
             "input": f"{side}x{side} fixed, {FORM}, float32",
             "labels": "1: face",
             "file": self.model.file,
@@ -110,8 +110,8 @@ class _CenterFace:
         self.name = path.name
         content, self.digest = read_model(path)
         self._session: Any = open_session(content, self.digest, name=path.name, provider=provider, one_shape=False)
-        self._facts = facts_of(self._session, name=path.name)
-        outputs = centerface.outputs_of(self._facts.outputs)
+        self._facts = model_facts(self._session, name=path.name)
+        outputs = centerface.centerface_outputs(self._facts.outputs)
         if outputs is None or not self._facts.channels_first:
             raise ParamError(
                 f"model {printable(path.name)} is not a known face detector: expected CenterFace's outputs, heatmap 1x1xhxw, "
@@ -127,12 +127,12 @@ class _CenterFace:
         size = (fixed[0] or wanted[0], fixed[1] or wanted[1])
         canvas, back = placed(image, size, centerface.FORM)
         tensor = packed(canvas, centerface.FORM, dtype=self._facts.picture.dtype, channels_first=True)
-        found = run(self._session, self._facts, tensor, size)
+        found = run_model(self._session, self._facts, tensor, size)
         values = {kind: found[name] for kind, name in self._outputs.items()}
         for kind, value in values.items():
             if not np.isfinite(value).all():
                 raise ModelError(f"model {printable(self.name)} outputs values that are not numbers ({kind})")
-        boxes, scores, keypoints = centerface.decode(values, size, confidence)
+        boxes, scores, keypoints = centerface.decode_centerface(values, size, confidence)
         scores = checked_scores(scores, self.name)
         check_boxes(boxes, self.name)
         return FoundFaces(back.boxes(boxes), scores, back.points(keypoints))

@@ -13,12 +13,12 @@ from videodag_cli.data import Floats, Image
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.vision.onnx.builtin import PROBE_PICTURE, model_path
 from videodag_cli.vision.onnx.description import Activation
-from videodag_cli.vision.onnx.detector import input_size, run
-from videodag_cli.vision.onnx.facts import Facts, Size, facts_of
+from videodag_cli.vision.onnx.detector import input_size, run_model
 from videodag_cli.vision.onnx.graph import graph_of
 from videodag_cli.vision.onnx.labels import unnamed
 from videodag_cli.vision.onnx.layouts.base import activated, sigmoid, within_unit
-from videodag_cli.vision.onnx.picture import InputFormat, Values, packed, placed
+from videodag_cli.vision.onnx.model_facts import ModelFacts, Size, model_facts
+from videodag_cli.vision.onnx.preprocessing import InputFormat, Values, packed, placed
 from videodag_cli.vision.onnx.scores import ModelError
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model
 
@@ -45,7 +45,7 @@ class VectorModel:
 
     name: str
     digest: str
-    facts: Facts
+    facts: ModelFacts
     size: Size
     fit: Fit
     form: InputFormat
@@ -63,7 +63,7 @@ class VectorModel:
             picture = _middle(image, self.size) if self.fit == "crop" else image
             canvas, _ = placed(picture, self.size, self.form)
             tensor = packed(canvas, self.form, dtype=self.facts.picture.dtype, channels_first=self.facts.channels_first)
-            values = np.asarray(run(self.session, self.facts, tensor, self.size)[self.output], np.float64)
+            values = np.asarray(run_model(self.session, self.facts, tensor, self.size)[self.output], np.float64)
             if values.size != self.width:
                 raise ModelError(f"model {self.shown} outputs {values.size} numbers, {self.width} before")
             found[row] = values.reshape(-1)
@@ -90,7 +90,7 @@ def open_vectors(path: Path, choice: PictureChoice, *, provider: str = CPU) -> V
     """Open a model. Raises `ParamError` for one that does not fit, and for what its file leaves open."""
     content, digest = read_model(path)
     session = open_session(content, digest, name=path.name, provider=provider)
-    facts = facts_of(session, name=path.name)
+    facts = model_facts(session, name=path.name)
     classifies = facts.task == "classify"
     values = choice.values or ("unit" if classifies else "byte" if facts.picture.dtype == "uint8" else None)
     if values is None:
@@ -104,7 +104,7 @@ def open_vectors(path: Path, choice: PictureChoice, *, provider: str = CPU) -> V
     )
     shape = (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
     try:
-        outputs = run(session, facts, np.zeros(shape, facts.picture.dtype), size)
+        outputs = run_model(session, facts, np.zeros(shape, facts.picture.dtype), size)
     except ParamError:
         raise
     except Exception as error:  # onnxruntime's errors share no base class of their own

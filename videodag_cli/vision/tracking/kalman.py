@@ -59,7 +59,7 @@ def sizes(xyxy: Floats) -> Floats:
     return np.asarray(np.sqrt(sides[:, 0] * sides[:, 1]))
 
 
-def begin(xyxy: Floats) -> tuple[Floats, Floats, Floats]:
+def initiate(xyxy: Floats) -> tuple[Floats, Floats, Floats]:
     """`mean`, `cov` and `scale` of boxes seen for the first time."""
     scale = sizes(xyxy)
     mean = np.zeros((len(xyxy), 4, 2))

@@ -101,7 +101,7 @@ _DTYPES: dict[str, type[np.generic]] = dict.fromkeys(("tracker_id", "hits", "mis
 
 def begun(seen: Observations, rows: Ints, time_s: float) -> TrackTable:
     """Tentative tracks that begin with these rows of what was seen."""
-    mean, cov, scale = motion.begin(seen.xyxy[rows])
+    mean, cov, scale = motion.initiate(seen.xyxy[rows])
     count = len(rows)
     return TrackTable(
         tracker_id=np.zeros(count, np.int64),

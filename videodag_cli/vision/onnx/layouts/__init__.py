@@ -13,7 +13,7 @@ import numpy as np
 
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.vision.onnx.description import Activation
-from videodag_cli.vision.onnx.layouts import arrays, nanodet, pairs, ssd, tables, yolo
+from videodag_cli.vision.onnx.layouts import arrays, box_tables, nanodet, pairs, ssd, yolo
 from videodag_cli.vision.onnx.layouts.base import Background, BoxForm, Candidates, Layout, Outputs
 from videodag_cli.vision.onnx.layouts.evidence import Evidence, LayoutKind, seen, shares
 from videodag_cli.vision.onnx.layouts.extras import Columns, MaskGrid, Task
@@ -21,7 +21,14 @@ from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS, extra_of
 
 __all__ = ["LAYOUTS", "Candidates", "Evidence", "Layout", "Outputs", "Reading", "recognise"]
 
-_KINDS: tuple[LayoutKind, ...] = (*yolo.KINDS, *nanodet.KINDS, *tables.KINDS, *pairs.KINDS, *arrays.KINDS, *ssd.KINDS)
+_KINDS: tuple[LayoutKind, ...] = (
+    *yolo.KINDS,
+    *nanodet.KINDS,
+    *box_tables.KINDS,
+    *pairs.KINDS,
+    *arrays.KINDS,
+    *ssd.KINDS,
+)
 LAYOUTS = tuple(kind.name for kind in _KINDS)
 """Names by which a layout can be forced."""
 _EXPECTED = (

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from videodag_cli.data import Floats
-from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.base import (
     Ask,
     BoxForm,
@@ -32,14 +31,15 @@ from videodag_cli.vision.onnx.layouts.evidence import (
     Evidence,
     LayoutKind,
     Shaped,
+    all_whole,
     best,
     doubled,
     ordered,
     seen,
     shares,
-    whole,
 )
-from videodag_cli.vision.onnx.picture import InputFormat
+from videodag_cli.vision.onnx.model_facts import Size
+from videodag_cli.vision.onnx.preprocessing import InputFormat
 
 SIZE_INPUTS = ("orig_target_sizes", "orig_size", "target_sizes", "im_shape", "image_shape")
 _TENSORFLOW = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
@@ -117,7 +117,7 @@ def _classes(evidence: Evidence, names: list[str]) -> str | None:
     integers = [n for n in names if np.issubdtype(evidence.outputs[n].dtype, np.integer)]
     if len(integers) == 1:
         return integers[0]
-    numbers = [n for n in names if whole(np.concatenate([np.ravel(run[n]) for run in evidence.runs]))]
+    numbers = [n for n in names if all_whole(np.concatenate([np.ravel(run[n]) for run in evidence.runs]))]
     return numbers[0] if len(numbers) == 1 else None
 
 
@@ -196,7 +196,7 @@ def _against(check: Against, *, corners: bool = True, first: int | None = None) 
         boxes, scores, classes = _rows(evidence, parts)
         if why := check(evidence, layout):
             return why
-        if not whole(classes):
+        if not all_whole(classes):
             return f"{parts.classes} holds numbers that are not whole"
         if not within_unit(np.maximum(scores, 0)):
             return "numbers outside 0..1 where scores should be"

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from videodag_cli.data import Floats, Ints
 from videodag_cli.vision.onnx.description import Activation
-from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.extras import Details, Extra
-from videodag_cli.vision.onnx.picture import InputFormat
+from videodag_cli.vision.onnx.model_facts import Size
+from videodag_cli.vision.onnx.preprocessing import InputFormat
 
 Outputs = Mapping[str, NDArray[Any]]
 """A run's outputs by name."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from videodag_cli.data import Floats
 from videodag_cli.vision.onnx.layouts.base import from_centers, sigmoid
-from videodag_cli.vision.onnx.picture import InputFormat
+from videodag_cli.vision.onnx.preprocessing import InputFormat
 
 FORM = InputFormat(fit="center", values="signed", border=0, area=True)
 KEYPOINTS = ("right_eye", "left_eye", "nose_tip", "mouth_center", "right_ear", "left_ear")
@@ -31,7 +31,7 @@ class FaceBoxes(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def anchors(side: int) -> Floats:
+def anchor_centers(side: int) -> Floats:
     """(N, 2) anchor centres in the network's pixels."""
     found = []
     for cells, each in _GRIDS[side]:
@@ -42,11 +42,11 @@ def anchors(side: int) -> Floats:
     return array
 
 
-def decode(regressors: Any, logits: Any, side: int, threshold: float) -> FaceBoxes:
+def decode_blazeface(regressors: Any, logits: Any, side: int, threshold: float) -> FaceBoxes:
     """`regressors` (anchors, 16) and `logits` (anchors, 1) of one picture -> faces above `threshold`."""
     scores = sigmoid(np.asarray(logits).reshape(-1))
     chosen = np.flatnonzero(scores > threshold)
     codes = np.asarray(regressors, np.float64).reshape(-1, 16)[chosen]
-    centers = anchors(side)[chosen]
+    centers = anchor_centers(side)[chosen]
     xyxy = from_centers(np.concatenate([codes[:, :2] + centers, codes[:, 2:4]], axis=1))
     return FaceBoxes(xyxy, scores[chosen], codes[:, 4:].reshape(-1, 6, 2) + centers[:, None, :])

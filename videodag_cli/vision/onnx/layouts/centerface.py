@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from videodag_cli.vision.onnx.facts import Port, Size
 from videodag_cli.vision.onnx.layouts.blazeface import FaceBoxes
-from videodag_cli.vision.onnx.picture import InputFormat
+from videodag_cli.vision.onnx.model_facts import Port, Size
+from videodag_cli.vision.onnx.preprocessing import InputFormat
 
 FORM = InputFormat(fit="stretch", values="byte")
 KEYPOINTS = ("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner")
@@ -26,7 +26,7 @@ _NAMES = ("heatmap", "scale", "offset", "landmarks")
 _CHANNELS = (1, 2, 2, 10)
 
 
-def outputs_of(ports: Sequence[Port]) -> dict[str, str] | None:
+def centerface_outputs(ports: Sequence[Port]) -> dict[str, str] | None:
     """What each output is -> its name; None for another kind of model. Without names, their order is the authors'."""
     if len(ports) != 4 or any(len(port.shape) != 4 for port in ports):
         return None
@@ -45,7 +45,7 @@ def size_for(width: int, height: int) -> Size:
     return next(rounded), next(rounded)
 
 
-def decode(outputs: Mapping[str, Any], size: Size, threshold: float) -> FaceBoxes:
+def decode_centerface(outputs: Mapping[str, Any], size: Size, threshold: float) -> FaceBoxes:
     """Faces above `threshold` in one picture, clipped to the network's input."""
     heat = np.asarray(outputs["heatmap"], np.float64)[0, 0]
     y, x = np.nonzero(heat > threshold)

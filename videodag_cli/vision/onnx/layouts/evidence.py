@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.data import Floats
-from videodag_cli.vision.onnx.facts import Facts, Size
 from videodag_cli.vision.onnx.graph import Graph
 from videodag_cli.vision.onnx.labels import literal
 from videodag_cli.vision.onnx.layouts.base import Layout, Outputs, cell_count
 from videodag_cli.vision.onnx.layouts.extras import Extra
+from videodag_cli.vision.onnx.model_facts import ModelFacts, Size
 
 ONE_PER_CELL = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 """Strides of detectors that put out one candidate for each cell."""
@@ -27,7 +27,7 @@ _MOSTLY = 0.9
 class Evidence:
     """A model with its outputs for an empty and for real pictures."""
 
-    facts: Facts
+    facts: ModelFacts
     runs: tuple[Outputs, ...]
     size: Size
     label_count: int | None
@@ -133,7 +133,7 @@ def ordered(rows: Floats, columns: Sequence[int] = (0, 1, 2, 3)) -> bool:
     return len(rows) == 0 or float(((x2 >= x1) & (y2 >= y1)).mean()) >= _MOSTLY
 
 
-def inside(rows: Floats, *, scale: Size = (1, 1)) -> bool:
+def boxes_inside(rows: Floats, *, scale: Size = (1, 1)) -> bool:
     """Whether nearly all rows, read as centre and size, are boxes that lie in the picture (with a margin)."""
     if not len(rows):
         return True
@@ -149,7 +149,7 @@ def shares(rows: Floats) -> bool:
     return bool(len(rows) == 0 or (np.abs(rows[:, :4]) <= 1.5).all())
 
 
-def whole(values: NDArray[Any]) -> bool:
+def all_whole(values: NDArray[Any]) -> bool:
     """Whether all values are whole numbers: class numbers."""
     return bool((values == np.rint(values)).all())
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.data import Affine, Floats, Ints
-from videodag_cli.vision.onnx.facts import Size
+from videodag_cli.vision.onnx.model_facts import Size
 from videodag_cli.vision.onnx.scores import ModelError
 
 Task = Literal["detect", "pose", "segment", "obb"]

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.base import (
     Candidates,
     Layout,
@@ -24,7 +23,8 @@ from videodag_cli.vision.onnx.layouts.base import (
     within_unit,
 )
 from videodag_cli.vision.onnx.layouts.evidence import ONE_PER_CELL, Evidence, LayoutKind, Shaped
-from videodag_cli.vision.onnx.picture import InputFormat
+from videodag_cli.vision.onnx.model_facts import Size
+from videodag_cli.vision.onnx.preprocessing import InputFormat
 
 _FORM = InputFormat(fit="corner", channels="bgr", values="coco_bgr", border=0)
 _PICODET = InputFormat(fit="stretch", channels="rgb", values="imagenet")

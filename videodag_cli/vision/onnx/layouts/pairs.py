@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.base import (
     Background,
     BoxForm,
@@ -34,12 +33,13 @@ from videodag_cli.vision.onnx.layouts.evidence import (
     LayoutKind,
     Shaped,
     best,
+    boxes_inside,
     doubled,
-    inside,
     ordered,
     shares,
 )
-from videodag_cli.vision.onnx.picture import InputFormat
+from videodag_cli.vision.onnx.model_facts import Size
+from videodag_cli.vision.onnx.preprocessing import InputFormat
 
 _COCO_CATEGORIES = 91
 """COCO's category numbers 0 to 90."""
@@ -193,7 +193,9 @@ def _detr(evidence: Evidence, layout: Layout) -> str | None:
 def _rt_read(evidence: Evidence, pair: _Pair) -> dict[str, Any]:
     extra = evidence.label_count is not None and evidence.label_count == pair.columns - 1
     corners = (
-        "pred_box" not in pair.boxes.lower() and ordered(_top(evidence, pair)) and not inside(_top(evidence, pair))
+        "pred_box" not in pair.boxes.lower()
+        and ordered(_top(evidence, pair))
+        and not boxes_inside(_top(evidence, pair))
     )
     normalised = pair.columns == _COCO_CATEGORIES
     open_values = evidence.input_named("pixel_values") and pair.columns not in (80, _COCO_CATEGORIES)

@@ -13,10 +13,10 @@ from math import sqrt
 import numpy as np
 
 from videodag_cli.data import Floats
-from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.base import Candidates, Layout, Outputs, best_class, sigmoid
 from videodag_cli.vision.onnx.layouts.evidence import Evidence, LayoutKind
-from videodag_cli.vision.onnx.picture import InputFormat
+from videodag_cli.vision.onnx.model_facts import Size
+from videodag_cli.vision.onnx.preprocessing import InputFormat
 
 _GRIDS = (19, 10, 5, 3, 2, 1)
 _SCALE_MIN, _SCALE_MAX = 0.2, 0.95
@@ -24,7 +24,7 @@ _ANCHOR_COUNT = 1917
 
 
 @lru_cache(maxsize=1)
-def anchors() -> Floats:
+def anchor_boxes() -> Floats:
     """(1917, 4) centre y, centre x, height, width as fractions of the picture."""
     steps = len(_GRIDS) - 1
     scales = [_SCALE_MIN + (_SCALE_MAX - _SCALE_MIN) * i / steps for i in range(len(_GRIDS))] + [1.0]
@@ -57,7 +57,7 @@ class RawSsd(Layout):
         best = sigmoid(best)
         chosen = np.flatnonzero(best > threshold)
         codes = np.asarray(outputs[self.boxes][row], np.float64)[chosen]
-        base = anchors()[chosen]
+        base = anchor_boxes()[chosen]
         center = codes[:, :2] / 10.0 * base[:, 2:] + base[:, :2]
         half = np.exp(np.minimum(codes[:, 2:] / 5.0, 30.0)) * base[:, 2:] / 2
         corners = np.concatenate([center - half, center + half], axis=1)[:, [1, 0, 3, 2]]

@@ -13,7 +13,6 @@ from math import log
 import numpy as np
 
 from videodag_cli.data import Floats
-from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.base import (
     Candidates,
     Layout,
@@ -25,8 +24,18 @@ from videodag_cli.vision.onnx.layouts.base import (
     mostly_within_unit,
     to_pixels,
 )
-from videodag_cli.vision.onnx.layouts.evidence import Evidence, LayoutKind, Shaped, best, ordered, seen, shares, whole
-from videodag_cli.vision.onnx.picture import InputFormat
+from videodag_cli.vision.onnx.layouts.evidence import (
+    Evidence,
+    LayoutKind,
+    Shaped,
+    all_whole,
+    best,
+    ordered,
+    seen,
+    shares,
+)
+from videodag_cli.vision.onnx.model_facts import Size
+from videodag_cli.vision.onnx.preprocessing import InputFormat
 
 _ULTRALYTICS = InputFormat()
 _YOLOX = InputFormat(fit="corner", channels="bgr", values="byte")
@@ -207,7 +216,9 @@ def _final(evidence: Evidence, rows: Floats) -> str | None:
     if rows.shape[1] != 6:
         return None
     top = best(rows, rows[:, 4])
-    return "the rows are corners, score and class number" if len(top) and whole(rows[:, 5]) and ordered(top) else None
+    return (
+        "the rows are corners, score and class number" if len(top) and all_whole(rows[:, 5]) and ordered(top) else None
+    )
 
 
 KINDS = (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.data import Affine, Image
-from videodag_cli.vision.onnx.facts import Size
+from videodag_cli.vision.onnx.model_facts import Size
 
 Fit = Literal["center", "corner", "stretch"]
 """How a picture of another shape goes in: scaled with borders all round, scaled into the top left corner, or stretched."""

@@ -39,7 +39,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ModelFacts:
     """A model's ports and metadata. `picture` is the input that takes the picture."""
 
     inputs: tuple[Port, ...]
@@ -83,7 +83,7 @@ class Facts:
         return f"inputs: {ins}; outputs: {outs}" + (", ..." if len(self.outputs) > 6 else "")
 
 
-def facts_of(session: Any, *, name: str) -> Facts:
+def model_facts(session: Any, *, name: str) -> ModelFacts:
     """Read a session's ports and metadata; raises `ParamError` when no input takes a picture."""
     inputs = tuple(_port(p) for p in session.get_inputs())
     outputs = tuple(_port(p) for p in session.get_outputs())
@@ -109,7 +109,7 @@ def facts_of(session: Any, *, name: str) -> Facts:
             word="param.file",
         )
     task = metadata.get("task") or None
-    return Facts(
+    return ModelFacts(
         inputs=inputs,
         outputs=outputs,
         metadata=metadata,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Picture(NamedTuple):
+class CodedPicture(NamedTuple):
     shown: bool = True
     """A picture comes out of the decoder for it."""
     second: bool = False
@@ -15,6 +15,6 @@ class Picture(NamedTuple):
     order: int = 0
 
 
-FRAME = Picture()
+FRAME = CodedPicture()
 """A frame, at its own time; also what cannot be read, because damage is found by decoding."""
-NOTHING = Picture(shown=False)
+NOTHING = CodedPicture(shown=False)

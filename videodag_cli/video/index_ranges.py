@@ -9,7 +9,7 @@ MAX_RANGES = 100
 """More are left out."""
 
 
-def ranges(indices: NDArray[np.int64], among: NDArray[np.int64] | None = None) -> list[tuple[int, int]]:
+def index_ranges(indices: NDArray[np.int64], among: NDArray[np.int64] | None = None) -> list[tuple[int, int]]:
     """First and last of each run of neighbours in an ascending array, the first `MAX_RANGES` of them.
 
     among: the ascending frames that were sampled, which hold all `indices`; neighbours are next to each other among these. By default

@@ -1,6 +1,6 @@
 """A `videodag` command that ends with the process that started it, however that ended.
 
-python -m videodag_cli.server.process ARGUMENTS, with `VIDEODAG_PARENT` set to `<parent's id>,<descriptor that closes with the parent>`
+python -m videodag_cli.server.command_main ARGUMENTS, with `VIDEODAG_PARENT` set to `<parent's id>,<descriptor that closes with the parent>`
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from videodag_cli.data import Floats
-from videodag_cli.vision.onnx.facts import Size
 from videodag_cli.vision.onnx.layouts.base import (
     BoxForm,
     Candidates,
@@ -28,15 +27,16 @@ from videodag_cli.vision.onnx.layouts.evidence import (
     Evidence,
     LayoutKind,
     Shaped,
+    all_whole,
     best,
+    boxes_inside,
     doubled,
-    inside,
     ordered,
     seen,
     shares,
-    whole,
 )
-from videodag_cli.vision.onnx.picture import InputFormat
+from videodag_cli.vision.onnx.model_facts import Size
+from videodag_cli.vision.onnx.preprocessing import InputFormat
 
 _LETTERBOX = InputFormat()
 _STRETCHED = InputFormat(fit="stretch")
@@ -114,7 +114,7 @@ def _doubled(evidence: Evidence, layout: BoxTable) -> bool:
 
 def _numbered(evidence: Evidence, kinds: Floats, scores: Floats) -> str | None:
     """What speaks against two columns as class numbers and scores."""
-    if not whole(kinds):
+    if not all_whole(kinds):
         return "there are no whole numbers where class numbers should be"
     if evidence.label_count is not None and len(kinds) and kinds.max() >= evidence.label_count:
         return f"class numbers up to {int(kinds.max())}, but {evidence.label_count} labels"
@@ -165,7 +165,7 @@ def _best_queries(evidence: Evidence, layout: Layout) -> str | None:
     top = best(rows, rows[:, 4])
     if not shares(seen(rows)):
         return "the boxes are not fractions of the picture"
-    if not inside(top):
+    if not boxes_inside(top):
         return "read as centre and size, the boxes lie outside the picture"
     if evidence.head.startswith("rtdetr"):
         return None
@@ -204,9 +204,9 @@ def _all_queries(evidence: Evidence, layout: Layout) -> str | None:
     if not shares(rows):
         return "the boxes are not fractions of the picture"
     top = best(rows, rows[:, 4:].max(axis=1))
-    if not inside(top):
+    if not boxes_inside(top):
         return "read as centre and size, the boxes lie outside the picture"
-    if columns == 6 and len(top) and whole(rows[:, 5]):
+    if columns == 6 and len(top) and all_whole(rows[:, 5]):
         return "the last number of each row is whole: a class number"
     if evidence.head and not evidence.head.startswith("rtdetr"):
         return "the metadata names another head"
@@ -247,7 +247,7 @@ def _flat(evidence: Evidence, layout: Layout) -> str | None:
     parts = evidence.graph.whole_parts.get(layout.output, ())
     if len(parts) == 4 and parts[2] != parts[3]:
         return None if parts[kind - 3] else "the graph joins class and score the other way round"
-    informative = len(rows) and not whole(rows[:, score])
+    informative = len(rows) and not all_whole(rows[:, score])
     return None if informative or called else "no row distinguishes the score from the class"
 
 

@@ -44,7 +44,7 @@ class ResultsFile:
 
 
 @contextmanager
-def opened(names: Sequence[str | Path], *, twice: bool) -> Iterator[list[ResultsFile]]:
+def opened_results(names: Sequence[str | Path], *, twice: bool) -> Iterator[list[ResultsFile]]:
     """The sources of these names; with `twice`, standard input is kept in a temporary file so that it can be read again."""
     with ExitStack() as stack:
         found = []
@@ -78,7 +78,7 @@ def number(row: Row, name: str) -> float | None:
     return value if type(value) in (int, float) else None
 
 
-def whole(row: Row, name: str) -> int | None:
+def integer_field(row: Row, name: str) -> int | None:
     """An integer field that fits into 64 bits."""
     value = row.get(name)
     return value if type(value) is int and -(2**63) <= value < 2**63 else None

@@ -60,7 +60,7 @@ def known_failures(earlier: BatchRecord | None) -> Mapping[str, VideoOutcome]:
     }
 
 
-def judge(
+def decide_video(
     video: FoundVideo,
     job: Job,
     output: Path,

@@ -15,8 +15,8 @@ from pathlib import Path
 import orjson
 
 from videodag_cli.guard.supervise import memory_bytes
-from videodag_cli.server import processes
-from videodag_cli.server.process import ENVIRONMENT
+from videodag_cli.server import process_names
+from videodag_cli.server.command_main import ENVIRONMENT
 
 _ERROR = re.compile(r"videodag: error\[([a-z_.0-9]+)\]: (.*)", re.DOTALL)
 _KEPT_BYTES = 1 << 16
@@ -33,7 +33,7 @@ class Child:
         environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "videodag_cli.server.process", *arguments],
+                [sys.executable, "-P", "-m", "videodag_cli.server.command_main", *arguments],
                 cwd=folder,
                 env={**environment, ENVIRONMENT: f"{os.getpid()},{alive_read}"},
                 stdin=subprocess.DEVNULL,
@@ -47,7 +47,7 @@ class Child:
             raise
         finally:
             os.close(alive_read)
-        self.name = processes.name_of(self._process.pid)
+        self.name = process_names.name_of(self._process.pid)
         self.began = time.monotonic()
         self.done = 0
         self.total: int | None = None

@@ -1,6 +1,6 @@
 """The process that `Processes` starts: it takes tasks from a connection, one at a time, until the connection ends.
 
-python -m videodag_cli.batch.executors.worker
+python -m videodag_cli.batch.executors.worker_main
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,12})?)([KMGT]?)(?:i?B)?", re.IGNORECASE 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-def parse_size(text: str, *, what: str) -> int:
+def parse_byte_count(text: str, *, what: str) -> int:
     """`500M` in bytes. what: the option, for messages. Raises `RequestError`."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from videodag_cli.video.coded_picture import FRAME, NOTHING, CodedPicture
 from videodag_cli.video.h264 import H264Pictures
 from videodag_cli.video.hevc import HevcPictures
 from videodag_cli.video.mpeg4 import read_layer
-from videodag_cli.video.picture import FRAME, NOTHING, Picture
 from videodag_cli.video.vp9 import frames_of
 
-PictureReader = Callable[[memoryview], Picture]
+PictureReader = Callable[[memoryview], CodedPicture]
 
 REORDERING = frozenset(
     {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "vc1", "wmv3", "vvc", "evc", "cavs", "rv40"}
@@ -62,7 +62,7 @@ class _Anchored:
         self._since += 1
         return self._anchors, self._since
 
-    def unreadable(self) -> Picture:
+    def unreadable(self) -> CodedPicture:
         """A packet that may have held anything."""
         self._anchors += 2
         self._since = 0
@@ -81,7 +81,7 @@ class Mpeg2Pictures:
         """Temporal reference and structure of a field whose other one has not come yet."""
         self._closed = False
 
-    def __call__(self, packet: memoryview) -> Picture:
+    def __call__(self, packet: memoryview) -> CodedPicture:
         data = bytes(packet)
         group = data.find(b"\x00\x00\x01\xb8")
         at = data.find(b"\x00\x00\x01\x00")
@@ -102,13 +102,13 @@ class Mpeg2Pictures:
             if data.find(b"\x00\x00\x01\x00", at + 4) >= 0:
                 structure = 3  # both fields are in this packet
             elif first == (reference, 3 - structure):
-                return Picture(second=True)
+                return CodedPicture(second=True)
             else:
                 self._open = (reference, structure)
         if kind == 3 and not self._anchored.founded and not self._closed:
             return NOTHING  # its references are not in the file
         sequence, order = self._anchored.place(anchor=kind != 3)
-        return Picture(True, False, sequence, order)
+        return CodedPicture(True, False, sequence, order)
 
 
 class Mpeg4Pictures:
@@ -128,7 +128,7 @@ class Mpeg4Pictures:
             self._time_bits = layer.time_bits
         self._packed = self._packed or _PACKED.search(data) is not None
 
-    def __call__(self, packet: memoryview) -> Picture:
+    def __call__(self, packet: memoryview) -> CodedPicture:
         data = bytes(packet)
         at = data.find(_VOP)
         if at < 0:
@@ -152,7 +152,7 @@ class Mpeg4Pictures:
         if kind == 2 and not self._anchored.founded:
             return NOTHING
         sequence, order = self._anchored.place(anchor=kind != 2)
-        return Picture(True, False, sequence, order)
+        return CodedPicture(True, False, sequence, order)
 
     def _vop(self, data: bytes, at: int) -> tuple[int, bool]:
         """Type of a picture, and whether it is coded at all."""
@@ -175,14 +175,14 @@ def _only_codes(data: bytes, known: frozenset[int]) -> bool:
     return data.startswith(b"\x00\x00\x01") and bool(codes) and codes <= known
 
 
-def _vp8(packet: memoryview) -> Picture:
+def _vp8(packet: memoryview) -> CodedPicture:
     if len(packet) < 3 or packet[0] & 0x10:
         return FRAME
     whole = packet[0] & 1 or bytes(packet[3:6]) == b"\x9d\x01\x2a"
     return NOTHING if whole else FRAME
 
 
-def _vp9(packet: memoryview) -> Picture:
+def _vp9(packet: memoryview) -> CodedPicture:
     return NOTHING if all(_vp9_hidden(frame) for frame in frames_of(packet)) else FRAME
 
 
@@ -201,7 +201,7 @@ class Av1Pictures:
         if len(extradata) > 4:
             self(memoryview(extradata)[4:])
 
-    def __call__(self, packet: memoryview) -> Picture:
+    def __call__(self, packet: memoryview) -> CodedPicture:
         at, end = 0, len(packet)
         while at < end:
             header = packet[at]
