@@ -34,3 +34,8 @@ def launched() -> Iterator[Any]:
         opened = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         yield opened
         opened.close()
+
+
+def settle(page: Any) -> None:
+    """Wait until what was put off to the next picture is drawn."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")

@@ -8,15 +8,16 @@ import html
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import results_files
-from tests.browser import launched
+from tests.browser import settle
 from tests.commands import videodag
+from tests.report.conftest import Open
 from tests.results_files import box, line, write
 from videodag_cli.errors import InputError, OutputError, RequestError
 from videodag_cli.report import tuning, write_report
@@ -27,38 +28,6 @@ from videodag_cli.report.pick import lines_at, pick
 pytestmark = pytest.mark.slow
 
 EVIL = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>\u2028{{DATA}}"
-Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as opened:
-        yield opened
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Open]:
-    """Opens a page offline and fails the test on any error, warning of the console, or request."""
-    problems: list[str] = []
-    contexts = []
-
-    def look(path: Path, *, width: int = 1280, height: int = 900, **options: Any) -> Any:
-        context = browser.new_context(offline=True, viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: None if request.url.startswith("data:") else seen.append(request.url))
-        seen: list[str] = []
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready=yes]", state="attached")
-        assert seen == [path.as_uri()]
-        return page
-
-    yield look
-    for context in contexts:
-        context.close()
-    assert problems == []
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +67,6 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = write(folder / "a.jsonl", lines)
     write_report(source, folder / "a.html")
     return folder / "a.html"
-
-
-def settle(page: Any) -> None:
-    """Wait until what was put off to the next picture is drawn."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def said(page: Any, selector: str) -> str:

@@ -149,6 +149,30 @@ def is_drawn(ink: np.ndarray[Any, Any], box: list[float]) -> bool:
     )
 
 
+def test_skeletons_are_drawn_where_the_line_has_them(open_page: Open, server: Server) -> None:
+    job_id = server.accepted("people_pose", PEDESTRIANS, options={"frame_stride": 110})
+    server.over(job_id)
+    lines = [json.loads(line) for line in server.lines(job_id).splitlines()]
+    page = ready(open_page(f"/?job={job_id}"))
+    for number in (1, 0):
+        show(page, number, lines[number]["frame_index"])
+        page.locator("#frame-values tr.under", has_text="presence").first.wait_for()  # the line itself has arrived
+        width, height, bits = page.evaluate(INK)
+        ink = np.frombuffer(bits.encode(), np.uint8).reshape(height, width) == ord("1")
+        hits = [
+            [
+                ink[round(y * height / 576), round(x * width / 768)]
+                for person in line["result"]["pose"]
+                for x, y, visibility in person["keypoints"] or []
+                if visibility >= 0.5 and 0 <= x < 767 and 0 <= y < 575
+            ]
+            for line in (lines[number], lines[1 - number])
+        ]
+        assert len(hits[0]) > 30
+        assert all(hits[0])
+        assert not all(hits[1]), "points of another frame"
+
+
 def test_the_picture_on_screen_is_that_of_the_line(open_page: Open, server: Server, tmp_path: Path) -> None:
     """The clip paints its frame index, which is read back from the screen."""
     clip = encode(tmp_path / "clip.mp4", indices=range(60), options={"bf": "2"})

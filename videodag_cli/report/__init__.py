@@ -47,6 +47,10 @@ def write_report(
         pictures, size, remarks = _pictures(found, record, results, video, pick.pick(found, asked=asked))
         if record is None:
             remarks.insert(0, "There is no run record beside the results: what it would say is missing from this page.")
+        if found.details.omitted:
+            remarks.append(
+                f"Key points, masks, corners and classes of {found.details.omitted} later frames have no room in this page."
+            )
         recorded = ((record or {}).get("input") or {}).get("video") or {}
         if size is None and isinstance(recorded.get("width"), int) and isinstance(recorded.get("height"), int):
             size = (recorded["width"], recorded["height"])
@@ -63,6 +67,7 @@ def write_report(
             "size": size or _extent(found),
             "size_known": size is not None,
             "settings": {path: tuning.confidence_setting(record, boxes.node) for path, boxes in found.boxes.items()},
+            "joined": tuning.joined(record, {path: boxes.node for path, boxes in found.boxes.items()}),
             "zone_node": tuning.node_with(record, "zones"),
             "line_node": tuning.node_with(record, "lines"),
             "first_line": asked[0] if asked else _telling(pictures),

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from videodag_cli.report.details import Details
 from videodag_cli.results.reading import Line, corners, leaves, path_part, tags_of
 from videodag_cli.results.spans import Span, Spans
 
@@ -84,21 +85,25 @@ class Collected:
     spans_omitted: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
     failures_by_node: Counter[str] = field(default_factory=Counter)
+    details: Details = field(default_factory=Details)
     tags: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame_index)
 
 
-def collect(lines: Iterable[Line]) -> Collected:
-    """Read all lines once."""
+def collect(lines: Iterable[Line], *, details: bool = True) -> Collected:
+    """Read all lines once; details only for a page that cannot ask for the lines themselves."""
     found = Collected()
     spans = Spans()
     for line in lines:
         _line(found, line)
+        if details:
+            found.details.add(line["result"])
         _keep(found, spans.feed(line))
     _keep(found, spans.finish())
     found.spans.sort(key=lambda span: span.start_s)
+    found.details.starts.append(len(found.details.content))
     count = len(found)
     for numbers in found.numbers.values():
         numbers.extend([math.nan] * (count - len(numbers)))

@@ -21,10 +21,12 @@ import numpy as np
 import orjson
 
 from videodag_cli.report.collect import BoxColumns, Collected
+from videodag_cli.vision.keypoints import BLAZEPOSE_BONES, BLAZEPOSE_POINTS, COCO_BONES, COCO_POINTS
 
 SCRIPTS = (
-    "base.js", "facts.js", "lanes.js", "timeline.js", "boxes.js", "drawing.js", "frame.js", "viewer.js", "main.js"
-)  # fmt: skip
+    *("base.js", "facts.js", "lanes.js", "timeline.js", "boxes.js", "shapes.js", "drawing.js", "frame.js"),
+    *("viewer.js", "main.js"),
+)
 SHARED = (
     "theme.js",
     "uPlot.iife.min.js",
@@ -34,6 +36,7 @@ SHARED = (
     "lanes.js",
     "timeline.js",
     "boxes.js",
+    "shapes.js",
     "drawing.js",
     "frame.js",
 )
@@ -71,7 +74,8 @@ class Block:
 def render_page(found: Collected, facts: Mapping[str, Any], *, title: str) -> bytes:
     """The page. `facts` is everything that is not a column: record, pictures, remarks; plain JSON values."""
     block = Block()
-    data = {**facts, **frame_columns(found, block)}
+    details = {"starts": block.add(found.details.starts), "content": block.add(array("B", found.details.content))}
+    data = {**facts, **frame_columns(found, block), "details": details}
     scripts = {
         "THEME": asset("theme.js"),
         "UPLOT": f"/*! uPlot, {_licence()} */\n{asset('uPlot.iife.min.js')}",
@@ -130,6 +134,7 @@ def frame_columns(found: Collected, block: Block) -> dict[str, Any]:
         "boxes": [_boxes(boxes, block) for boxes in found.boxes.values()],
         "spans": [[s.output, s.kind, s.label[:200], s.start_s, s.end_s, s.first_frame, s.frames] for s in found.spans],
         "spans_omitted": found.spans_omitted,
+        "bones": {str(len(COCO_POINTS)): COCO_BONES, str(len(BLAZEPOSE_POINTS)): BLAZEPOSE_BONES},
         "failures": found.failures,
         "failures_by_node": dict(found.failures_by_node),
         "tags": found.tags,

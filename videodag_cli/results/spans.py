@@ -120,6 +120,10 @@ def _facts(result: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, Any]]]
                     yield (path, EVENT, row), {}
 
 
+_CLASS_ROW = {"detection", "class_id", "class_name", "confidence", "name", "similarity"}
+"""What rows of `classify.image` and `match.embeddings` hold."""
+
+
 def _row(path: str, row: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, Any]]]:
     if isinstance(text := row.get("text"), str):
         if text:
@@ -128,7 +132,15 @@ def _row(path: str, row: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, 
         # Those inside and those who have left are in two lists of one zone.
         yield (path.rpartition(".")[0] or path, VISIT, _words(_who(row))), row
     elif "xyxy" not in row:
-        yield (path, EVENT, _in_words(row)), row
+        yield (path, EVENT, _shown(row) or _in_words(row)), row
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    """The class that a picture, or its box, shows; empty for other rows. Scores stay out: they differ from frame to frame."""
+    name = row.get("class_name", row.get("name"))
+    if not isinstance(name, str) or not {"confidence", "similarity"} & row.keys() or not row.keys() <= _CLASS_ROW:
+        return ""
+    return f"{name} in box {row['detection']}" if type(row.get("detection")) is int else name
 
 
 def _is_time(value: object) -> bool:

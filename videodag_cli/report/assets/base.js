@@ -37,6 +37,7 @@ async function take(data, block) {
   DATA.numbers.forEach((n) => columns(n, ['values']));
   DATA.flags.forEach((f) => columns(f, ['values']));
   DATA.boxes.forEach((b) => columns(b, ['starts', 'xyxy', 'confidence', 'class_rank', 'tracker_id', 'text_rank']));
+  if (DATA.details) columns(DATA.details, ['starts', 'content']);
 }
 
 const state = {
@@ -44,10 +45,22 @@ const state = {
   hover: -1, // the line under the pointer, -1 for none
   view: [0, 1], // the seconds on show
   thresholds: {}, // path of boxes -> lowest confidence
+  details: null, // gives what `detailsIn` found in the line; each page has its own source
 };
 const listeners = {};
 const on = (name, react) => { (listeners[name] ??= []).push(react); };
 function emit(name) { for (const react of listeners[name] ?? []) react(); }
+
+// `make(key())`, made again only when the key has changed.
+function lastOf(key, make) {
+  let last;
+  let made;
+  return () => {
+    const now = key();
+    if (made === undefined || now !== last) [last, made] = [now, make(now)];
+    return made;
+  };
+}
 
 // Runs at most once per picture of the screen.
 function throttled(work) {

@@ -1,8 +1,20 @@
-// Boxes over a picture.
+// What was found, over a picture.
 
 const SHORT_LABELS = 0.6; // below this scale
 
-function drawBoxes(pen, boxes, scale, overPicture) {
+function drawFound(pen, scale, overPicture) {
+  const details = state.details();
+  for (const boxes of DATA.boxes) drawShapes(pen, details, boxes, scale, overPicture);
+  for (const boxes of DATA.boxes) drawBoxes(pen, details, boxes, scale, overPicture);
+  drawClasses(pen, details, overPicture);
+}
+
+function boxTone(boxes, box, overPicture) {
+  const rank = boxColourRank(boxes, box);
+  return overPicture ? OVER_PICTURE[rank] : colour(rank);
+}
+
+function drawBoxes(pen, details, boxes, scale, overPicture) {
   const threshold = state.thresholds[boxes.path] - 1e-6;
   const [from, to] = boxRange(boxes, state.line);
   pen.font = '600 11px system-ui, sans-serif';
@@ -11,17 +23,23 @@ function drawBoxes(pen, boxes, scale, overPicture) {
   for (let box = from; box < to; box++) {
     if (!keeps(boxes, box, threshold)) continue;
     const [x1, y1, x2, y2] = [0, 1, 2, 3].map((i) => (boxes.xyxy[4 * box + i] / boxes.scale) * scale);
-    const tone = overPicture ? OVER_PICTURE[boxColourRank(boxes, box)] : colour(boxColourRank(boxes, box));
-    if (overPicture) {
+    const tone = boxTone(boxes, box, overPicture);
+    const turned = isTurned(details.rows.get(boxes.path)?.[box - from]?.row); // the upright bounds of a turned box are only a hint
+    const alpha = pen.globalAlpha;
+    if (turned) pen.globalAlpha = alpha * 0.3;
+    if (overPicture && !turned) {
       pen.strokeStyle = 'rgba(0,0,0,0.55)';
       pen.lineWidth = 3.5;
       pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
     }
     pen.strokeStyle = tone;
-    pen.lineWidth = 1.75;
+    pen.lineWidth = turned ? 1 : 1.75;
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    pen.globalAlpha = alpha;
     const id = boxes.tracker_id[box];
-    const label = scale < SHORT_LABELS && id >= 0 ? `#${id}` : boxLabel(boxes, box); // small pictures have no room for more
+    const said = classesOf(details, boxes, box).map(classText);
+    const own = scale < SHORT_LABELS && id >= 0 ? `#${id}` : boxLabel(boxes, box); // small pictures have no room for more
+    const label = [own, ...said.slice(0, 1)].filter(Boolean).join(' · ');
     if (!label) continue;
     const width = pen.measureText(label).width + 8;
     const top = y1 >= 16 ? y1 - 16 : y1;

@@ -14,11 +14,13 @@ function describeFrame() {
   const found = [];
   const group = (name, value) => found.push(el('tr', { class: 'group' }, el('td', {}, name), el('td', {}, value)));
   const value = (name, text) => found.push(el('tr', {}, el('td', {}, name), el('td', {}, text)));
+  const under = (name, text) => found.push(el('tr', { class: 'under' }, el('td', {}, name), el('td', {}, text)));
   const failure = DATA.failures.find((f) => f.line === line);
   if (!DATA.frames.ok[line]) {
     group('failed', failure ? failure.node : '');
     if (failure) found.push(el('tr', {}, el('td', { colSpan: 2 }, `${failure.tool}: ${failure.type}: ${failure.message}`)));
   }
+  const details = state.details();
   for (const boxes of DATA.boxes) {
     if (!DATA.frames.ok[line]) break;
     const [from, to] = boxRange(boxes, line);
@@ -28,8 +30,16 @@ function describeFrame() {
     for (const box of kept.slice(0, ROWS_SHOWN)) {
       const name = boxLabel(boxes, box) || boxes.path;
       found.push(el('tr', {}, el('td', {}, el('i', { class: 'dot', key: colourName(boxColourRank(boxes, box)) }), name), el('td', {}, Number.isNaN(boxes.confidence[box]) ? '' : boxes.confidence[box].toFixed(2))));
+      const presence = details.rows.get(boxes.path)?.[box - from]?.row.presence;
+      if (typeof presence === 'number') under('presence', presence.toFixed(2));
+      for (const row of classesOf(details, boxes, box)) under(classText(row), classScore(row));
     }
     if (kept.length > ROWS_SHOWN) value('…', `${kept.length - ROWS_SHOWN} more`);
+  }
+  for (const [path, rows] of details.classes) {
+    if (DATA.joined[path]) continue;
+    group(path, '');
+    for (const row of rows.slice(0, ROWS_SHOWN)) value(row.detection === undefined ? classText(row) : `box ${row.detection + 1}: ${classText(row)}`, classScore(row));
   }
   const numbers = DATA.numbers.filter((n) => !Number.isNaN(n.values[line]));
   if (numbers.length) group('numbers', '');

@@ -13,6 +13,7 @@ function drawViewer() {
   byId('frames-hint').textContent = hint;
   if (!lineCount()) { byId('frames').replaceChildren(byId('frames').firstElementChild, empty('The results file has no lines.')); return; }
   for (const picture of DATA.pictures) pictures.set(picture.line, { src: picture.src, image: null });
+  state.details = lastOf(() => state.line, storedDetails);
   drawStrip();
   prepareConfidence();
   preparePolygon();
@@ -68,7 +69,7 @@ function drawStage() {
   const image = pictureOf(state.line);
   if (image) pen.drawImage(image, 0, 0, sourceWidth * scale, sourceHeight * scale);
   else drawGround(pen, sourceWidth * scale, sourceHeight * scale);
-  for (const boxes of DATA.boxes) drawBoxes(pen, boxes, scale, Boolean(image));
+  drawFound(pen, scale, Boolean(image));
   drawPolygons(pen, scale);
   pen.restore();
 }

@@ -40,7 +40,7 @@ const player = (() => {
       const found = fetch(`/video/jobs/${job.job_id}/results?format=jsonl&offset=${number * PAGE}&limit=${PAGE}`)
         .then((answer) => (answer.ok ? answer.text() : Promise.reject(new Problem(answer.status, {})))).then((text) => text.split('\n'));
       pages.set(number, found);
-      found.then((lines) => { found.lines = lines; if (Math.floor(state.line / PAGE) === number) { draw(); showRaw(); } }, () => pages.delete(number));
+      found.then((lines) => { found.lines = lines; if (Math.floor(state.line / PAGE) === number) { draw(); showRaw(); describeFrame(); } }, () => pages.delete(number));
       if (pages.size > 40) pages.delete(pages.keys().next().value);
     }
     return pages.get(number);
@@ -74,9 +74,7 @@ const player = (() => {
     pen.translate((width - sourceWidth * scale) / 2, (height - sourceHeight * scale) / 2);
     if (!exact) { pen.globalAlpha = 0.55; pen.setLineDash([5, 4]); }
     if (byId('trails').checked) for (const boxes of DATA.boxes) drawTrails(pen, boxes, scale);
-    for (const boxes of DATA.boxes) drawBoxes(pen, boxes, scale, true);
-    const line = rawLine(state.line);
-    if (line && /"(keypoints|corners)"/.test(line)) drawPoints(pen, JSON.parse(line).result, scale);
+    drawFound(pen, scale, true);
     pen.restore();
     canvas.dataset.frame = DATA.frames.index[state.line];
     canvas.dataset.exact = exact;
@@ -107,34 +105,6 @@ const player = (() => {
     }
   }
 
-  // Key points, and corners of codes and turned boxes, wherever they stand in a result.
-  function drawPoints(pen, value, scale) {
-    if (Array.isArray(value)) { for (const item of value) drawPoints(pen, item, scale); return; }
-    if (!value || typeof value !== 'object') return;
-    const lowest = Math.max(0, ...DATA.boxes.map((boxes) => state.thresholds[boxes.path]));
-    if (typeof value.confidence === 'number' && value.confidence < lowest - 1e-6) return;
-    const isPoint = (point) => Array.isArray(point) && point.length >= 2 && Number.isFinite(point[0]) && Number.isFinite(point[1]);
-    for (const point of Array.isArray(value.keypoints) ? value.keypoints : []) {
-      if (!isPoint(point)) continue;
-      pen.beginPath();
-      pen.arc(point[0] * scale, point[1] * scale, 3, 0, 7);
-      pen.fillStyle = '#ffffff';
-      pen.fill();
-      pen.strokeStyle = 'rgba(0,0,0,0.7)';
-      pen.lineWidth = 1;
-      pen.stroke();
-    }
-    if (Array.isArray(value.corners) && value.corners.every(isPoint) && value.corners.length) {
-      pen.beginPath();
-      value.corners.forEach(([x, y], i) => (i ? pen.lineTo(x * scale, y * scale) : pen.moveTo(x * scale, y * scale)));
-      pen.closePath();
-      pen.strokeStyle = '#ffffff';
-      pen.lineWidth = 1.5;
-      pen.stroke();
-    }
-    for (const [name, item] of Object.entries(value)) if (name !== 'keypoints' && name !== 'corners' && typeof item === 'object') drawPoints(pen, item, scale);
-  }
-
   async function start(found) {
     job = found;
     const { block, ...data } = await ask(`/video/jobs/${job.job_id}/columns`);
@@ -144,6 +114,7 @@ const player = (() => {
     byId('stage').style.aspectRatio = `${DATA.size[0]} / ${DATA.size[1]}`;
     byId('seek').max = String(Math.max(0, lineCount() - 1));
     if (!lineCount()) return;
+    state.details = lastOf(() => rawLine(state.line), (line) => detailsIn(line ? JSON.parse(line).result : null));
     prepareConfidence();
     drawTimelines();
     byId('frame-table').show();
