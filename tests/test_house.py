@@ -120,3 +120,74 @@ def test_every_type_in_a_public_signature_is_public() -> None:
         and kind.__name__ not in videodag_cli.__all__
     }
     assert not lacking
+
+
+COMMANDS = "cli"
+"""The room of the commands: a command has the name of what it does, which may be that of the function it calls."""
+LAYOUTS = "vision/onnx/layouts"
+"""Modules of one form, each with what it knows of a family of detectors: `KINDS`."""
+ONE_FORM = {
+    "main": "the entry point of a process",
+    "make": "what a sink is made by, in each of `run/sinks/`",
+    "write": "what a format of `convert` is written by, in each of `convert/`",
+    "show": "the second word of `pipelines show` and `tools show`",
+    "schema": "the word of `schema` and of `pipelines schema`",
+    "app": "the Typer group of a command with words of its own",
+}
+"""Functions that several modules have because each is one of a kind, called by one place for all of them."""
+SAME_STEM = {
+    "api": "what a room offers to library users: `run/`, `batch/`",
+    "app": "the Typer application and the ASGI application",
+    "jsonl": "the format's name, as an output of `run` and of `convert`",
+    "summary": "the format's name, as an output of `run`, and what it is made by",
+    "worker": "the command, and what it starts",
+}
+"""Files of the same name, command files aside."""
+
+
+def is_tool(node: ast.ClassDef | ast.FunctionDef) -> bool:
+    """Tools are named by their plugin as well: `track.objects` is another one than `detect.objects`."""
+    return any(ast.unparse(decorator).partition("(")[0] == "tool" for decorator in node.decorator_list)
+
+
+def public_names() -> Iterator[tuple[str, Path, ast.stmt]]:
+    """The public classes, functions and types that modules define, tools aside."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            name = ""
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not is_tool(node):
+                name = node.name
+            elif (
+                isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.istitle()
+            ):
+                name = node.targets[0].id
+            if name and not name.startswith("_"):
+                yield name, path.relative_to(PACKAGE), node
+
+
+def homes(kind: type[ast.stmt] | tuple[type[ast.stmt], ...]) -> dict[str, set[str]]:
+    """Names that more than one module defines, and where."""
+    found: dict[str, set[str]] = {}
+    for name, path, node in public_names():
+        if isinstance(node, kind):
+            found.setdefault(name, set()).add(path.as_posix())
+    return {name: places for name, places in found.items() if len(places) > 1}
+
+
+def test_a_class_or_type_has_one_meaning_and_one_home() -> None:
+    assert homes((ast.ClassDef, ast.Assign)) == {}
+
+
+def test_a_function_has_one_meaning_and_one_home() -> None:
+    libraries = {
+        name: {p for p in places if Path(p).parent.name != COMMANDS} for name, places in homes(ast.FunctionDef).items()
+    }
+    assert {name: places for name, places in libraries.items() if len(places) > 1 and name not in ONE_FORM} == {}
+
+
+def test_a_file_has_one_meaning_and_one_home() -> None:
+    found: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        if not path.stem.startswith("__") and path.parent.name not in (COMMANDS, "tools"):
+            found.setdefault(path.stem, set()).add(path.relative_to(PACKAGE).as_posix())
+    assert {name: places for name, places in found.items() if len(places) > 1 and name not in SAME_STEM} == {}

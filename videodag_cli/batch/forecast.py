@@ -14,8 +14,8 @@ from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.batch.ledger import NAME, read_ledger
 from videodag_cli.batch.outcome import as_row
 from videodag_cli.errors import VideodagError
-from videodag_cli.run.output import record_path
-from videodag_cli.run.record import read_record
+from videodag_cli.run.record import load_record
+from videodag_cli.system.output_names import record_path
 from videodag_cli.video.choice import choose_decoder
 from videodag_cli.video.probing import probe
 from videodag_cli.video.sampling import select
@@ -65,7 +65,7 @@ def _seconds_for_a_frame(outputs: Iterable[Path]) -> dict[str, float]:
     """Pipeline -> seconds a frame took, the median of the records that are there."""
     found: dict[str, list[float]] = {}
     for output in outputs:
-        record = read_record(record_path(output))
+        record = load_record(record_path(output))
         if record is not None and record.accounting.sampled:
             each = record.wall_time_s / record.accounting.sampled
             found.setdefault(record.request.pipeline["id"], []).append(each)

@@ -17,9 +17,10 @@ from videodag_cli.graph.pipeline import load_pipeline
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.run.output import is_as_recorded
 from videodag_cli.run.part import scan
-from videodag_cli.run.record import Identity, Request, RunRecord, digest_file, is_same_input, read_record, request_facts
+from videodag_cli.run.record import Identity, Request, RunRecord, digest_file, is_same_input, load_record, request_facts
 from videodag_cli.run.sinks import make_sink
 from videodag_cli.system.files import is_locked
+from videodag_cli.system.output_names import PART_SUFFIX, RECORD_SUFFIX, note_path, part_path, record_path
 
 Kind = Literal["finished", "damaged", "failed", "unfinished", "running", "stale", "orphaned"]
 TOLD: dict[Kind, str] = {
@@ -31,7 +32,6 @@ TOLD: dict[Kind, str] = {
     "stale": "finished, but the input or the request has changed since",
     "orphaned": "its input no longer exists",
 }
-RECORD_SUFFIX, PART_SUFFIX, NOTE_SUFFIX = ".run.json", ".part", ".part.json"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def holdings(folder: Path) -> list[Holding]:
             path = Path(where, file)
             name = shown_path(path.relative_to(folder))
             if file.endswith(RECORD_SUFFIX):
-                record = read_record(path)
+                record = load_record(path)
                 output = path.with_name(file.removesuffix(RECORD_SUFFIX))
                 name = name.removesuffix(RECORD_SUFFIX)
                 if record is not None and output.exists() and name not in found:
@@ -176,5 +176,5 @@ class _Changes:
 def files_of(folder: Path, output: str) -> list[Path]:
     """The files of one output that are there: itself, its record, its part and what belongs to that."""
     path = folder / output
-    beside = [path.with_name(path.name + suffix) for suffix in (RECORD_SUFFIX, PART_SUFFIX, NOTE_SUFFIX)]
-    return [each for each in (path, *beside) if each.is_file() and not each.is_symlink()]
+    beside = (path, record_path(path), part_path(path), note_path(path))
+    return [each for each in beside if each.is_file() and not each.is_symlink()]

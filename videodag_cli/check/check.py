@@ -18,7 +18,7 @@ from videodag_cli.compare.changes import changes, changes_text
 from videodag_cli.compare.comparison import Comparison, compare_files
 from videodag_cli.errors import InputError, RequestError, VideodagError, printable, worst
 from videodag_cli.expressions.assertions import AssertionOutcome, parse_assertion
-from videodag_cli.results.reading import read_lines, read_record, record_path
+from videodag_cli.results.reading import read_lines, read_record
 
 if TYPE_CHECKING:
     from videodag_cli.graph.pipeline import LoadedPipeline
@@ -159,6 +159,7 @@ def run_case(case: Case, output: Path, *, workers: int | None = None) -> tuple[d
 def write_golden(result: Path, expected: Path) -> None:
     """Keep a result as an expected one, with the part of its record that is the same on other machines."""
     from videodag_cli.system.files import output_error, write_atomically
+    from videodag_cli.system.output_names import record_path
 
     try:
         expected.parent.mkdir(parents=True, exist_ok=True)
@@ -166,9 +167,9 @@ def write_golden(result: Path, expected: Path) -> None:
     except OSError as error:
         raise output_error(error, expected) from error
     record = golden_record(read_record(result) or {})
-    place = record_path(expected)
-    if place is not None:
-        write_atomically(place, orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    write_atomically(
+        record_path(expected), orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )
     write_atomically(expected, data)
 
 

@@ -58,7 +58,7 @@ def probe(
 def _screen(shown: str, facts: VideoFacts) -> list[str]:
     from fractions import Fraction
 
-    from videodag_cli.cli.clock import clock
+    from videodag_cli.cli.timestamps import timestamp
 
     rate = "unknown" if facts.frame_rate is None else f"{float(Fraction(facts.frame_rate)):.6g} per second"
     if facts.frame_rate is not None and "/" in facts.frame_rate:
@@ -101,7 +101,10 @@ def _screen(shown: str, facts: VideoFacts) -> list[str]:
         ("colour", facts.color or "not specified: BT.601, limited range"),
         ("frames", f"{facts.frame_count} in {facts.packet_count} packets{hidden}; the header claims {header}"),
         ("rate", f"{rate}, {kind}"),
-        ("time", f"from {clock(facts.first_time_s or 0)} for {clock(facts.duration_s)} ({facts.duration_s:g} s)"),
+        (
+            "time",
+            f"from {timestamp(facts.first_time_s or 0)} for {timestamp(facts.duration_s)} ({facts.duration_s:g} s)",
+        ),
         *([("created", facts.creation_time)] if facts.creation_time else []),
         *([("timecode", facts.timecode)] if facts.timecode else []),
         ("keyframes", f"{facts.keyframe_count}, at most {facts.longest_keyframe_gap} frames apart"),
@@ -116,7 +119,7 @@ def _screen(shown: str, facts: VideoFacts) -> list[str]:
 
 
 def _damage(facts: VideoFacts) -> list[str]:
-    from videodag_cli.cli.clock import clock
+    from videodag_cli.cli.timestamps import timestamp
 
     full = facts.full
     assert full is not None
@@ -126,7 +129,7 @@ def _damage(facts: VideoFacts) -> list[str]:
     if full.undecodable:
         runs = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in full.undecodable_ranges[:8])
         more = " ..." if len(full.undecodable_ranges) > 8 else ""
-        when = clock(full.first_undecodable_time_s or 0)
+        when = timestamp(full.first_undecodable_time_s or 0)
         lines.append(
             f"  ! damaged: {full.undecodable} of {facts.frame_count} frames could not be decoded, first at {when}: {runs}{more}"
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from videodag_cli.cli import streams
-from videodag_cli.cli.clock import clock
 from videodag_cli.cli.device import put_on_device
+from videodag_cli.cli.timestamps import timestamp
 from videodag_cli.cli.verdict import bottleneck, profile_table
 from videodag_cli.errors import DifferenceError, IncompleteError, RequestError, printable, told
 from videodag_cli.graph.assignments import overrides
@@ -66,7 +66,7 @@ def raise_for(record: RunRecord, video: str) -> None:
     shown = printable(video, limit=200)
     parts = []
     if a.undecodable:
-        first = f", first at {clock(a.first_missing_time_s)}" if a.first_missing_time_s is not None else ""
+        first = f", first at {timestamp(a.first_missing_time_s)}" if a.first_missing_time_s is not None else ""
         traces = f", {a.after_damage} after them may show traces" if a.after_damage else ""
         parts.append(f"damaged: {a.undecodable} of {a.sampled} sampled frames could not be decoded{first}{traces}")
     if a.contradictions:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from videodag_cli.cli.timestamps import timestamp_ms
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -72,7 +74,7 @@ def _by_interval(results: str, every: str, *, clock: bool, as_json: bool) -> Non
 
 def _interval_line(row: dict[str, Any]) -> str:
     missing = "?" if row["missing"] is None else row["missing"]
-    at = clock(row["start_s"]) if row["start_time"] is None else row["start_time"].partition(".")[0] + "Z"
+    at = timestamp_ms(row["start_s"]) if row["start_time"] is None else row["start_time"].partition(".")[0] + "Z"
     head = f"{at:>20} {row['frames']:>7} {row['failed']:>7} {missing:>7}"
     if row["output"] is None:
         return head
@@ -124,22 +126,12 @@ def _headline(found: dict[str, Any]) -> str:
     failed = f", {found['failed']} failed" if found["failed"] else ""
     return (
         f"{_frames(found['frames'])}{failed} · frames {found['first_frame']} to {found['last_frame']}"
-        f" · {clock(found['start_s'])} to {clock(found['end_s'])}"
+        f" · {timestamp_ms(found['start_s'])} to {timestamp_ms(found['end_s'])}"
     )
 
 
 def _frames(count: int) -> str:
     return f"{count} frame" if count == 1 else f"{count} frames"
-
-
-def clock(time_s: float) -> str:
-    """`m:ss.mmm`, with hours from one hour on."""
-    milliseconds = round(abs(time_s) * 1000)
-    minutes, milliseconds = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    sign = "-" if time_s < 0 else ""
-    seconds = f"{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
-    return f"{sign}{hours}:{minutes:02d}:{seconds}" if hours else f"{sign}{minutes}:{seconds}"
 
 
 def _table(*columns: str, numeric: int) -> Table:
@@ -210,7 +202,7 @@ def _others_table(others: dict[str, Any]) -> Table | None:
         if output["kind"] == "boolean":
             what = f"true in {output['true']}"
             if output["true"]:
-                starts = [clock(s) for s in output["starts_s"]]
+                starts = [timestamp_ms(s) for s in output["starts_s"]]
                 what += f", from {_listed(starts, output['ranges'])}"
         elif output["kind"] == "text":
             texts = [repr(_name(text, 30)) for text in output["most_common"]]

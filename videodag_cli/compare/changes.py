@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from videodag_cli.results.reading import JsonRecord
 from videodag_cli.run.record import changed_facts, request_facts
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class Change:
     after: str
 
 
-def changes(golden: Record | None, now: Record | None) -> list[Change]:
+def changes(golden: JsonRecord | None, now: JsonRecord | None) -> list[Change]:
     """What changed in request, input and packages; the most important first. Empty where one record is missing."""
     if golden is None or now is None:
         return []
@@ -36,22 +35,22 @@ def changes_text(found: Iterable[Change]) -> str:
     return f"golden: {before}; now: {', '.join(change.after for change in listed)}"
 
 
-def thresholds(record: Record | None) -> tuple[float, ...]:
+def thresholds(record: JsonRecord | None) -> tuple[float, ...]:
     """Where a run's detectors cut off: the params called `confidence`."""
     return tuple(sorted({float(value) for value in _confidences(record) if _is_number(value)}))
 
 
-def has_own_threshold(record: Record | None) -> bool:
+def has_own_threshold(record: JsonRecord | None) -> bool:
     """Whether a detector chose its threshold itself, so that the record does not say."""
     return any(value is None for value in _confidences(record))
 
 
-def same_thresholds(before: Record | None, after: Record | None) -> bool:
+def same_thresholds(before: JsonRecord | None, after: JsonRecord | None) -> bool:
     """Whether two runs were asked to cut off at the same confidences, as far as their records say."""
     return after is None or _confidences(before) == _confidences(after)
 
 
-def _confidences(record: Record | None) -> list[Any]:
+def _confidences(record: JsonRecord | None) -> list[Any]:
     params = _mapping(_mapping((record or {}).get("request")).get("params"))
     return [_mapping(values)["confidence"] for values in params.values() if "confidence" in _mapping(values)]
 
@@ -60,7 +59,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _facts(record: Record) -> Iterator[tuple[str, Any]]:
+def _facts(record: JsonRecord) -> Iterator[tuple[str, Any]]:
     """The request, then what else may make a difference."""
     request = _mapping(record.get("request"))
     yield from request_facts(request)

@@ -13,9 +13,8 @@ from videodag_cli.compare.changes import thresholds as thresholds_of
 from videodag_cli.compare.tolerance import Tolerances
 from videodag_cli.compare.values import FrameComparer
 from videodag_cli.errors import RequestError, printable
-from videodag_cli.results.reading import is_boxes, read_lines, read_record
+from videodag_cli.results.reading import JsonLine, is_boxes, read_lines, read_record
 
-Line = Mapping[str, Any]
 SCREENFUL = 20
 KEPT_OF_A_KIND = 8
 """Differences kept per output and kind, so that one flood does not hide the others."""
@@ -112,8 +111,8 @@ def _lowest_confidences(results: str | Path) -> dict[str, float]:
 
 
 def compare_lines(
-    expected: Iterable[Line],
-    actual: Iterable[Line],
+    expected: Iterable[JsonLine],
+    actual: Iterable[JsonLine],
     *,
     tolerances: Tolerances | None = None,
     thresholds: Sequence[float] = (),
@@ -141,14 +140,14 @@ def compare_lines(
     return comparison
 
 
-def _one_sided(comparison: Comparison, before: Line | None, after: Line | None) -> None:
+def _one_sided(comparison: Comparison, before: JsonLine | None, after: JsonLine | None) -> None:
     if before is not None:
         comparison.add(Difference(before["frame_index"], before["time_s"], "", "missing", "the frame is missing"))
     elif after is not None:
         comparison.add(Difference(after["frame_index"], after["time_s"], "", "extra", "the frame is not expected"))
 
 
-def _one_frame(comparison: Comparison, comparer: FrameComparer, before: Line, after: Line) -> None:
+def _one_frame(comparison: Comparison, comparer: FrameComparer, before: JsonLine, after: JsonLine) -> None:
     index, time_s = after["frame_index"], after["time_s"]
 
     def add(output: str, kind: str, words: str) -> None:
@@ -179,7 +178,7 @@ def _failure(error: Mapping[str, Any]) -> str:
     return printable(f"{error.get('type', 'unknown')}: {error.get('message', '')}", limit=160)
 
 
-def _ordered(lines: Iterable[Line], name: str) -> Iterator[Line]:
+def _ordered(lines: Iterable[JsonLine], name: str) -> Iterator[JsonLine]:
     last = -1
     for line in lines:
         if line["frame_index"] <= last:
@@ -190,7 +189,9 @@ def _ordered(lines: Iterable[Line], name: str) -> Iterator[Line]:
         yield line
 
 
-def _aligned(expected: Iterator[Line], actual: Iterator[Line]) -> Iterator[tuple[Line | None, Line | None]]:
+def _aligned(
+    expected: Iterator[JsonLine], actual: Iterator[JsonLine]
+) -> Iterator[tuple[JsonLine | None, JsonLine | None]]:
     """Pairs with equal `frame_index`; None where one side has no such frame."""
     before, after = next(expected, None), next(actual, None)
     while before is not None or after is not None:

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.compare.tolerance import Tolerance
-from videodag_cli.results.reading import corners
+from videodag_cli.results.reading import JsonRow, corners
 from videodag_cli.vision.boxes import iou_matrix
 
-Row = dict[str, Any]
 Pairs = list[tuple[int, int]]
 NO_PAIR = 10.0
 """Cost of a pair that is none; a real pair costs 2 at most, so there are as many real pairs as there can be."""
@@ -28,30 +27,30 @@ def has_boxes(rows: Sequence[Any]) -> bool:
     return all(isinstance(row, dict) and corners(row) is not None for row in rows)
 
 
-def row_class(row: Row) -> object:
+def row_class(row: JsonRow) -> object:
     """What a row is called for pairing."""
     name = row.get("class_name")
     return row.get("class_id") if name is None else name
 
 
-def allowed_px(row: Row, tolerance: Tolerance) -> float:
+def allowed_px(row: JsonRow, tolerance: Tolerance) -> float:
     """How far a coordinate of this row may move."""
     left, top, right, bottom = (float(number) for number in row["xyxy"])
     return max(tolerance.box_px, tolerance.box_rel * max(right - left, bottom - top))
 
 
-def overlaps(expected: Sequence[Row], actual: Sequence[Row]) -> NDArray[np.float64]:
+def overlaps(expected: Sequence[JsonRow], actual: Sequence[JsonRow]) -> NDArray[np.float64]:
     """(N, M) intersection over union."""
     return iou_matrix([row["xyxy"] for row in expected], [row["xyxy"] for row in actual])
 
 
 def pair_boxes(
-    expected: Sequence[Row],
-    actual: Sequence[Row],
+    expected: Sequence[JsonRow],
+    actual: Sequence[JsonRow],
     *,
     iou: NDArray[np.float64],
     tolerance: Tolerance,
-    is_known: Callable[[Row, Row], bool],
+    is_known: Callable[[JsonRow, JsonRow], bool],
     same_class: bool = True,
 ) -> Pairs:
     """Pairs of rows that are the same thing: of one class, overlapping enough or with corners close enough."""

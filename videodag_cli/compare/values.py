@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from videodag_cli.compare.rows import (
-    Row,
     allowed_px,
     edit_distance,
     has_boxes,
@@ -18,6 +17,7 @@ from videodag_cli.compare.rows import (
 )
 from videodag_cli.compare.tolerance import Tolerance, Tolerances
 from videodag_cli.errors import printable
+from videodag_cli.results.reading import JsonRow
 from videodag_cli.vision.keypoints import oks
 from videodag_cli.vision.masks import is_mask, mask_iou
 
@@ -91,7 +91,7 @@ class FrameComparer:
             if output not in expected:
                 self.new_outputs[output] = None
 
-    def is_borderline(self, output: str, row: Row) -> bool:
+    def is_borderline(self, output: str, row: JsonRow) -> bool:
         """Whether a row without a pair may be there or not."""
         confidence = row.get("confidence")
         if confidence is None or not _is_number(confidence):
@@ -126,7 +126,7 @@ class _Output:
         else:
             yield from self.scalars(path, before, after)
 
-    def objects(self, path: str, before: Row, after: Row) -> Iterator[Found]:
+    def objects(self, path: str, before: JsonRow, after: JsonRow) -> Iterator[Found]:
         motion_px = self._motion_px(before)
         for name, value in before.items():
             if name in self.tolerance.ignore:
@@ -152,7 +152,7 @@ class _Output:
         if not _is_close(before, after, allowed, 0.0):
             yield self.found("number", path, f"{_shown(before)} -> {_shown(after)} (allowed {allowed:.4g})")
 
-    def _motion_px(self, value: Row) -> float | None:
+    def _motion_px(self, value: JsonRow) -> float | None:
         """How far a motion may differ, None for what is no motion vector."""
         if not value.keys() >= MOTION or not all(_is_number(value[name]) for name in MOTION):
             return None
@@ -172,7 +172,7 @@ class _Output:
 
     # Rows with boxes
 
-    def boxes(self, path: str, before: list[Row], after: list[Row]) -> Iterator[Found]:
+    def boxes(self, path: str, before: list[JsonRow], after: list[JsonRow]) -> Iterator[Found]:
         if before == after and self._ids_known(before):
             return
         iou = overlaps(before, after)
@@ -204,11 +204,11 @@ class _Output:
                 shown = f"confidence {confidence}, " if confidence is not None else ""
                 yield self.found("extra", path, f"{_name(after[j])} extra ({shown}best IoU {best:.2f})")
 
-    def _ids_known(self, rows: list[Row]) -> bool:
+    def _ids_known(self, rows: list[JsonRow]) -> bool:
         """Whether all ids of these rows are known to be themselves in the other result."""
         return all(self.identities.is_known(row, row) for row in rows if isinstance(row.get("tracker_id"), int))
 
-    def paired(self, path: str, before: Row, after: Row, iou: float) -> Iterator[Found]:
+    def paired(self, path: str, before: JsonRow, after: JsonRow, iou: float) -> Iterator[Found]:
         """Differences between two rows that are the same thing."""
         name, allowed = _name(before), allowed_px(before, self.tolerance)
         for field, old in before.items():
@@ -247,7 +247,7 @@ class _Output:
                 yield self.found("new field", path, f"{name} {printable(field, limit=40)} is new")
 
     def points(
-        self, path: str, name: str, row: Row, before: list[list[float]], after: list[list[float]]
+        self, path: str, name: str, row: JsonRow, before: list[list[float]], after: list[list[float]]
     ) -> Iterator[Found]:
         """Differences between key points with a visibility."""
         if len(before) != len(after):
@@ -262,7 +262,7 @@ class _Output:
         elif seen > self.tolerance.visibility + 1e-9:
             yield self.found("number", path, f"{name} visibility of a key point changed by {seen:.2f}")
 
-    def mask(self, path: str, name: str, before: Row, after: Row) -> Iterator[Found]:
+    def mask(self, path: str, name: str, before: JsonRow, after: JsonRow) -> Iterator[Found]:
         try:
             overlap = mask_iou(before, after)
         except (ValueError, TypeError):
@@ -273,7 +273,7 @@ class _Output:
 
     # Everything else
 
-    def other_rows(self, path: str, before: list[Row], after: list[Row]) -> Iterator[Found]:
+    def other_rows(self, path: str, before: list[JsonRow], after: list[JsonRow]) -> Iterator[Found]:
         pairs = [(i, i) for i in range(len(before))]
         if len(before) != len(after) or any(self._differing(a, b) for a, b in zip(before, after, strict=True)):
             pairs = pair_others(before, after, is_known=self.identities.is_known, differing=self._differing)
@@ -286,7 +286,7 @@ class _Output:
             if j not in {j for _, j in pairs}:
                 yield self.found("extra", path, f"{_row(row)} extra")
 
-    def _differing(self, before: Row, after: Row) -> int:
+    def _differing(self, before: JsonRow, after: JsonRow) -> int:
         """How many fields of two rows differ, identities aside."""
         one = _Output(self.output, self.tolerance, Identities(), FrameComparer(Tolerances(self.tolerance)))
         return sum(1 for _ in one.objects(self.output, before, after))
@@ -347,7 +347,7 @@ def _moved(before: Any, after: Any) -> float:
     return 0.0 if before is None and after is None else math.inf
 
 
-def _name(row: Row) -> str:
+def _name(row: JsonRow) -> str:
     """What a row with a box is called in messages."""
     name = row_class(row)
     if name is None:
@@ -355,7 +355,7 @@ def _name(row: Row) -> str:
     return printable(name, limit=40) if isinstance(name, str) else f"class {name}"
 
 
-def _row(row: Row) -> str:
+def _row(row: JsonRow) -> str:
     fields = ", ".join(f"{printable(k, limit=30)} {_shown(v)}" for k, v in list(row.items())[:3])
     return f"row ({fields})"
 

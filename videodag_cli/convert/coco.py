@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 import orjson
 
 from videodag_cli.convert.converted import Converted
-from videodag_cli.convert.results_files import ResultsFile, Row, boxes, integer_field, number, one_output
+from videodag_cli.convert.results_files import ResultsFile, boxes, integer_field, number, one_output
 from videodag_cli.errors import printable
-from videodag_cli.results.reading import corners
+from videodag_cli.results.reading import JsonRow, corners
 from videodag_cli.vision.keypoints import COCO_BONES, COCO_POINTS, SEEN, point_names
 from videodag_cli.vision.masks import is_mask, mask_area
 
@@ -72,7 +72,7 @@ def _separator(rank: int) -> bytes:
     return b"\n" if rank == 1 else b",\n"
 
 
-def _annotation(annotation: int, image: int, category: int, row: Row, points: int | None) -> dict[str, Any]:
+def _annotation(annotation: int, image: int, category: int, row: JsonRow, points: int | None) -> dict[str, Any]:
     x1, y1, x2, y2 = corners(row) or (0.0, 0.0, 0.0, 0.0)
     width, height = round(x2 - x1, 4), round(y2 - y1, 4)
     found: dict[str, Any] = {
@@ -102,7 +102,7 @@ def _annotation(annotation: int, image: int, category: int, row: Row, points: in
     return found
 
 
-def _class(path: str, row: Row) -> Class:
+def _class(path: str, row: JsonRow) -> Class:
     """Class id and name; a box without a class is named after its output."""
     class_id, name = integer_field(row, "class_id"), row.get("class_name")
     if isinstance(name, str) and name:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from videodag_cli.errors import RequestError, printable
-from videodag_cli.results.reading import Line, corners, is_boxes, leaves, read_lines, read_record
-
-Row = Mapping[str, Any]
+from videodag_cli.results.reading import JsonLine, JsonRow, corners, is_boxes, leaves, read_lines, read_record
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class ResultsFile:
     path: str | Path
     record: dict[str, Any] | None = None
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[JsonLine]:
         return read_lines(self.path)
 
     @property
@@ -64,7 +62,7 @@ def chosen(path: str, nodes: Sequence[str]) -> bool:
     return not nodes or any(path == node or path.startswith(f"{node}.") for node in nodes)
 
 
-def boxes(result: Row, nodes: Sequence[str] = ()) -> Iterator[tuple[str, int, Row]]:
+def boxes(result: JsonRow, nodes: Sequence[str] = ()) -> Iterator[tuple[str, int, JsonRow]]:
     """`(output path, rank in its list, row)` of every box in a result."""
     for path, value in leaves(result):
         if is_boxes(value) and chosen(path, nodes):
@@ -73,12 +71,12 @@ def boxes(result: Row, nodes: Sequence[str] = ()) -> Iterator[tuple[str, int, Ro
                     yield path, index, row
 
 
-def number(row: Row, name: str) -> float | None:
+def number(row: JsonRow, name: str) -> float | None:
     value = row.get(name)
     return value if type(value) in (int, float) else None
 
 
-def integer_field(row: Row, name: str) -> int | None:
+def integer_field(row: JsonRow, name: str) -> int | None:
     """An integer field that fits into 64 bits."""
     value = row.get(name)
     return value if type(value) is int and -(2**63) <= value < 2**63 else None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from videodag_cli.errors import RequestError, printable
-from videodag_cli.results.reading import Line, corners, is_boxes, leaves
+from videodag_cli.results.reading import JsonLine, corners, is_boxes, leaves
 from videodag_cli.vision.boxes import iou_matrix
 
 SAME_IOU = 0.7
@@ -82,7 +82,7 @@ class _Places:
 
 
 def find_static(
-    lines: Iterable[Line], *, share: float, min_frames: int, nodes: Sequence[str] = ()
+    lines: Iterable[JsonLine], *, share: float, min_frames: int, nodes: Sequence[str] = ()
 ) -> tuple[list[StaticThing], int]:
     """Things seen in at least this share of the frames, most often seen first, and the number of frames.
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import orjson
 
-from videodag_cli.convert.results_files import ResultsFile, Row, boxes, chosen, integer_field, number
-from videodag_cli.results.reading import Line, corners, leaves, tags_of
+from videodag_cli.convert.results_files import ResultsFile, boxes, chosen, integer_field, number
+from videodag_cli.results.reading import JsonLine, JsonRow, corners, leaves, tags_of
 
 ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 """`json` is JSON as text; in JSON lines, what it says."""
@@ -93,7 +93,7 @@ def tag_columns(names: Iterable[str], others: Iterable[Column]) -> list[Column]:
     return [Column(f"tag_{name}" if name in taken else name, "text") for name in names]
 
 
-def tag_values(line: Line, names: Sequence[str]) -> list[CellValue]:
+def tag_values(line: JsonLine, names: Sequence[str]) -> list[CellValue]:
     given = tags_of(line) if names else {}
     return [_as_text(given.get(name)) for name in names]
 
@@ -205,7 +205,7 @@ def _detection_rows(source: ResultsFile, names: Sequence[str], nodes: Sequence[s
             )
 
 
-def _field(row: Row, column: Column) -> CellValue:
+def _field(row: JsonRow, column: Column) -> CellValue:
     """A field of a row if it has the column's type; what has another is kept in `extra`."""
     if column.kind == "integer":
         return integer_field(row, column.name)

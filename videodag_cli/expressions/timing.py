@@ -9,14 +9,15 @@ rounded to one, two times are compared with one microsecond of grace. Memory doe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.expressions import tree
 from videodag_cli.expressions.conditions import Judge, Known, every, opposite, some
 from videodag_cli.expressions.syntax import parse_expression
+from videodag_cli.results.reading import JsonLine
 
 GRACE_US = 1
 
@@ -31,7 +32,6 @@ class Moment:
 
 
 Judged = tuple[Moment, Known]
-Line = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class TimeRange:
 class _Part(Protocol):
     """A part of an expression: takes lines in order, gives values in the same order, maybe later."""
 
-    def push(self, line: Line, moment: Moment) -> list[Judged]: ...
+    def push(self, line: JsonLine, moment: Moment) -> list[Judged]: ...
     def finish(self) -> list[Judged]: ...
 
 
@@ -68,7 +68,7 @@ class _Timeless:
         self._condition = condition
         self._judge = judge
 
-    def push(self, line: Line, moment: Moment) -> list[Judged]:
+    def push(self, line: JsonLine, moment: Moment) -> list[Judged]:
         return [(moment, self._judge.judge(self._condition, line))]
 
     def finish(self) -> list[Judged]:
@@ -79,7 +79,7 @@ class _Not:
     def __init__(self, term: _Part) -> None:
         self._term = term
 
-    def push(self, line: Line, moment: Moment) -> list[Judged]:
+    def push(self, line: JsonLine, moment: Moment) -> list[Judged]:
         return [(at, opposite(value)) for at, value in self._term.push(line, moment)]
 
     def finish(self) -> list[Judged]:
@@ -94,7 +94,7 @@ class _Joined:
         self._join = every if is_and else some
         self._waiting: list[deque[Judged]] = [deque() for _ in terms]
 
-    def push(self, line: Line, moment: Moment) -> list[Judged]:
+    def push(self, line: JsonLine, moment: Moment) -> list[Judged]:
         return self._given([term.push(line, moment) for term in self._terms])
 
     def finish(self) -> list[Judged]:
@@ -119,7 +119,7 @@ class _For:
         self._start_us: int | None = None
         self._undecided: list[Moment] = []
 
-    def push(self, line: Line, moment: Moment) -> list[Judged]:
+    def push(self, line: JsonLine, moment: Moment) -> list[Judged]:
         return [judged for at, value in self._term.push(line, moment) for judged in self._next(at, value)]
 
     def finish(self) -> list[Judged]:
@@ -149,7 +149,7 @@ class _Within:
         self._duration_us = duration_us
         self._since_us: int | None = None
 
-    def push(self, line: Line, moment: Moment) -> list[Judged]:
+    def push(self, line: JsonLine, moment: Moment) -> list[Judged]:
         return [self._next(at, value) for at, value in self._term.push(line, moment)]
 
     def finish(self) -> list[Judged]:
@@ -190,7 +190,7 @@ class TimedCondition:
     def __init__(self, condition: tree.Condition, judge: Judge) -> None:
         self._part = _part(condition, judge)
 
-    def feed(self, line: Line, moment: Moment) -> list[Judged]:
+    def feed(self, line: JsonLine, moment: Moment) -> list[Judged]:
         return self._part.push(line, moment)
 
     def finish(self) -> list[Judged]:
@@ -201,10 +201,10 @@ class Timeline:
     """Gives each line its moment, one line late."""
 
     def __init__(self) -> None:
-        self._last: tuple[Line, int, int] | None = None
+        self._last: tuple[JsonLine, int, int] | None = None
         self._step_us = 0
 
-    def feed(self, line: Line) -> tuple[Line, Moment] | None:
+    def feed(self, line: JsonLine) -> tuple[JsonLine, Moment] | None:
         """The line before this one, with its moment."""
         start_us = round(line["time_s"] * 1_000_000)
         frame_index: int = line["frame_index"]
@@ -218,7 +218,7 @@ class Timeline:
         self._last = (line, frame_index, start_us)
         return ended
 
-    def finish(self) -> tuple[Line, Moment] | None:
+    def finish(self) -> tuple[JsonLine, Moment] | None:
         """The last line."""
         if self._last is None:
             return None
@@ -273,7 +273,7 @@ def parse_where(text: str) -> tree.Condition:
 
 
 def find_ranges(
-    lines: Iterable[Line],
+    lines: Iterable[JsonLine],
     where: tree.Condition,
     *,
     gap_us: int = 0,
@@ -294,7 +294,7 @@ def find_ranges(
         where = where.term
     watch = TimedCondition(where, judge)
 
-    def ended(pair: tuple[Line, Moment] | None) -> list[Judged]:
+    def ended(pair: tuple[JsonLine, Moment] | None) -> list[Judged]:
         return watch.feed(*pair) if pair else []
 
     for line in lines:

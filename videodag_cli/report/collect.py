@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from videodag_cli.report.details import Details
-from videodag_cli.results.reading import Line, corners, leaves, path_part, tags_of
+from videodag_cli.results.reading import JsonLine, corners, leaves, path_part, tags_of
 from videodag_cli.results.spans import Span, Spans
 
 MISSING_FLAG = 2
@@ -92,7 +92,7 @@ class Collected:
         return len(self.frame_index)
 
 
-def collect(lines: Iterable[Line], *, details: bool = True) -> Collected:
+def collect(lines: Iterable[JsonLine], *, details: bool = True) -> Collected:
     """Read all lines once; details only for a page that cannot ask for the lines themselves."""
     found = Collected()
     spans = Spans()
@@ -122,7 +122,7 @@ def _keep(found: Collected, spans: Iterable[Span]) -> None:
             found.spans_omitted += 1
 
 
-def _line(found: Collected, line: Line) -> None:
+def _line(found: Collected, line: JsonLine) -> None:
     rank = len(found)
     if rank == 0:
         found.tags = tags_of(line)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from videodag_cli.results.reading import path_part
-
-Record = Mapping[str, Any]
+from videodag_cli.results.reading import JsonRecord, path_part
 
 
-def confidence_setting(record: Record | None, node: str) -> dict[str, Any]:
+def confidence_setting(record: JsonRecord | None, node: str) -> dict[str, Any]:
     """Which parameter filters the boxes of `node`: `node`, `param`, `note`.
 
     It is the node's own parameter `confidence`, or that of the nearest node upstream that has one.
@@ -42,7 +40,7 @@ def confidence_setting(record: Record | None, node: str) -> dict[str, Any]:
     return {"node": None, "param": None, "note": "No node of this pipeline has a parameter confidence."}
 
 
-def joined(record: Record | None, boxes: Mapping[str, str]) -> dict[str, str]:
+def joined(record: JsonRecord | None, boxes: Mapping[str, str]) -> dict[str, str]:
     """Path of rows that say `detection` -> path of the boxes that they mean, where the record tells.
 
     boxes: path -> node, of all boxes in the lines.
@@ -63,7 +61,7 @@ def joined(record: Record | None, boxes: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def node_with(record: Record | None, param: str) -> str | None:
+def node_with(record: JsonRecord | None, param: str) -> str | None:
     """The first node with a parameter of that name."""
     params = ((record or {}).get("request") or {}).get("params") or {}
     return next((str(node) for node, values in params.items() if isinstance(values, dict) and param in values), None)

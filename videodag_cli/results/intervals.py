@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from videodag_cli.errors import RequestError
-from videodag_cli.results.reading import Line, leaves
+from videodag_cli.results.reading import JsonLine, leaves
 from videodag_cli.times import parse_seconds
 
 MAX_GAP = 1_000_000
@@ -121,7 +121,7 @@ def parse_every(text: str) -> int:
     return int(every)
 
 
-def traits(lines: Iterable[Line]) -> dict[str, Traits]:
+def traits(lines: Iterable[JsonLine]) -> dict[str, Traits]:
     """Every output of a file with what it ever has, in the order in which they are first seen."""
     found: dict[str, Traits] = {}
     for line in lines:
@@ -133,7 +133,7 @@ def traits(lines: Iterable[Line]) -> dict[str, Traits]:
 
 
 def intervals(
-    lines: Iterable[Line], every_us: int, *, also_us: Sequence[int] = (), zero_us: int = 0
+    lines: Iterable[JsonLine], every_us: int, *, also_us: Sequence[int] = (), zero_us: int = 0
 ) -> Iterator[Interval]:
     """The intervals from that of the first line to that of the last, each as soon as it is over.
 

@@ -18,15 +18,20 @@ import orjson
 
 from videodag_cli.errors import InputError, printable
 from videodag_cli.lines import RESERVED_TAGS
+from videodag_cli.system.output_names import record_path
 
-Line = dict[str, Any]
+JsonLine = Mapping[str, Any]
+"""A line of a results file."""
+JsonRow = Mapping[str, Any]
+"""One of a list in its result: a box, a text, an event."""
+JsonRecord = Mapping[str, Any]
+"""A run record, as it was read."""
 MAX_LINE_BYTES = 64 << 20
 MAX_FRAME_INDEX = 2**32 - 1
 MAX_TIME_S = 1e10
-RECORD_SUFFIX = ".run.json"
 
 
-def read_lines(source: str | Path) -> Iterator[Line]:
+def read_lines(source: str | Path) -> Iterator[JsonLine]:
     """The lines of a results file in their order; `-` is standard input.
 
     A blank line is skipped. Raises `InputError` naming file and line number: `input.missing`, `input.not_file`, `input.unreadable`, and
@@ -53,14 +58,14 @@ def read_lines(source: str | Path) -> Iterator[Line]:
             yield line
 
 
-def record_path(source: str | Path) -> Path | None:
+def record_beside(source: str | Path) -> Path | None:
     """Where the run record of a results file is; None for standard input."""
-    return None if str(source) == "-" else Path(f"{source}{RECORD_SUFFIX}")
+    return None if str(source) == "-" else record_path(Path(source))
 
 
 def with_records(sources: Iterable[str | Path]) -> list[str | Path]:
     """Results files and where their records are: all that is read of them."""
-    return [path for source in sources for path in (source, record_path(source)) if path is not None]
+    return [path for source in sources for path in (source, record_beside(source)) if path is not None]
 
 
 def read_record(source: str | Path) -> dict[str, Any] | None:
@@ -68,7 +73,7 @@ def read_record(source: str | Path) -> dict[str, Any] | None:
 
     Raises `InputError` (`input.not_results`) for a file of that name that is not a run record.
     """
-    path = record_path(source)
+    path = record_beside(source)
     if path is None:
         return None
     try:

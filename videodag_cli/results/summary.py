@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from videodag_cli.results.reading import Line, leaves
+from videodag_cli.results.reading import JsonLine, leaves
 
 SCHEMA = "videodag.summary/1"
 MAX_DISTINCT = 1000
@@ -187,7 +187,7 @@ class Summary:
         self._nulls: Counter[str] = Counter()
 
     @classmethod
-    def of(cls, lines: Iterable[Line]) -> Summary:
+    def of(cls, lines: Iterable[JsonLine]) -> Summary:
         summary = cls()
         for line in lines:
             summary.feed(line)

@@ -24,7 +24,7 @@ from videodag_cli.lines import FrameResult
 from videodag_cli.run.execution import Execution, ProgressSink, feed_lines, outcomes
 from videodag_cli.run.job import Continuation, Job, RunOptions, default_workers, exit_code_of, plan_for
 from videodag_cli.run.opened import RunStart, opened_video
-from videodag_cli.run.output import OutputFile, record_path
+from videodag_cli.run.output import OutputFile
 from videodag_cli.run.record import RunRecord
 from videodag_cli.run.sinks import make_sink
 from videodag_cli.system.files import is_special, write_atomically
@@ -254,6 +254,5 @@ __all__ = [
     "describe_run",
     "iter_video",
     "plan_for",
-    "record_path",
     "run_video",
 ]

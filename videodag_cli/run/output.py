@@ -19,10 +19,9 @@ import orjson
 
 from videodag_cli.errors import OutputError, printable
 from videodag_cli.run.part import PartProgress, decode_state, encode_state, scan
-from videodag_cli.run.record import Identity, OutputFacts, Request, RunRecord, differences, is_same_input, read_record
+from videodag_cli.run.record import Identity, OutputFacts, Request, RunRecord, differences, is_same_input, load_record
 from videodag_cli.run.sinks import Sink
 from videodag_cli.system.files import (
-    PART_SUFFIX,
     check_place,
     open_part,
     sync_folder,
@@ -30,6 +29,7 @@ from videodag_cli.system.files import (
     write_atomically,
     writing,
 )
+from videodag_cli.system.output_names import note_path, part_path, record_path
 
 
 @dataclass
@@ -46,8 +46,8 @@ class OutputFile:
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.realpath(path))
         self.shown = printable(path, limit=300)
-        self.part = self.path.with_name(self.path.name + PART_SUFFIX)
-        self.note = self.path.with_name(self.path.name + PART_SUFFIX + ".json")
+        self.part = part_path(self.path)
+        self.note = note_path(self.path)
         self.record = record_path(self.path)
         self._fd = -1
         self._replaces = False
@@ -86,7 +86,7 @@ class OutputFile:
     def _finished(self, request: Request, input_path: Path, *, overwrite: bool, force: bool) -> Decision | None:
         if not self.path.exists():
             return None
-        record = read_record(self.record)
+        record = load_record(self.record)
         why = self._why_not(record, request, input_path)
         if not why and record is not None:
             return None if force else Decision("up_to_date", record)
@@ -246,11 +246,6 @@ class OutputFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def record_path(output: Path) -> Path:
-    """Where the record of a finished output is."""
-    return output.with_name(output.name + ".run.json")
 
 
 def is_as_recorded(path: Path, facts: OutputFacts) -> bool:

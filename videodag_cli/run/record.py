@@ -264,7 +264,7 @@ class RunRecord(_Model):
         return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def read_record(path: Path) -> RunRecord | None:
+def load_record(path: Path) -> RunRecord | None:
     """The record in a file, or None where there is none that can be understood."""
     try:
         return RunRecord.model_validate(orjson.loads(path.read_bytes()))

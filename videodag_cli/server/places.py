@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from videodag_cli.system.files import writing
+from videodag_cli.system.output_names import RECORD_SUFFIX
 
 VIDEO = "video.mp4"
 RESULTS = "results.jsonl"
-RECORD = "results.jsonl.run.json"
+RECORD = f"{RESULTS}{RECORD_SUFFIX}"
 
 
 @dataclass(frozen=True)

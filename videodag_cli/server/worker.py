@@ -18,7 +18,7 @@ from typing import Any
 
 from videodag_cli.errors import StopSignal, VideodagError
 from videodag_cli.guard.supervise import ending
-from videodag_cli.run.record import RunRecord, read_record
+from videodag_cli.run.record import RunRecord, load_record
 from videodag_cli.server import process_names
 from videodag_cli.server.bell import Bell
 from videodag_cli.server.command import Child
@@ -180,7 +180,7 @@ def _refusal(job: JobRow, folder: Path) -> Ending | None:
 
 def _ending(code: int, error: tuple[str, str] | None, folder: Path) -> Ending:
     word, message = error or (None, None)
-    record = read_record(folder / RECORD) if code in (0, 4) else None
+    record = load_record(folder / RECORD) if code in (0, 4) else None
     if record is None or not (folder / RESULTS).exists():
         if word is None:
             word, message = "internal", f"the run ended with exit code {code} and no result"

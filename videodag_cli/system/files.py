@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from videodag_cli.errors import OutputError, printable
+from videodag_cli.system.output_names import part_path
 from videodag_cli.system.signals import whole_line
 
-PART_SUFFIX = ".part"
 _WORDS = {
     errno.ENOSPC: "output.full",
     errno.EDQUOT: "output.full",
@@ -148,7 +148,7 @@ def whole_file(target: str | Path, *, overwrite: bool = False, inputs: Iterable[
             yield device
         return
     path = Path(os.path.realpath(target))
-    part = path.with_name(path.name + PART_SUFFIX)
+    part = part_path(path)
     check_place(path, shown, inputs=inputs, beside=[part])
     _require_free(path, shown, overwrite=overwrite)
     fd = None
