@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from videodag_cli.cli.shared_options import AsJson
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -33,7 +35,7 @@ def check(
         bool, typer.Option("--update", help="Show what changed, then make it the expected result.")
     ] = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the outcome as JUnit XML.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Number of cases run at once.")] = 1,
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the results that were compared in this folder.")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from videodag_cli.cli.shared_options import AsJson
+
 if TYPE_CHECKING:
     from videodag_cli.compare.tolerance import Tolerances
 
@@ -20,7 +22,7 @@ def diff(
         ),
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=0, help="Print at most N differences.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two results with tolerances; exit 5 where they differ."""
     from videodag_cli.compare.changes import changes, changes_text

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from videodag_cli.cli.shared_options import AsJson
+
 if TYPE_CHECKING:
     from videodag_cli.graph.plugins import Registry
     from videodag_cli.lines import FrameResult
@@ -35,7 +37,7 @@ def model(
         str | None,
         typer.Option(metavar="TIME", help="With --try: from here on the first frame: 3.5, 00:01:40 or 120f."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what an ONNX file is read as, and why: layout, input, classes; with --try, what it finds in one frame."""
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from videodag_cli.cli.shared_options import AsJson, PipelinesDirs, PluginsDirs
+
 if TYPE_CHECKING:
     from videodag_cli.graph.pipeline import FoundPipeline
     from videodag_cli.graph.plan import Plan, Step
@@ -15,17 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, draw and check pipelines.", no_args_is_help=True)
 
-Folders = Annotated[
-    list[Path] | None, typer.Option("--pipelines-dir", metavar="DIR", help="Look for pipelines in this folder first.")
-]
-Plugins = Annotated[
-    list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="Also load the tools in DIR/*.py.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @app.command("list")
-def list_pipelines(pipelines_dir: Folders = None, as_json: AsJson = False) -> None:
+def list_pipelines(pipelines_dir: PipelinesDirs = None, as_json: AsJson = False) -> None:
     """List pipelines: id, name, outputs, where each comes from and what it hides."""
     from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import PipelineError, printable
@@ -60,8 +54,8 @@ def show(
     format: Annotated[
         Literal["text", "json", "mermaid"], typer.Option(help="A drawing, JSON, or a Mermaid flowchart.")
     ] = "text",
-    pipelines_dir: Folders = None,
-    plugins_dir: Plugins = None,
+    pipelines_dir: PipelinesDirs = None,
+    plugins_dir: PluginsDirs = None,
 ) -> None:
     """Draw a pipeline: the nodes, the types on its edges, every parameter."""
     from videodag_cli.cli.streams import print_json
@@ -84,8 +78,8 @@ def validate(
         list[str] | None,
         typer.Argument(metavar="[ID|FILE]...", help="Ids or .json files; none: every pipeline that can be found."),
     ] = None,
-    pipelines_dir: Folders = None,
-    plugins_dir: Plugins = None,
+    pipelines_dir: PipelinesDirs = None,
+    plugins_dir: PluginsDirs = None,
     load_models: Annotated[
         bool, typer.Option("--load", help="Also make the tools: open the models and say what they were read as.")
     ] = False,

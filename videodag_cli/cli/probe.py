@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from videodag_cli.cli.shared_options import AsJson
+
 if TYPE_CHECKING:
     from videodag_cli.video.facts import VideoFacts
 
@@ -16,7 +18,7 @@ def probe(
         int | None, typer.Option(metavar="N", help="Video stream of the file, by its number in the container.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Decode every frame and report the damage.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     max_pixels: Annotated[
         int | None, typer.Option(metavar="N", help="Refuse pictures of more pixels (67108864).")
     ] = None,

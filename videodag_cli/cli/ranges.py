@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-How = Literal["copy", "exact"]
+from videodag_cli.convert.cut_method import CutMethod
 
 if TYPE_CHECKING:
     from videodag_cli.expressions.timing import TimeRange
@@ -30,7 +30,7 @@ def ranges(
     ] = None,
     format: Annotated[Literal["jsonl", "csv", "vtt"], typer.Option(help="Form of the ranges.")] = "jsonl",
     cut: Annotated[
-        How | None,
+        CutMethod | None,
         typer.Option(
             help="Print instead the ffmpeg command that cuts each range: copy keeps the coding and "
             "begins at a keyframe at or before it, exact codes exactly its frames again.",
@@ -85,7 +85,7 @@ def ranges(
             typer.echo(write(item, source))
 
 
-def _cutters(how: How, video: str | None) -> Callable[[TimeRange, str], str]:
+def _cutters(how: CutMethod, video: str | None) -> Callable[[TimeRange, str], str]:
     """Gives the command for a range of a results file; each file's video is opened once, when it is needed."""
     from videodag_cli.convert.cutting import Cutter
     from videodag_cli.results.origin import require_video

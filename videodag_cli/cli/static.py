@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from videodag_cli.cli.shared_options import AsJson
+
 
 def static(
     results: Annotated[
@@ -27,7 +29,7 @@ def static(
         list[str] | None, typer.Option("--node", metavar="NODE", help="Take only the outputs of this node.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print boxes that never move, and write zones with which a filter leaves them out.
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="List and describe tools.", no_args_is_help=True)
+from videodag_cli.cli.shared_options import AsJson, PluginsDirs
 
-Folders = Annotated[
-    list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="Also load the tools in DIR/*.py.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app = typer.Typer(help="List and describe tools.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_tools(plugins_dir: Folders = None, as_json: AsJson = False) -> None:
+def list_tools(plugins_dir: PluginsDirs = None, as_json: AsJson = False) -> None:
     """List every tool of every plugin; a broken plugin is reported and stops nothing."""
     from videodag_cli.cli.pipelines import columns
     from videodag_cli.cli.streams import print_json, say, say_error
@@ -50,7 +46,7 @@ def list_tools(plugins_dir: Folders = None, as_json: AsJson = False) -> None:
 @app.command()
 def show(
     tool: Annotated[str, typer.Argument(metavar="PLUGIN.TOOL", help="For example quality.sharpness.")],
-    plugins_dir: Folders = None,
+    plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
 ) -> None:
     """Describe a tool: inputs, outputs, and each parameter with its type, default and range."""

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from videodag_cli.errors import RequestError, printable
 
-Share = Annotated[float, Field(ge=0, le=1)]
-NotNegative = Annotated[float, Field(ge=0)]
+AllowedShare = Annotated[float, Field(ge=0, le=1)]
+AllowedAmount = Annotated[float, Field(ge=0)]
 
 
 class Tolerance(BaseModel):
@@ -23,41 +23,41 @@ class Tolerance(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    abs: NotNegative = Field(
+    abs: AllowedAmount = Field(
         default=0.01,
         description="Numbers: largest absolute difference. Whole numbers are compared exactly unless this is 1 or more.",
     )
-    rel: NotNegative = Field(
+    rel: AllowedAmount = Field(
         default=0.01, description="Numbers with decimals: largest difference as a share of the larger one."
     )
-    iou: Share = Field(
+    iou: AllowedShare = Field(
         default=0.5,
         description="Rows with boxes: smallest overlap (intersection over union) of two boxes that are the same thing.",
     )
-    box_px: NotNegative = Field(
+    box_px: AllowedAmount = Field(
         default=4.0, description="Coordinates of boxes and key points: largest difference in pixels."
     )
-    box_rel: NotNegative = Field(
+    box_rel: AllowedAmount = Field(
         default=0.01, description="The same as a share of the box's longer side; the larger of the two counts."
     )
-    confidence: Share = Field(default=0.05, description="Largest difference of confidences.")
-    borderline: Share = Field(
+    confidence: AllowedShare = Field(default=0.05, description="Largest difference of confidences.")
+    borderline: AllowedShare = Field(
         default=0.02,
         description="A row may come or go when its confidence is this close to a threshold in the run record's params.",
     )
-    oks: Share = Field(
+    oks: AllowedShare = Field(
         default=0.9,
         description="Key points with a visibility: smallest likeness as COCO measures it (object keypoint similarity), over the points "
         "seen in both (visibility of at least 0.5).",
     )
-    visibility: Share = Field(default=0.25, description="Largest difference of a key point's visibility.")
-    mask_iou: Share = Field(
+    visibility: AllowedShare = Field(default=0.25, description="Largest difference of a key point's visibility.")
+    mask_iou: AllowedShare = Field(
         default=0.9, description="Masks: smallest overlap (intersection over union) of their pixels."
     )
-    motion_px: NotNegative = Field(
+    motion_px: AllowedAmount = Field(
         default=0.25, description="Motion of the picture (dx, dy, magnitude): largest difference in pixels."
     )
-    motion_rel: NotNegative = Field(
+    motion_rel: AllowedAmount = Field(
         default=0.1, description="The same as a share of the magnitude; the larger of the two counts."
     )
     text_edits: Annotated[int, Field(ge=0)] = Field(

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Literal
 
+from videodag_cli.convert.cut_method import CutMethod
 from videodag_cli.errors import InputError, RequestError, printable
 from videodag_cli.expressions.timing import TimeRange
 from videodag_cli.results.reading import shown_name
 from videodag_cli.video.probing import probe
-
-How = Literal["copy", "exact"]
-"""`copy`: nothing is coded again; begins at a keyframe at or before the range, and may hold some frames behind it. `exact`: its
-frames alone, coded again as H.264."""
 
 
 class Cutter:
@@ -29,7 +25,7 @@ class Cutter:
         self._times_us = self._found.index.times_us()
         self._count = 0
 
-    def command(self, found: TimeRange, how: How) -> str:
+    def command(self, found: TimeRange, how: CutMethod) -> str:
         """The line that writes the range to a file of its own; its name is the video's with the range's rank."""
         start_us, end_us = self._bounds(found)
         self._count += 1

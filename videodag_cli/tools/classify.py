@@ -27,7 +27,7 @@ from videodag_cli.toolspec import tool
 from videodag_cli.vision.onnx.description import Activation
 from videodag_cli.vision.onnx.preprocessing import Values
 from videodag_cli.vision.onnx.session import CPU
-from videodag_cli.vision.onnx.vectors import Classifier, Fit, PictureChoice, open_vectors, parts_of
+from videodag_cli.vision.onnx.vectors import Classifier, ClassifierFit, PictureChoice, open_vectors, parts_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class ImageClassifier:
             ),
         ] = None,
         size: Annotated[SizeText | None, Field(description=SIZE_TEXT)] = None,
-        fit: Annotated[Fit | None, Field(description=FIT_TEXT)] = None,
+        fit: Annotated[ClassifierFit | None, Field(description=FIT_TEXT)] = None,
         channels: Annotated[Literal["rgb", "bgr"] | None, Field(description=CHANNELS_TEXT)] = None,
         values: Annotated[Values | None, Field(description=VALUES_TEXT)] = None,
         provider: ProviderParam = CPU,

@@ -21,7 +21,7 @@ from videodag_cli.tools.params import NotNegative
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.likeness import mean_squared_errors, ssim
 
-Reference = Annotated[Path, Field(description="the video to compare with, MP4 or MOV, of the same size")]
+ReferenceVideo = Annotated[Path, Field(description="the video to compare with, MP4 or MOV, of the same size")]
 Offset = Annotated[
     float, Field(allow_inf_nan=False, description="seconds added to a frame's time to find its frame in the reference")
 ]
@@ -179,7 +179,7 @@ class PsnrTool:
     the reference fails.
     """
 
-    def __init__(self, video: VideoInfo, *, reference: Reference, offset_s: Offset = 0.0) -> None:
+    def __init__(self, video: VideoInfo, *, reference: ReferenceVideo, offset_s: Offset = 0.0) -> None:
         self._second = _Second(video, reference, offset_s)
         self.unpaired = 0
 
@@ -209,7 +209,7 @@ class SsimTool:
     the reference fails.
     """
 
-    def __init__(self, video: VideoInfo, *, reference: Reference, offset_s: Offset = 0.0) -> None:
+    def __init__(self, video: VideoInfo, *, reference: ReferenceVideo, offset_s: Offset = 0.0) -> None:
         if min(video.width, video.height) < 8:
             raise ParamError("compare.ssim needs pictures of at least 8x8 pixels")
         self._second = _Second(video, reference, offset_s)
@@ -244,7 +244,7 @@ class AlignmentTool:
         self,
         video: VideoInfo,
         *,
-        reference: Reference,
+        reference: ReferenceVideo,
         offset_s: Offset = 0.0,
         window_s: Annotated[
             NotNegative, Field(le=60, description="how far from a frame's time its frame is looked for")

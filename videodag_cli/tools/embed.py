@@ -22,7 +22,7 @@ from videodag_cli.toolspec import tool
 from videodag_cli.vision.embeddings import Embeddings, Encoding, unit
 from videodag_cli.vision.onnx.preprocessing import Values
 from videodag_cli.vision.onnx.session import CPU
-from videodag_cli.vision.onnx.vectors import Fit, PictureChoice, open_vectors, parts_of
+from videodag_cli.vision.onnx.vectors import ClassifierFit, PictureChoice, open_vectors, parts_of
 
 
 @tool(version=1, stateless=True, id="image")
@@ -42,7 +42,7 @@ class ImageEmbedder:
             Encoding, Field(description="base64 of 16-bit floats, or a list of numbers with six decimals")
         ] = "base64",
         size: Annotated[SizeText | None, Field(description=SIZE_TEXT)] = None,
-        fit: Annotated[Fit | None, Field(description=FIT_TEXT)] = None,
+        fit: Annotated[ClassifierFit | None, Field(description=FIT_TEXT)] = None,
         channels: Annotated[Literal["rgb", "bgr"] | None, Field(description=CHANNELS_TEXT)] = None,
         values: Annotated[Values | None, Field(description=VALUES_TEXT)] = None,
         provider: ProviderParam = CPU,

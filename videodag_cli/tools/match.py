@@ -11,7 +11,7 @@ from pydantic import Field
 
 from videodag_cli.data import Floats
 from videodag_cli.toolspec import tool
-from videodag_cli.vision.embeddings import Embeddings, read_reference, unit
+from videodag_cli.vision.embeddings import Embeddings, read_named_vectors, unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class EmbeddingMatcher:
             float, Field(ge=-1, le=1, description="smallest cosine of a name that is reported; depends on the model")
         ] = 0.5,
     ) -> None:
-        self._reference = read_reference(reference)
+        self._reference = read_named_vectors(reference)
         self._names = tuple(dict.fromkeys(self._reference.names))
         self._top, self._min_similarity = top, min_similarity
 

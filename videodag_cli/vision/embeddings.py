@@ -36,7 +36,7 @@ class Embeddings:
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class NamedVectors:
     """(N, D) vectors of length 1 and their N names."""
 
     names: tuple[str, ...]
@@ -60,7 +60,7 @@ def unit(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0))
 
 
-def read_reference(path: Path) -> Reference:
+def read_named_vectors(path: Path) -> NamedVectors:
     """A JSON object from name to vector, or to a list of vectors, as `embed.image` writes them. Raises `ParamError`."""
     shown = printable(path.name, limit=80)
     try:
@@ -94,7 +94,7 @@ def read_reference(path: Path) -> Reference:
         raise ParamError(
             f"reference {shown} holds vectors of {lengths[0]} and of {lengths[-1]} numbers", word="param.file"
         )
-    return Reference(tuple(names), unit(np.array(vectors)))
+    return NamedVectors(tuple(names), unit(np.array(vectors)))
 
 
 def _vector(value: object) -> Floats | None:

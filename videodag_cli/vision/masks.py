@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.data import Affine, Floats, Frame, Ints
 
-Bits = NDArray[np.bool_]
+MaskBits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class InstanceMask:
     def mapped(self, transform: Affine) -> InstanceMask:
         return replace(self, place=self.place.then(transform), limits=transform.boxes(self.limits))
 
-    def window(self) -> tuple[Bits, int, int]:
+    def window(self) -> tuple[MaskBits, int, int]:
         """The part of the source frame that can hold the object, and its left and top; the mask is in source coordinates by then."""
         height, width = self.values.shape
         covered = self.place.boxes((0, 0, width, height))
@@ -57,7 +57,7 @@ class InstanceMask:
         y = (np.arange(top, bottom) + 0.5) * back.scale_y + back.offset_y - 0.5
         return _sampled(self.values, x, y) >= 0.5, left, top
 
-    def pixels(self) -> Bits:
+    def pixels(self) -> MaskBits:
         """(height, width) of the upright source frame."""
         bits, left, top = self.window()
         whole = np.zeros(self.source_size[::-1], np.bool_)
@@ -83,7 +83,7 @@ def _sampled(values: NDArray[np.float32], x: Floats, y: Floats) -> Floats:
     return np.asarray(across[top] * (1 - share_y) + across[bottom] * share_y)
 
 
-def _runs(bits: Bits, left: int, top: int, width: int, height: int) -> list[int]:
+def _runs(bits: MaskBits, left: int, top: int, width: int, height: int) -> list[int]:
     """Lengths of runs down the columns of a whole picture, of pixels outside and inside in turn; the first is outside."""
     columns = np.zeros((bits.shape[1], bits.shape[0] + 2), np.int8)
     columns[:, 1:-1] = bits.T

@@ -19,16 +19,17 @@ from videodag_cli.vision.onnx.description import From, LabelsFrom, ModelDescript
 from videodag_cli.vision.onnx.graph import Graph, graph_of
 from videodag_cli.vision.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
 from videodag_cli.vision.onnx.layouts import Reading, recognise
-from videodag_cli.vision.onnx.layouts.base import Candidates, Layout, Outputs
+from videodag_cli.vision.onnx.layouts.base import Candidates, Layout
 from videodag_cli.vision.onnx.layouts.evidence import Evidence
+from videodag_cli.vision.onnx.layouts.extras import Outputs
 from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS
 from videodag_cli.vision.onnx.model_facts import MAX_SIDE, ModelFacts, Size, model_facts
 from videodag_cli.vision.onnx.preprocessing import Fit, InputFormat, Values, packed, placed
 from videodag_cli.vision.onnx.scores import ScoreWatch, check_boxes, check_outputs, checked_scores
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model
-from videodag_cli.vision.onnx.tiles import Grid, Parts, Rectangle, cut_sides, joined
+from videodag_cli.vision.onnx.tiles import Grid, Parts, TileBounds, cut_sides, joined
 
-TileBoxes = tuple[int, Rectangle, Candidates]
+TileBoxes = tuple[int, TileBounds, Candidates]
 """A tile's number, its place in the picture, and what was found in it."""
 
 DEFAULT_SIDE = 640
@@ -141,7 +142,7 @@ class Detector:
     ) -> list[Candidates]:
         """Boxes of each picture, best first, clipped to it. Raises `ModelError` for numbers that cannot be scores or boxes."""
         crops: list[Image] = []
-        places: list[tuple[int, int, Rectangle]] = []
+        places: list[tuple[int, int, TileBounds]] = []
         for number, image in enumerate(images):
             for index, tile in enumerate(rules.grid.tiles(image.shape[1], image.shape[0])):
                 left, top, right, bottom = tile

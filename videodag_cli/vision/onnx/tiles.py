@@ -30,7 +30,7 @@ _ALIGNED = 0.6
 _GONE = -2
 """Tile number of a part that went into another."""
 
-Rectangle = tuple[int, int, int, int]
+TileBounds = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, right and bottom not included."""
 
 
@@ -46,7 +46,7 @@ class Grid:
     def count(self) -> int:
         return self.rows * self.columns
 
-    def tiles(self, width: int, height: int) -> list[Rectangle]:
+    def tiles(self, width: int, height: int) -> list[TileBounds]:
         """The tiles of a picture, row by row; together they cover it."""
         across = _spans(width, self.columns, self.overlap)
         down = _spans(height, self.rows, self.overlap)
@@ -71,7 +71,7 @@ def _spans(length: int, count: int, overlap: float) -> list[tuple[int, int]]:
     return [(start, start + side) for start in starts]
 
 
-def cut_sides(xyxy: Floats, tile: Rectangle, width: int, height: int) -> NDArray[np.bool_]:
+def cut_sides(xyxy: Floats, tile: TileBounds, width: int, height: int) -> NDArray[np.bool_]:
     """(N, 4) whether each box touches its tile's left, top, right, bottom where the picture goes on beyond."""
     left, top, right, bottom = tile
     near_x, near_y = _EDGE * (right - left), _EDGE * (bottom - top)

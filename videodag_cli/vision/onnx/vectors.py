@@ -22,9 +22,13 @@ from videodag_cli.vision.onnx.preprocessing import InputFormat, Values, packed, 
 from videodag_cli.vision.onnx.scores import ModelError
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model
 
-Fit = Literal["crop", "stretch", "center"]
+ClassifierFit = Literal["crop", "stretch", "center"]
 """How a picture of another shape goes in: its middle, stretched, or with borders."""
-FIT_WORDS: dict[Fit, str] = {"crop": "cut to its middle", "stretch": "stretched", "center": "letterbox"}
+CLASSIFIER_FIT_WORDS: dict[ClassifierFit, str] = {
+    "crop": "cut to its middle",
+    "stretch": "stretched",
+    "center": "letterbox",
+}
 MIN_SIDE = 2
 """Boxes with a shorter side than this many pixels are not looked at."""
 
@@ -34,7 +38,7 @@ class PictureChoice:
     """What the user says about the network's input; None leaves it to the model."""
 
     size: Size | None = None
-    fit: Fit | None = None
+    fit: ClassifierFit | None = None
     channels: Literal["rgb", "bgr"] | None = None
     values: Values | None = None
 
@@ -47,7 +51,7 @@ class VectorModel:
     digest: str
     facts: ModelFacts
     size: Size
-    fit: Fit
+    fit: ClassifierFit
     form: InputFormat
     output: str
     width: int
@@ -79,7 +83,7 @@ class VectorModel:
         size = f"{self.size[0]}x{self.size[1]}"
         colours = str(self.form).rpartition(", ")[0]
         return {
-            "input": f"{size}, {colours}, {FIT_WORDS[self.fit]}, {self.facts.picture.dtype}",
+            "input": f"{size}, {colours}, {CLASSIFIER_FIT_WORDS[self.fit]}, {self.facts.picture.dtype}",
             "output": f"{self.width} numbers",
             "file": self.name,
             "sha256": self.digest[:16],

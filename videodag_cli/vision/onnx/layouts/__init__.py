@@ -14,9 +14,9 @@ import numpy as np
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.vision.onnx.description import Activation
 from videodag_cli.vision.onnx.layouts import arrays, box_tables, nanodet, pairs, ssd, yolo
-from videodag_cli.vision.onnx.layouts.base import Background, BoxForm, Candidates, Layout, Outputs
+from videodag_cli.vision.onnx.layouts.base import Background, BoxForm, Candidates, Layout
 from videodag_cli.vision.onnx.layouts.evidence import Evidence, LayoutKind, seen, shares
-from videodag_cli.vision.onnx.layouts.extras import Columns, MaskGrid, Task
+from videodag_cli.vision.onnx.layouts.extras import Columns, MaskGrid, Outputs, Task
 from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS, extra_of
 
 __all__ = ["LAYOUTS", "Candidates", "Evidence", "Layout", "Outputs", "Reading", "recognise"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -12,13 +11,9 @@ from numpy.typing import NDArray
 
 from videodag_cli.data import Floats, Ints
 from videodag_cli.vision.onnx.description import Activation
-from videodag_cli.vision.onnx.layouts.extras import Details, Extra
+from videodag_cli.vision.onnx.layouts.extras import Details, Extra, Outputs
 from videodag_cli.vision.onnx.model_facts import Size
 from videodag_cli.vision.onnx.preprocessing import InputFormat
-
-Outputs = Mapping[str, NDArray[Any]]
-"""A run's outputs by name."""
-
 
 Ask = Literal["values", "channels", "background"]
 Background = Literal["first", "last", "none"]

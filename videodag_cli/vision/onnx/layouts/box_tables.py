@@ -17,7 +17,6 @@ from videodag_cli.vision.onnx.layouts.base import (
     BoxForm,
     Candidates,
     Layout,
-    Outputs,
     best_class,
     from_centers,
     to_pixels,
@@ -35,6 +34,7 @@ from videodag_cli.vision.onnx.layouts.evidence import (
     seen,
     shares,
 )
+from videodag_cli.vision.onnx.layouts.extras import Outputs
 from videodag_cli.vision.onnx.model_facts import Size
 from videodag_cli.vision.onnx.preprocessing import InputFormat
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from videodag_cli.data import Floats
 from videodag_cli.vision.onnx.graph import Graph
 from videodag_cli.vision.onnx.labels import literal
-from videodag_cli.vision.onnx.layouts.base import Layout, Outputs, cell_count
-from videodag_cli.vision.onnx.layouts.extras import Extra
+from videodag_cli.vision.onnx.layouts.base import Layout, cell_count
+from videodag_cli.vision.onnx.layouts.extras import Extra, Outputs
 from videodag_cli.vision.onnx.model_facts import ModelFacts, Size
 
 ONE_PER_CELL = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))

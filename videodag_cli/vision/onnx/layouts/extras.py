@@ -12,6 +12,7 @@ picture or, 28x28, on the box).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -26,8 +27,9 @@ Task = Literal["detect", "pose", "segment", "obb"]
 """What comes out of a model: boxes; boxes with key points, with masks, or turned."""
 MaskGrid = Literal["picture", "box"]
 """What the cells of a mask cover."""
-Outputs = dict[str, NDArray[Any]]
-Grid = tuple[NDArray[np.float32], Affine]
+Outputs = Mapping[str, NDArray[Any]]
+"""A run's outputs by name."""
+MaskCells = tuple[NDArray[np.float32], Affine]
 """Cells of which those of at least 0.5 belong to an object, and the map from cells to pixels."""
 _FAR = 60.0
 
@@ -41,7 +43,7 @@ class Details(NamedTuple):
     """(N, K)"""
     corners: Floats | None = None
     """(N, 4, 2)"""
-    masks: tuple[Grid, ...] | None = None
+    masks: tuple[MaskCells, ...] | None = None
     in_box: bool = False
     """What is outside a mask's box does not belong to it."""
 
@@ -157,7 +159,7 @@ class Prototypes(Columns):
         coefficients = self.numbers(outputs, row, rows)
         height, width = pictures.shape[1:]
         scale = np.array((size[0] / width, size[1] / height))
-        masks: list[Grid] = []
+        masks: list[MaskCells] = []
         for weights, box in zip(coefficients, xyxy, strict=True):
             low = np.clip(np.floor(box[:2] / scale).astype(int) - 1, 0, (width - 1, height - 1))
             high = np.clip(np.ceil(box[2:] / scale).astype(int) + 1, low + 1, (width, height))
@@ -183,7 +185,7 @@ class RowMasks(Extra):
     def details(self, outputs: Any, row: int, rows: Ints, xyxy: Floats, size: Size) -> Details:
         found = outputs[self.masks]
         found = found[:, 0] if self.count_axis == 0 else found[row]
-        masks: list[Grid] = []
+        masks: list[MaskCells] = []
         for number, box in zip(rows.tolist(), xyxy, strict=True):
             values = _finite(np.asarray(found[number], np.float64), self.task)
             left, top, right, bottom = box.tolist() if self.grid == "box" else (0.0, 0.0, *size)

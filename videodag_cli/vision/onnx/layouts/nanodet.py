@@ -16,13 +16,13 @@ import numpy as np
 from videodag_cli.vision.onnx.layouts.base import (
     Candidates,
     Layout,
-    Outputs,
     best_class,
     cell_count,
     cells,
     within_unit,
 )
 from videodag_cli.vision.onnx.layouts.evidence import ONE_PER_CELL, Evidence, LayoutKind, Shaped
+from videodag_cli.vision.onnx.layouts.extras import Outputs
 from videodag_cli.vision.onnx.model_facts import Size
 from videodag_cli.vision.onnx.preprocessing import InputFormat
 

@@ -21,7 +21,6 @@ from videodag_cli.vision.onnx.layouts.base import (
     BoxForm,
     Candidates,
     Layout,
-    Outputs,
     activated,
     best_class,
     from_centers,
@@ -38,6 +37,7 @@ from videodag_cli.vision.onnx.layouts.evidence import (
     ordered,
     shares,
 )
+from videodag_cli.vision.onnx.layouts.extras import Outputs
 from videodag_cli.vision.onnx.model_facts import Size
 from videodag_cli.vision.onnx.preprocessing import InputFormat
 

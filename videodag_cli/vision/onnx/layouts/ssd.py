@@ -13,8 +13,9 @@ from math import sqrt
 import numpy as np
 
 from videodag_cli.data import Floats
-from videodag_cli.vision.onnx.layouts.base import Candidates, Layout, Outputs, best_class, sigmoid
+from videodag_cli.vision.onnx.layouts.base import Candidates, Layout, best_class, sigmoid
 from videodag_cli.vision.onnx.layouts.evidence import Evidence, LayoutKind
+from videodag_cli.vision.onnx.layouts.extras import Outputs
 from videodag_cli.vision.onnx.model_facts import Size
 from videodag_cli.vision.onnx.preprocessing import InputFormat
 

@@ -16,7 +16,6 @@ from videodag_cli.data import Floats
 from videodag_cli.vision.onnx.layouts.base import (
     Candidates,
     Layout,
-    Outputs,
     activated,
     best_class,
     cells,
@@ -34,6 +33,7 @@ from videodag_cli.vision.onnx.layouts.evidence import (
     seen,
     shares,
 )
+from videodag_cli.vision.onnx.layouts.extras import Outputs
 from videodag_cli.vision.onnx.model_facts import Size
 from videodag_cli.vision.onnx.preprocessing import InputFormat
 

@@ -1,0 +1,16 @@
+"""Options that several commands have, in the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PipelinesDirs = Annotated[
+    list[Path] | None, typer.Option("--pipelines-dir", metavar="DIR", help="Look for pipelines in this folder first.")
+]
+PluginsDirs = Annotated[
+    list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="Also load the tools in DIR/*.py.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
