@@ -150,6 +150,12 @@ def is_tool(node: ast.ClassDef | ast.FunctionDef) -> bool:
     return any(ast.unparse(decorator).partition("(")[0] == "tool" for decorator in node.decorator_list)
 
 
+def is_type(node: ast.Assign) -> bool:
+    """Whether it gives a type a name: `Row = Mapping[str, Any]`; type variables are of one module by nature."""
+    name = ast.unparse(node.targets[0])
+    return name[:1].isupper() and not name.isupper() and not ast.unparse(node.value).startswith("TypeVar(")
+
+
 def public_names() -> Iterator[tuple[str, Path, ast.stmt]]:
     """The public classes, functions and types that modules define, tools aside."""
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -157,10 +163,8 @@ def public_names() -> Iterator[tuple[str, Path, ast.stmt]]:
             name = ""
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and not is_tool(node):
                 name = node.name
-            elif (
-                isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.istitle()
-            ):
-                name = node.targets[0].id
+            elif isinstance(node, ast.Assign) and is_type(node):
+                name = ast.unparse(node.targets[0])
             if name and not name.startswith("_"):
                 yield name, path.relative_to(PACKAGE), node
 

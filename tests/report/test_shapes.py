@@ -184,12 +184,14 @@ def test_classes_belong_to_the_boxes_that_went_in_and_to_no_others() -> None:
     detect, filtered, classify = "detect.objects", "filter.detections", "classify.image"
     both = {"detect": "detect", "large": "large"}
     plain = record({"detect": detect, "kind": classify}, [("detect", "kind")])
-    assert tuning.joined(plain, {"detect": "detect"}) == {"kind": "detect"}
+    assert tuning.described_boxes(plain, {"detect": "detect"}) == {"kind": "detect"}
     unseen = record({"detect": detect, "large": filtered, "kind": classify}, [("detect", "large"), ("large", "kind")])
-    assert tuning.joined(unseen, both) == {"large": "detect", "kind": "large"}
-    assert "kind" not in tuning.joined(unseen, {"detect": "detect"})  # rows of the filter are not those of the detector
+    assert tuning.described_boxes(unseen, both) == {"large": "detect", "kind": "large"}
+    assert "kind" not in tuning.described_boxes(
+        unseen, {"detect": "detect"}
+    )  # rows of the filter are not those of the detector
     matched = record(
         {"detect": detect, "embed": "embed.image", "who": "match.embeddings"}, [("detect", "embed"), ("embed", "who")]
     )
-    assert tuning.joined(matched, {"detect": "detect"})["who"] == "detect"
-    assert tuning.joined(None, both) == {}
+    assert tuning.described_boxes(matched, {"detect": "detect"})["who"] == "detect"
+    assert tuning.described_boxes(None, both) == {}

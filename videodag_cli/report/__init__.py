@@ -67,7 +67,7 @@ def write_report(
             "size": size or _extent(found),
             "size_known": size is not None,
             "settings": {path: tuning.confidence_setting(record, boxes.node) for path, boxes in found.boxes.items()},
-            "joined": tuning.joined(record, {path: boxes.node for path, boxes in found.boxes.items()}),
+            "joined": tuning.described_boxes(record, {path: boxes.node for path, boxes in found.boxes.items()}),
             "zone_node": tuning.node_with(record, "zones"),
             "line_node": tuning.node_with(record, "lines"),
             "first_line": asked[0] if asked else _telling(pictures),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from videodag_cli.report.details import Details
+from videodag_cli.report.details import BoxDetails
 from videodag_cli.results.reading import JsonLine, corners, leaves, path_part, tags_of
 from videodag_cli.results.spans import Span, Spans
 
@@ -85,7 +85,7 @@ class Collected:
     spans_omitted: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
     failures_by_node: Counter[str] = field(default_factory=Counter)
-    details: Details = field(default_factory=Details)
+    details: BoxDetails = field(default_factory=BoxDetails)
     tags: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:

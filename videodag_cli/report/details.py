@@ -21,7 +21,7 @@ _MOST_CLASSES = 200
 
 
 @dataclass
-class Details:
+class BoxDetails:
     """The details of all lines; those of line i are from `starts[i]` to `starts[i + 1]`."""
 
     starts: array[int] = field(default_factory=lambda: array("I"))

@@ -40,7 +40,7 @@ def confidence_setting(record: JsonRecord | None, node: str) -> dict[str, Any]:
     return {"node": None, "param": None, "note": "No node of this pipeline has a parameter confidence."}
 
 
-def joined(record: JsonRecord | None, boxes: Mapping[str, str]) -> dict[str, str]:
+def described_boxes(record: JsonRecord | None, boxes: Mapping[str, str]) -> dict[str, str]:
     """Path of rows that say `detection` -> path of the boxes that they mean, where the record tells.
 
     boxes: path -> node, of all boxes in the lines.

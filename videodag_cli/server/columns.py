@@ -11,7 +11,7 @@ import orjson
 
 from videodag_cli.report.collect import collect
 from videodag_cli.report.page import Block, frame_columns
-from videodag_cli.report.tuning import confidence_setting, joined
+from videodag_cli.report.tuning import confidence_setting, described_boxes
 from videodag_cli.results.reading import read_lines, read_record
 from videodag_cli.system.files import whole_file
 
@@ -39,7 +39,7 @@ def _collected(results: Path) -> dict[str, Any]:
         **data,
         "block": block.encoded(),
         "settings": {path: confidence_setting(record, boxes.node) for path, boxes in found.boxes.items()},
-        "joined": joined(record, {path: boxes.node for path, boxes in found.boxes.items()}),
+        "joined": described_boxes(record, {path: boxes.node for path, boxes in found.boxes.items()}),
         "size": [video.get("width") or 640, video.get("height") or 360],
         "pictures": [],
     }
