@@ -39,6 +39,11 @@ class Done:
         return [orjson.loads(line) for line in self.out.splitlines()]
 
     @property
+    def failures(self) -> list[dict[str, Any]]:
+        """What `--json-errors` says."""
+        return [orjson.loads(line)["error"] for line in self.err.splitlines() if line.startswith('{"error":')]
+
+    @property
     def error(self) -> str:
         """The only error line; fails unless there is exactly one."""
         lines = [line for line in self.err.splitlines() if ERROR.match(line)]
@@ -64,7 +69,7 @@ def checked(done: Done) -> Done:
     """What holds for every command: no traceback, and a line that says why when it fails."""
     assert "Traceback" not in done.err, done.err
     if done.code not in (0, 141):
-        assert done.word, done.err
+        assert done.failures or done.word, done.err
     return done
 
 

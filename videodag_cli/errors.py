@@ -100,6 +100,12 @@ class VideodagError(Exception):
     def message(self) -> str:
         return str(self.args[0])
 
+    def reworded(self, message: str) -> VideodagError:
+        """The same kind of error, with the same word, saying something else."""
+        error = VideodagError.__new__(type(self))
+        VideodagError.__init__(error, message, word=self.word)
+        return error
+
 
 class RequestError(VideodagError):
     exit_code = 2
@@ -170,11 +176,6 @@ class StopSignal(BaseException):
     @property
     def exit_code(self) -> int:
         return 128 + self.number
-
-    @property
-    def line(self) -> str:
-        """What is printed when a signal ended a command."""
-        return f"videodag: error[stopped.signal]: {self}: stopped; run the same command again to finish"
 
 
 OnError = Literal["record", "stop"]

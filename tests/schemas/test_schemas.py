@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from tests import results_files
-from tests.commands import videodag
+from tests import reference, results_files
+from tests.commands import ROOT, videodag
 from tests.results_files import box, line
 from videodag_cli.errors import RequestError
 from videodag_cli.results.reading import read_lines, read_record
@@ -33,7 +34,7 @@ def test_each_schema_is_valid_and_says_which_it_is(name: str) -> None:
     assert schema["$id"] == f"urn:videodag:{name}:1"
 
 
-@pytest.mark.parametrize("name", ["run", "batch", "suite", "pipeline"])
+@pytest.mark.parametrize("name", ["run", "batch", "suite", "pipeline", "probe", "model"])
 def test_shipped_schemas_are_those_of_the_models(name: str) -> None:
     assert load_schema(name) == from_code(name), "run `python -m videodag_cli.schemas` and look at what changed"
 
@@ -161,12 +162,77 @@ def test_what_check_prints_is_valid_whatever_came_of_the_cases(tmp_path: Path) -
         check("check", {**found, "more": 1})
 
 
+PRINTED: dict[str, list[tuple[str, tuple[str, ...]]]] = {
+    "run": [("batch", ("-p", "quality", "--max-frames", "1", "--output-dir", "out", "clip.mp4", "other.mp4"))],
+    "status": [("status", ("out",))],
+    "clean": [("clean", ("out",))],
+    "check": [("check", ("s.videodag.toml",))],
+    "summary": [("summary", ("a.jsonl",)), ("intervals", ("a.jsonl", "--every", "10s"))],
+    "ranges": [("ranges", ("a.jsonl", "b.jsonl", "--where", "track.count > 0"))],
+    "static": [("static", ("a.jsonl", "--min-frames", "2"))],
+    "diff": [("diff", ("a.jsonl", "b.jsonl"))],
+    "probe": [("probe", ("clip.mp4",)), ("probe", ("--full", "damaged_box.mp4"))],
+    "model": [("model", ("people",)), ("model", ("people", "--try", "clip.mp4"))],
+    "pipelines list": [("pipelines", ("--pipelines-dir", "."))],
+    "pipelines show": [("pipeline", ("quality",))],
+    "pipelines validate": [("validation", ("quality", "broken.json", "none")), ("validation", ("people", "--load"))],
+    "tools list": [("tools", ())],
+    "tools show": [("tool", ("detect.objects",))],
+    "help": [("topics", ()), ("topics", ("trust",)), ("topics", ("ksize",))],
+}
+"""Command -> schema and arguments of what it prints with `--json`."""
+
+
+def test_every_command_with_json_is_here() -> None:
+    with_json = [
+        name for name, function in reference.commands() if "`--json`" in str(list(reference.options(function)))
+    ]
+    assert sorted(with_json) == sorted(PRINTED)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips, a damaged one, results that differ, a suite that fails, a pipeline that is broken, an output folder."""
+    made = tmp_path_factory.mktemp("printed")
+    clip = ROOT / "sample_videos" / "synthetic.mp4"
+    for name in ("clip.mp4", "other.mp4"):
+        (made / name).symlink_to(clip)
+    (made / "damaged_box.mp4").symlink_to(ROOT / "sample_videos" / "damaged_box.mp4")
+    (made / "broken.json").write_text('{"id": "broken", "name": "x", "nodes": [], "edges": [], "entry_nodes": []}')
+    still = [line(i, {"track": [box(1, 2, 30, 40, tracker_id=i % 2)], "n": i}) for i in range(4)]
+    results_files.write(made / "a.jsonl", still)
+    results_files.write(made / "b.jsonl", [*still[:3], line(3, None)])
+    case = '[[case]]\nname = "it"\nclip = "none.mp4"\npipeline = "quality"\nsampling = {max_frames = 1}\nassert = ["always a > 1"]'
+    (made / "s.videodag.toml").write_text(case)
+    (made / "out").mkdir()
+    results_files.write(made / "out" / "old.jsonl.part", still)
+    return made
+
+
+@pytest.mark.parametrize(("name", "schema", "arguments"), [(n, s, a) for n, found in PRINTED.items() for s, a in found])
+def test_what_a_command_prints_with_json_is_valid(
+    name: str, schema: str, arguments: tuple[str, ...], folder: Path
+) -> None:
+    done = videodag(*name.split(), "--json", *arguments, cwd=folder)
+    found = json.loads(done.out)
+    assert found
+    check(schema, found)
+
+
+def test_names_that_are_not_utf8_are_escaped_in_documents(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.jsonl")
+    results_files.write(tmp_path / name, [line(0, {"n": 1})])
+    found = json.loads(videodag("ranges", "--json", tmp_path / name, "--where", "n > 0").out)
+    check("ranges", found)
+    assert found["ranges"][0]["source"].endswith("a\\xff.jsonl")
+
+
 def test_the_command_lists_and_prints_schemas() -> None:
     assert [text.split()[0] for text in videodag("schema").text.splitlines()] == list(NAMES)
     assert json.loads(videodag("schema", "line").out) == load_schema("line")
     assert videodag("pipelines", "schema").out == videodag("schema", "pipeline").out
     refused = videodag("schema", "lines")
     assert refused.code == 2
-    assert "choose one of: line, run, batch, summary, check, suite, pipeline" in refused.err
+    assert f"choose one of: {', '.join(NAMES)}" in refused.err
     with pytest.raises(RequestError):
         load_schema("lines")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from importlib import import_module
+from signal import SIGINT
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 
 from videodag_cli import __version__
 from videodag_cli.errors import OutputError, RequestError, StopSignal, VideodagError, lacks_memory, no_memory, printable
+from videodag_cli.system.failure_lines import OPTION, signal_line
 
 COMPLETION = "_VIDEODAG_COMPLETE"
 """Set by the shell when it asks for completions."""
@@ -30,7 +32,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "static": "Print boxes that never move, and write zones with which a filter leaves them out.",
         "convert": "Write results as a table (CSV, Parquet, JSON lines), as COCO JSON, as MOTChallenge text or as WebVTT.",
         "diff": "Compare two results with tolerances; exit 5 where they differ.",
-        "schema": "Print the JSON Schema of frame lines, run records, batches, summaries, checks, suites or pipelines.",
+        "schema": "Print the JSON Schema of frame lines, run records, suites, pipelines, or what a command prints with --json.",
     },
     "Serve": {
         "serve": "Serve jobs over HTTP, and a page to use them: upload a video, name a pipeline, read the results.",
@@ -47,15 +49,28 @@ COMMANDS: dict[str, dict[str, str]] = {
 """What `--help` lists, by panel; each text is the first sentence of the command's own help."""
 
 
+JsonErrors = Annotated[bool, typer.Option(OPTION, help="Print errors as JSON, one object a line.")]
+
+
+def _option(json_errors: JsonErrors = False) -> None:
+    """Holds the option that every command has."""
+
+
 def load_command(name: str) -> Any:
-    """A command as its module defines it: a function of the module's name, or a group called `app`."""
+    """A command as its module defines it: a function of the module's name, or a group called `app`; with `--json-errors`."""
     module = import_module(f"videodag_cli.cli.{name}")
     holder = typer.Typer(rich_markup_mode="rich")
     if hasattr(module, "app"):
         holder.add_typer(module.app, name=name)
     else:
         holder.command(name)(getattr(module, name))
-    return typer.main.get_group(holder).commands[name]
+    holder.command("_")(_option)
+    commands: Any = typer.main.get_group(holder).commands
+    command, (option, *_) = commands[name], commands["_"].params
+    option.expose_value = False  # for --help: who asks for it is known before the line is parsed
+    for each in (command, *getattr(command, "commands", {}).values()):
+        each.params.append(option)
+    return command
 
 
 class _LoadsWhenWanted(TyperGroup):
@@ -101,6 +116,7 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
+    json_errors: JsonErrors = False,
 ) -> None:
     pass
 
@@ -131,7 +147,7 @@ def main() -> None:
                 if guard is not None:
                     guard.mark_finished()
         except StopSignal as signal:  # before anything began
-            streams.say(signal.line)
+            streams.say(signal_line(signal.number))
             code = signal.exit_code
         signals.leave(code)
 
@@ -145,7 +161,7 @@ def _stoppable() -> int:
         return _flushed(_run_app())
     except StopSignal as signal:
         if signals.line_is_due():
-            streams.say(signal.line)
+            streams.say(signal_line(signal.number))
         return signal.exit_code
 
 
@@ -179,10 +195,10 @@ def _run_app(args: list[str] | None = None) -> int:
     except StopSignal as signal:
         if line_is_due():
             said()
-            say(signal.line)
+            say(signal_line(signal.number))
         return signal.exit_code
     except KeyboardInterrupt:
-        say("videodag: error[stopped.signal]: SIGINT")
+        say(signal_line(SIGINT))
         return 130
     except BrokenPipeError:
         return 141
@@ -211,7 +227,7 @@ def _other_error(error: BaseException) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             say(str(describe()))
             return 2
-        say_error(RequestError(printable(str(describe()).strip())))
+        say_error(RequestError(printable(str(describe()).strip())), **_usage(error))
         return 2
     if type(error).__name__ == "Abort":
         return 130
@@ -236,6 +252,17 @@ def _other_error(error: BaseException) -> int:
     return 1
 
 
+def _usage(error: BaseException) -> dict[str, str | None]:
+    """What a usage error of the parser is about: an option, an argument, or the command; and what it proposes."""
+    param = getattr(error, "param", None)
+    names = getattr(param, "opts", ()) if getattr(param, "param_type_name", "") == "option" else ()
+    option = getattr(error, "option_name", None) or next(iter(names), getattr(param, "metavar", None))
+    command = getattr(getattr(error, "ctx", None), "command_path", None)
+    proposed = getattr(error, "possibilities", None)
+    _, _, hint = str(getattr(error, "message", "")).partition(". ")
+    return {"where": option or command, "right": " or ".join(proposed) if proposed else hint or None}
+
+
 _FOLDER_GONE = "the working directory no longer exists"
 _NEED_FOLDER = {
     "input.missing",
@@ -251,7 +278,7 @@ _NEED_FOLDER = {
 
 def _with_folder_gone(error: VideodagError) -> VideodagError:
     if error.word in _NEED_FOLDER and not _has_folder():
-        return VideodagError(f"{error.message}; {_FOLDER_GONE}", word=error.word)
+        return error.reworded(f"{error.message}; {_FOLDER_GONE}")
     return error
 
 

@@ -25,10 +25,16 @@ def help(
             autocompletion=_names,
         ),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the pages as JSON; with a topic, its text too.")
+    ] = False,
 ) -> None:
     """Show a page of the guide, or what it says about a command, option, tool, param or error word."""
     from videodag_cli.guide import find_page, topics
 
+    if as_json:
+        _print_json(" ".join(topic or ()))
+        return
     if topic:
         _show(find_page(" ".join(topic)))
         return
@@ -36,6 +42,19 @@ def help(
     width = max(len(page.name) for page in pages)
     for page in pages:
         typer.echo(f"{page.name:{width}}  {page.about}")
+
+
+def _print_json(topic: str) -> None:
+    from videodag_cli.cli.streams import print_json
+    from videodag_cli.guide import find_page, topics
+
+    pages = topics()
+    known = [{"name": page.name, "title": page.title, "about": page.about} for page in pages.values()]
+    if topic:
+        text = find_page(topic)
+        found = next((page for page in known if page["name"] == topic), {"name": topic, "title": topic, "about": ""})
+        known = [{**found, "text": text}]
+    print_json(known)
 
 
 def _show(text: str) -> None:

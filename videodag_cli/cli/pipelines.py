@@ -11,6 +11,7 @@ import typer
 from videodag_cli.cli.shared_options import AsJson, PipelinesDirs, PluginsDirs
 
 if TYPE_CHECKING:
+    from videodag_cli.errors import VideodagError
     from videodag_cli.graph.pipeline import FoundPipeline
     from videodag_cli.graph.plan import Plan, Step
     from videodag_cli.graph.plugins import Registry
@@ -54,6 +55,7 @@ def show(
     format: Annotated[
         Literal["text", "json", "mermaid"], typer.Option(help="A drawing, JSON, or a Mermaid flowchart.")
     ] = "text",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     pipelines_dir: PipelinesDirs = None,
     plugins_dir: PluginsDirs = None,
 ) -> None:
@@ -65,7 +67,7 @@ def show(
 
     found = find_pipeline(pipeline, search_places(pipelines_dir or ()))
     loaded = load_pipeline(found.path)
-    if format == "json":
+    if as_json or format == "json":
         print_json(loaded.pipeline.model_dump(mode="json"))
         return
     plan = make_plan(loaded, make_registry(plugins_dir))
@@ -89,8 +91,10 @@ def validate(
     params: Annotated[
         Path | None, typer.Option(metavar="FILE", help='Params as JSON, as in run: {"node": {"param": value}}.')
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check pipelines; every problem of every one is printed."""
+    from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import PipelineError, RequestError, VideodagError, printable
     from videodag_cli.graph.assignments import overrides
     from videodag_cli.graph.pipeline import catalogue, find_pipeline, load_pipeline, search_places
@@ -105,22 +109,32 @@ def validate(
     names = pipelines or [str(found.path) for found in catalogue(places)]
     registry = make_registry(plugins_dir)
     problems = []
+    rows: list[dict[str, Any]] = []
     for name in names:
+        path = None
         try:
             found = find_pipeline(name, places)
+            path = str(found.path)
             loaded = load_pipeline(found.path)
             (given,) = overrides([loaded.pipeline], registry, params, set_ or [])
             plan = make_plan(loaded, registry, overrides=given)
             described = _describe_tools(plan, registry) if load_models else []
         except VideodagError as error:
-            if len(names) == 1:
-                raise
             problems.append(error)
-            typer.echo(f"not ok  {error.message}")
+            rows.append(_verdict(name, path, problem=error))
+            if not as_json and len(names) > 1:
+                typer.echo(f"not ok  {error.message}")
+            continue
+        rows.append(_verdict(name, path, plan.warnings, described))
+        if as_json:
             continue
         typer.echo(f"ok      {printable(plan.pipeline.id)}  ({printable(found.path)})")
         for line in [*plan.warnings, *described]:
             typer.echo(f"        {line}")
+    if as_json:
+        print_json(rows)
+    if problems and len(names) == 1:
+        raise problems[0]
     if problems:
         raise PipelineError(f"{len(problems)} of {len(names)} pipelines have problems")
 
@@ -132,6 +146,27 @@ def schema() -> None:
     from videodag_cli.schemas import load_schema
 
     print_json(load_schema("pipeline"))
+
+
+def _verdict(
+    name: str,
+    path: str | None,
+    warnings: Sequence[str] = (),
+    described: Sequence[str] = (),
+    *,
+    problem: VideodagError | None = None,
+) -> dict[str, Any]:
+    """What `--json` says of one pipeline."""
+    said = None
+    if problem is not None:
+        message, *problems = problem.message.split("\n")
+        said = {
+            "word": problem.word,
+            "message": message,
+            "problems": [line.strip().removeprefix("- ") for line in problems],
+        }
+    facts = {"warnings": list(warnings), "tools": list(described)}
+    return {"pipeline": name, "valid": problem is None, "path": path, **facts, "problem": said}
 
 
 def _describe_tools(plan: Plan, registry: Registry) -> list[str]:

@@ -29,6 +29,7 @@ def ranges(
         str | None, typer.Option(metavar="TIME", help="Bridge gaps up to this long, such as 1s; applied before --min.")
     ] = None,
     format: Annotated[Literal["jsonl", "csv", "vtt"], typer.Option(help="Form of the ranges.")] = "jsonl",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     cut: Annotated[
         CutMethod | None,
         typer.Option(
@@ -45,6 +46,8 @@ def ranges(
     One line per range: start_s, end_s (the end of its last frame's time), start_frame, end_frame (the last frame in it) and frames; with
     several results, source before them.
     """
+    from dataclasses import asdict
+
     from videodag_cli.cli import streams
     from videodag_cli.errors import RequestError
     from videodag_cli.expressions.timing import find_ranges, parse_where
@@ -58,6 +61,8 @@ def ranges(
         raise RequestError("standard input can be read once")
     if cut is not None and format != "jsonl":
         raise RequestError("--cut prints commands; leave out --format")
+    if as_json and (cut is not None or format != "jsonl"):
+        raise RequestError("--json prints one document; leave out --format and --cut")
     if video is not None and (cut is None or several):
         raise RequestError("--video needs --cut and a single results file")
     condition = parse_where(where)
@@ -77,12 +82,18 @@ def ranges(
     def unseen(source: str, why: str) -> None:
         streams.say(f"videodag: note: {f'{shown_name(source)}: ' if several else ''}{why}")
 
+    listed = []
     for source in results:
         found = find_ranges(
             read_lines(source), condition, gap_us=gap_us, min_us=min_us, on_unseen=partial(unseen, source)
         )
         for item in found:
-            typer.echo(write(item, source))
+            if as_json:
+                listed.append({"source": source, **asdict(item)})
+            else:
+                typer.echo(write(item, source))
+    if as_json:
+        streams.print_json({"where": where, "ranges": listed})
 
 
 def _cutters(how: CutMethod, video: str | None) -> Callable[[TimeRange, str], str]:
@@ -108,7 +119,9 @@ def _jsonl(found: TimeRange, source: str) -> str:
 
     import orjson
 
-    return orjson.dumps({"source": source, **asdict(found)}).decode()
+    from videodag_cli.errors import printable
+
+    return orjson.dumps({"source": printable(source), **asdict(found)}).decode()
 
 
 def _jsonl_of_one(found: TimeRange, _: str) -> str:

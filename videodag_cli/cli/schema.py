@@ -10,12 +10,10 @@ import typer
 def schema(
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[NAME]", help="line, run, batch, summary, check, suite or pipeline; without one, the list."
-        ),
+        typer.Argument(metavar="[NAME]", help="A schema, such as line, run or check; without one, the list."),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of frame lines, run records, batches, summaries, checks, suites or pipelines."""
+    """Print the JSON Schema of frame lines, run records, suites, pipelines, or what a command prints with --json."""
     from videodag_cli.cli.streams import print_json
     from videodag_cli.schemas import NAMES, load_schema
 

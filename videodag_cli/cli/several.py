@@ -55,7 +55,7 @@ def run_several(
         assert result is not None
         error = result if isinstance(result, VideodagError) else _reported(result, part, video, remarks, profile)
         if error is not None:
-            say_error(type(error)(f"{printable(part.plan.pipeline.id)}: {error.message}", word=error.word))
+            say_error(error.reworded(f"{printable(part.plan.pipeline.id)}: {error.message}"))
             codes.append(error.exit_code)
     return worst(codes)
 

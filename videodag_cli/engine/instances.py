@@ -82,7 +82,7 @@ class Instances:
         except (KeyboardInterrupt, StopSignal, MissingExtraError):
             raise
         except VideodagError as error:
-            raise type(error)(f"node {self._step.id!r}: {error.message}", word=error.word) from error
+            raise error.reworded(f"node {self._step.id!r}: {error.message}") from error
         except ModuleNotFoundError as error:
             if spec.requires:
                 raise MissingExtraError(f"tool {self._step.tool_name}", spec.requires) from error

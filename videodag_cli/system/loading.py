@@ -20,7 +20,9 @@ def end_at_once() -> None:
 def _end(number: int, frame: object) -> None:
     try:
         if "VIDEODAG_CHILD" not in os.environ:  # else the parent says it
-            os.write(2, b"videodag: error[stopped.signal]: %s: stopped\n" % signal.Signals(number).name.encode())
+            from videodag_cli.system.failure_lines import signal_line
+
+            os.write(2, signal_line(number).encode() + b"\n")
     finally:
         os._exit(128 + number)
 

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from videodag_cli.errors import StopSignal
+from videodag_cli.system.failure_lines import crash_line, signal_line
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_S = 1.0
@@ -29,7 +30,6 @@ OUTSIDE_S = 1.75
 """A process in which no Python code runs this long after the signal is ended from outside."""
 ECHO_S = 0.25
 """The same signal sent twice at once, as by `timeout`, is one signal."""
-CRASHED = "videodag: error[stopped.crash]: the process died; run the same command again to finish, with --isolate if a tool crashes it"
 _FAREWELL = b"\0"
 leave = os._exit
 """Ends the process at once; `os._exit` itself may be kept from tools."""
@@ -79,7 +79,7 @@ def _alarm() -> None:
 def _end_now() -> None:
     if not _State.said:
         show_cursor = "\x1b[?25h" if os.isatty(2) else ""
-        _tell(show_cursor + StopSignal(_State.number).line)
+        _tell(show_cursor + signal_line(_State.number))
     tell = signal.set_wakeup_fd(-1)
     if tell >= 0:
         with contextlib.suppress(OSError):
@@ -205,7 +205,7 @@ def _watch(told: int, parent: int) -> None:
     while number not in tuple(map(int, ENDING)):
         data = os.read(told, 1)
         if not data:
-            _tell(CRASHED)
+            _tell(crash_line())
         if not data or data == _FAREWELL:
             return
         number = data[0]
@@ -215,10 +215,10 @@ def _watch(told: int, parent: int) -> None:
             break
         data = os.read(told, 1)
         if not data:
-            _tell(StopSignal(number).line)
+            _tell(signal_line(number))
         if not data or data == _FAREWELL:
             return
-    _tell(StopSignal(number).line)
+    _tell(signal_line(number))
     for last in (number, int(signal.SIGKILL)):
         if os.getppid() != parent:
             return
