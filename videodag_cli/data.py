@@ -176,6 +176,49 @@ class Frame:
         """A frame of the same moment with another picture; `to_this` maps its pixels to this frame's."""
         return Frame(image, self.index, self.time_s, to_this.then(self.to_source), self.source_size)
 
+    def unseen(self) -> Unseen:
+        """This frame without its picture."""
+        return Unseen((self.width, self.height), self.index, self.time_s, self.to_source, self.source_size)
+
+
+class Unseen(Frame):
+    """A frame without its picture: its moment, its size and its place."""
+
+    __slots__ = ("_size",)
+    _size: tuple[int, int]
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        index: int,
+        time_s: float,
+        to_source: Affine = IDENTITY,
+        source_size: tuple[int, int] | None = None,
+    ) -> None:
+        """size: width and height in pixels."""
+        put = object.__setattr__
+        put(self, "_size", size)
+        put(self, "index", index)
+        put(self, "time_s", time_s)
+        put(self, "to_source", to_source)
+        put(self, "source_size", source_size or size)
+        put(self, "_views", {})
+
+    @property
+    def image(self) -> Image:
+        raise RuntimeError("this frame has no picture, because its tool says pixels=False")
+
+    @property
+    def width(self) -> int:
+        return self._size[0]
+
+    @property
+    def height(self) -> int:
+        return self._size[1]
+
+    def unseen(self) -> Unseen:
+        return self
+
 
 def _uint8(image: Any) -> Image:
     """OpenCV's result as the array type used here (its stubs say less than they could)."""

@@ -97,6 +97,10 @@ class ToolSpec:
     batch_size: int = 1
     requires: str | None = None
     any_size: bool | None = None
+    cache: bool = False
+    """Results are worth keeping; calls are independent."""
+    pixels: bool = True
+    """Frames are given with their pictures; without, they tell their moment and their size."""
     local_names: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -239,6 +243,8 @@ def tool(
     batch_size: int = 1,
     requires: str | None = None,
     any_size: bool | None = None,
+    cache: bool = False,
+    pixels: bool = True,
     id: str | None = None,
 ) -> Callable[[T], T]: ...
 def tool(
@@ -250,6 +256,8 @@ def tool(
     batch_size: int = 1,
     requires: str | None = None,
     any_size: bool | None = None,
+    cache: bool = False,
+    pixels: bool = True,
     id: str | None = None,
 ) -> Any:
     """Mark a function or class as a tool.
@@ -260,6 +268,9 @@ def tool(
     requires: the extra whose packages the tool needs when it runs; import them inside the function or in `__init__`.
     any_size: whether frames may differ in size from the video and from each other. By default they may where calls do not depend on
         each other and the class asks for no `VideoInfo`; a frame of another size fails at any other node.
+    cache: its results are kept where a cache is given, because calls take long; only where they do not depend on each other.
+    pixels: false for a tool that uses nothing but a frame's time, index, size and place: it gets frames without a picture, and needs no
+        decoding. An instance attribute `reads_pixels` overrides it.
     id: the tool's id where it should differ from the name (a class `FreezeTime` is `freeze_time`).
     """
     frame = sys._getframe(1)
@@ -268,6 +279,8 @@ def tool(
     def attach(found: Any) -> Any:
         if not (inspect.isfunction(found) or inspect.isclass(found)):
             raise TypeError(f"@tool decorates a function or a class, not {type(found).__name__}")
+        if cache and inspect.isclass(found) and not stateless:
+            raise TypeError("@tool(cache=True) is for functions and for classes with stateless=True")
         spec = ToolSpec(
             id=id or snake_case(found.__name__),
             target=found,
@@ -276,6 +289,8 @@ def tool(
             batch_size=batch_size,
             requires=requires,
             any_size=any_size,
+            cache=cache,
+            pixels=pixels,
             local_names=local_names,
         )
         setattr(found, SPEC_ATTRIBUTE, spec)

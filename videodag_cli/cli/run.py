@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -230,6 +231,22 @@ def run(
             metavar="TIME", help="How often a run to a file notes where it could continue.", rich_help_panel=MACHINE
         ),
     ] = "5s",
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep results of detectors, OCR and pose in DIR, and take from there what a later run need not compute.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    cache_size: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            help="Most bytes that --cache holds; what was used least recently goes first.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = "2G",
     pipelines_dir: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Look for pipelines in this folder first.", rich_help_panel=MACHINE),
@@ -378,6 +395,8 @@ def run(
         format=format,
         tags=given.parse_tags(tag or []),
         checkpoint_every_s=given.seconds("--checkpoint-every", checkpoint_every),
+        cache=None if cache is None else os.path.abspath(cache),
+        cache_bytes=given.byte_count("--cache-size", cache_size),
     )
     sampling = Sampling.from_text(
         frame_stride=frame_stride,

@@ -70,18 +70,19 @@ def guard_limits(
     return GuardLimits(
         timeout_s=None if timeout is None else seconds("--timeout", timeout, positive=True),
         node_timeout_s=None if node_timeout is None else seconds("--node-timeout", node_timeout, positive=True),
-        max_memory_bytes=None if max_memory is None else memory(max_memory),
+        max_memory_bytes=None if max_memory is None else byte_count("--max-memory", max_memory),
         isolate=isolate,
         max_crashes=DEFAULT_CRASHES if max_errors is None else max_errors,
     )
 
 
-def memory(text: str) -> int:
+def byte_count(option: str, text: str) -> int:
+    """A number of bytes above 0."""
     from videodag_cli.system.byte_counts import parse_byte_count
 
-    found = parse_byte_count(text, what="--max-memory")
+    found = parse_byte_count(text, what=option)
     if not found:
-        raise RequestError(f"--max-memory {printable(text)!r}: give a size above 0")
+        raise RequestError(f"{option} {printable(text)!r}: give a size above 0")
     return found
 
 

@@ -13,15 +13,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
 from videodag_cli.data import Frame, VideoInfo
 from videodag_cli.engine.envelope import CallLog, Envelope, Item, Marker
+from videodag_cli.engine.kept import KeptResults
 from videodag_cli.engine.node import RunningNode
 from videodag_cli.engine.shared import SharedCall
 from videodag_cli.engine.timings import Timings
@@ -71,6 +70,7 @@ class Engine:
     serial: one call at a time, on the caller's thread.
     calls: learns of every call.
     lost: calls that are not made but fail, by frame index and node.
+    kept: results of earlier runs, which are not computed again; what is computed is kept there.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Engine:
         serial: bool = False,
         calls: CallLog | None = None,
         lost: Mapping[tuple[int, str], NodeFailure] | None = None,
+        kept: KeptResults | None = None,
     ) -> None:
         self.plan = plan
         self.video = video
@@ -91,6 +92,9 @@ class Engine:
         self._serial = serial
         self._calls = calls
         self._lost = lost or {}
+        self._kept = kept
+        self.sizes_vary = False
+        """A frame had another size than the video."""
         self.timings: dict[str, Timings] = {step.id: Timings() for step in plan.steps}
         self._group_frames = 1
         self._open = ExitStack()
@@ -101,6 +105,8 @@ class Engine:
             if self._calls is not None:
                 self._calls.name_nodes([(step.id, step.tool_name) for step in self.plan.steps])
             readers = _last_readers(self.plan)
+            kept = {} if self._kept is None else self._kept.nodes(self.plan, self.video)
+            needed = _needed(self.plan, {name for name, node in kept.items() if node.is_whole})
             for position, step in enumerate(self.plan.steps):
                 lost = {index: failure for (index, name), failure in self._lost.items() if name == step.id}
                 node = RunningNode(
@@ -111,8 +117,12 @@ class Engine:
                     drops=readers[position],
                     calls=self._calls,
                     lost=lost,
+                    kept=kept.get(step.id),
+                    is_needed=step.id in needed,
                 )
                 stack.callback(node.close)
+                if node.kept is not None:
+                    stack.callback(node.kept.flush)
                 self._nodes.append(node)
             last_frame = max((n.position for n in self._nodes if n.uses_frame), default=-1)
             for node in self._nodes:
@@ -133,19 +143,32 @@ class Engine:
         """Whether the state of every stateful node can be saved and restored."""
         return all(n.step.spec.stateless or n.has_checkpoint for n in self._nodes)
 
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether any node has to see the frames' pictures."""
+        return any(node.reads_pixels for node in self._nodes)
+
+    @property
+    def recalled(self) -> dict[str, int]:
+        """Frames for which a node's result was taken from those that are kept, by node; without those of which none was."""
+        return {n.step.id: n.kept.recalled for n in self._nodes if n.kept is not None and n.kept.recalled}
+
+    def finish_kept(self, *, every_frame: bool) -> None:
+        """Behind the last frame: keep what the tools say of themselves. every_frame: none was left out."""
+        for node in self._nodes:
+            node.finish_kept(every_frame=every_frame)
+
     def describe(self) -> dict[str, dict[str, Any]]:
         """What the tools say about themselves (opened models, for instance), by node; tools without `describe()` are left out."""
-        return {
-            n.step.id: n.instance.describe() for n in self._nodes if callable(getattr(n.instance, "describe", None))
-        }
+        return {n.step.id: says for n in self._nodes if (says := n.described()[0]) is not None}
 
     def models(self) -> dict[str, dict[str, Any]]:
         """The same as data: a tool's `description` (a pydantic model) where it has one, else what `describe()` says."""
         described = self.describe()
         for node in self._nodes:
-            description = getattr(node.instance, "description", None)
-            if isinstance(description, BaseModel):
-                described[node.step.id] = description.model_dump(mode="json")
+            description = node.described()[1]
+            if description is not None:
+                described[node.step.id] = description
         return described
 
     def remarks(self) -> list[str]:
@@ -195,7 +218,10 @@ class Engine:
 
     def _own_size(self, frame: Frame) -> tuple[int, int] | None:
         size = (frame.width, frame.height)
-        return None if size == (self.video.width, self.video.height) else size
+        if size == (self.video.width, self.video.height):
+            return None
+        self.sizes_vary = True
+        return size
 
     def _result(self, envelope: Envelope) -> FrameResult:
         if envelope.failure is not None:
@@ -306,6 +332,23 @@ def _stages(nodes: Sequence[RunningNode]) -> list[list[RunningNode]]:
         else:
             stages.append([node])
     return stages
+
+
+def _needed(plan: Plan, whole: Collection[str]) -> set[str]:
+    """The steps whose values are written, or read by a step that has to be run: not by one of the `whole`, whose results are all kept.
+
+    So are those that may say something of themselves, of which nothing is kept.
+    """
+    says = ("describe", "description", "remarks")
+    needed = {
+        step.id
+        for step in plan.steps
+        if step.is_output or (step.id not in whole and any(hasattr(step.spec.target, name) for name in says))
+    }
+    for step in reversed(plan.steps):
+        if step.id in needed and step.id not in whole:
+            needed.update(step.predecessors)
+    return needed
 
 
 def _last_readers(plan: Plan) -> list[list[int]]:

@@ -12,9 +12,12 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from videodag_cli.data import Affine, Frame, Geometric, VideoInfo
 from videodag_cli.engine.envelope import CallLog, Envelope, Item, Marker
 from videodag_cli.engine.instances import Instances
+from videodag_cli.engine.kept import KeptNode
 from videodag_cli.engine.lookahead import LookAhead
 from videodag_cli.engine.messages import clean_message, message_of
 from videodag_cli.engine.shared import Outcome, SharedCall
@@ -41,8 +44,13 @@ class RunningNode:
         drops: list[int],
         calls: CallLog | None,
         lost: Mapping[int, NodeFailure],
+        kept: KeptNode | None = None,
+        is_needed: bool = True,
     ) -> None:
+        """kept: results of earlier runs. is_needed: false where only results are fed that are kept."""
         self._calls = calls
+        self.kept = kept
+        self.is_needed = is_needed
         self._lost = lost
         self.position = position
         self.step = step
@@ -62,26 +70,52 @@ class RunningNode:
         frames = (b.sources[0] for b in step.bindings if Frame in b.input.types and b.sources)
         self._frame_place = next(map(self._place, frames), None)
         self._seed = zlib.crc32(step.id.encode("utf-8", "surrogatepass"))
-        self._instances = Instances(step, video)
+        self._made = None if not is_needed or (kept is not None and kept.is_whole) else Instances(step, video)
         self._shared: SharedCall | None = None
         self._failures: dict[int, NodeFailure] = {}
         """By frame index, of calls that are shared."""
         spec = step.spec
+        self.reads_pixels = False
+        """Frames are given with their pictures."""
+        if self._made is not None and any(Frame in b.input.types and b.sources for b in step.bindings):
+            self.reads_pixels = bool(getattr(self.instance, "reads_pixels", spec.pixels))
+        self._given = [place for place in self._taken if place is not None and not self._is_frame(plan, place)]
         lookahead = 0 if spec.stateless else int(getattr(self.instance, "lookahead", 0))
         self._ahead = LookAhead(lookahead, accept=self._accept, fail=self._fail) if lookahead else None
-        self.batches = spec.batch_size > 1
+        self.batches = spec.batch_size > 1 and self._made is not None
         wanted = getattr(self.instance, "batch_size", spec.batch_size) if self.batches else spec.batch_size
         self.batch_size = max(1, int(wanted))
 
     def share(self, call: SharedCall) -> None:
         """Make no call that another engine over the same frames makes."""
         self._shared = call
-        self._instances.join(call.instances)
+        if self._made is not None:
+            self._made.join(call.instances)
+
+    @property
+    def _instances(self) -> Instances:
+        assert self._made is not None
+        return self._made
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a tool that can be called: not where all its results are kept, or nobody needs them."""
+        return self._made is not None
 
     @property
     def instance(self) -> Any:
         """The first instance, and the only one of a stateful tool."""
         return self._instances.first
+
+    def described(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """What the tool says of itself: of `describe()`, and of its `description` as plain data; None where it has none."""
+        if self._made is None:
+            return (None, None) if self.kept is None else self.kept.described
+        says, description = getattr(self.instance, "describe", None), getattr(self.instance, "description", None)
+        return (
+            says() if callable(says) else None,
+            description.model_dump(mode="json") if isinstance(description, BaseModel) else None,
+        )
 
     @property
     def has_checkpoint(self) -> bool:
@@ -89,17 +123,25 @@ class RunningNode:
         return self.step.spec.has_checkpoint and self._ahead is None
 
     def close(self) -> None:
-        self._instances.close()
+        if self._made is not None:
+            self._made.close()
 
     def remarks(self) -> list[str]:
-        """What the tool has to say behind the last frame."""
-        return self._instances.remarks()
+        """What the tool has to say behind the last frame; nothing where it has not seen all of them, because some results were kept."""
+        if self._made is None:
+            return [] if self.kept is None else self.kept.remarks
+        return [] if self.kept is not None and self.kept.recalled else self._made.remarks()
+
+    def finish_kept(self, *, every_frame: bool) -> None:
+        """Behind the last frame: keep what the tool says of itself."""
+        if self.kept is not None and self._made is not None:
+            self.kept.finish(self.described(), self.remarks(), every_frame=every_frame)
 
     # --- one frame ---
 
     def process(self, envelope: Envelope) -> None:
-        """Run on one frame, unless a predecessor failed."""
-        if self._runs(envelope):
+        """Run on one frame, unless a predecessor failed or nobody needs it."""
+        if self.is_needed and self._runs(envelope):
             if self._shared is None:
                 self._process(envelope)
             else:
@@ -107,6 +149,9 @@ class RunningNode:
         self._drop(envelope)
 
     def _process(self, envelope: Envelope) -> None:
+        slot = self._slot(envelope)
+        if slot is not None and self._recalls(envelope, slot):
+            return
         self._seed_random(envelope)
         started = time.perf_counter_ns()
         try:
@@ -114,7 +159,35 @@ class RunningNode:
             self._accept(envelope, returned, self._out(envelope))
         except BaseException as error:
             self._fail(envelope, error)
+        else:
+            self._keeps(envelope, slot)
         envelope.spent_ns[self.position] = max(1, time.perf_counter_ns() - started)
+
+    # --- results that are kept ---
+
+    def _slot(self, envelope: Envelope) -> bytes | None:
+        """Where this node's values for a frame are kept, if they are."""
+        if self.kept is None:
+            return None
+        inputs = (self._value(envelope, place) for place in self._given) if self.kept.by_inputs else ()
+        return self.kept.slot(envelope.index, inputs)
+
+    def _recalls(self, envelope: Envelope, slot: bytes) -> bool:
+        """Take the values that were kept, if there are any."""
+        assert self.kept is not None
+        values = self.kept.recall(slot)
+        if values is None:
+            return False
+        try:
+            self._keep(envelope, values)
+        except BaseException as error:
+            self._fail(envelope, error)
+        return True
+
+    def _keeps(self, envelope: Envelope, slot: bytes | None) -> None:
+        values = envelope.values[self.position]
+        if self.kept is not None and values is not None:
+            self.kept.keep(slot, values)
 
     def _where_nobody_did(self, envelopes: list[Envelope], work: Callable[[list[Envelope]], None]) -> None:
         """Do the work on the frames that no other engine has begun with; for the others wait for what comes of them there."""
@@ -183,6 +256,10 @@ class RunningNode:
         assert values is not None
         return values[output]
 
+    def _is_frame(self, plan: Plan, place: tuple[int, int]) -> bool:
+        position, output = place
+        return position < 0 or issubclass(runtime_type(plan.steps[position].spec.signature.outputs[output]), Frame)
+
     def _frame(self, envelope: Envelope) -> Frame | None:
         return None if self._frame_place is None else self._value(envelope, self._frame_place)
 
@@ -195,6 +272,8 @@ class RunningNode:
                 "one size; cut the video where its size changes"
             )
         arguments = [None if place is None else self._value(envelope, place) for place in self._taken]
+        if not self.reads_pixels:
+            arguments = [value.unseen() if isinstance(value, Frame) else value for value in arguments]
         out = self._out(envelope)
         if out is None:
             return arguments
@@ -258,6 +337,18 @@ class RunningNode:
         return items
 
     def _call_batches(self, envelopes: list[Envelope]) -> None:
+        slots = [self._slot(envelope) for envelope in envelopes]
+        left = [
+            (envelope, slot)
+            for envelope, slot in zip(envelopes, slots, strict=True)
+            if slot is None or not self._recalls(envelope, slot)
+        ]
+        if left:
+            self._call_tool([envelope for envelope, _ in left])
+        for envelope, slot in left:
+            self._keeps(envelope, slot)
+
+    def _call_tool(self, envelopes: list[Envelope]) -> None:
         try:
             self._call_batch(envelopes)
         except StopSignal:

@@ -119,6 +119,7 @@ class Execution:
                 f"{printable(self._job.path)}: none of the {len(self._targets)} sampled frames could be decoded",
                 word="input.no_frames",
             )
+        self._keep_what_is_known()
         judged = outcomes(assertions)
         code = exit_code_of(accounting, options, judged)
         record = RunRecord(
@@ -138,6 +139,7 @@ class Execution:
             exit_code=code,
             errors=errors,
             problems=[*self._reader.problems, *(self._reader.remarks if options.strict else ())],
+            recalled=self._engine.recalled,
             remarks=[*(() if options.strict else self._reader.remarks), *self._remarks, *self._engine.remarks()],
             output=destination.facts() if isinstance(destination, OutputFile) else None,
             assertions=judged,
@@ -145,6 +147,18 @@ class Execution:
         if isinstance(destination, OutputFile):
             destination.finish(record)
         return record
+
+    def _keep_what_is_known(self) -> None:
+        """Behind the last frame, for later runs: how the video was read, and what the tools say of themselves."""
+        keeping = self._opened.keeping
+        if keeping is None:
+            return
+        every_frame = self._progress.state_frame < 0 and not len(self._reader.undecodable)
+        self._engine.finish_kept(every_frame=every_frame)
+        if every_frame and not self._job.options.strict and not self._engine.sizes_vary:
+            keeping.keep_reading(self._reader)
+        if keeping.results.stopped:
+            self._remarks.append(f"results are not kept: {keeping.results.stopped}")
 
     def _write(self, data: bytes, *, lines: int = 0) -> None:
         if isinstance(self._destination, OutputFile):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from videodag_cli.engine.cache_folder import DEFAULT_BYTES
 from videodag_cli.engine.envelope import CallLog
 from videodag_cli.errors import InputError, OnError, RequestError, printable
 from videodag_cli.graph.pipeline import LoadedPipeline, find_pipeline, load_pipeline, search_places
@@ -58,6 +59,10 @@ class RunOptions:
     format: str = "jsonl"
     tags: Mapping[str, str] = field(default_factory=dict)
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
+    cache: str | None = None
+    """Absolute path of a folder in which results of costly nodes are kept from run to run."""
+    cache_bytes: int = DEFAULT_BYTES
+    """About the most that is kept there; what was used least recently goes first."""
 
     def __post_init__(self) -> None:
         if self.clock is not None:

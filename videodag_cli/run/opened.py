@@ -18,6 +18,7 @@ from videodag_cli.engine.engine import Engine
 from videodag_cli.errors import InputError, printable
 from videodag_cli.graph.plan import Plan
 from videodag_cli.run.job import Continuation, Job, default_workers
+from videodag_cli.run.keeping import Keeping
 from videodag_cli.run.output import OutputFile
 from videodag_cli.run.part import PartProgress
 from videodag_cli.run.record import Identity, digest_file
@@ -73,6 +74,8 @@ class Opened:
     """Of the input, while it is computed; None where nobody wants it."""
     started: float
     """When opening began, by `time.perf_counter`."""
+    keeping: Keeping | None = None
+    """Results that are kept from run to run."""
     remarks: list[str] = field(default_factory=list)
 
     @property
@@ -100,6 +103,7 @@ class Checked:
     targets: NDArray[np.int64]
     stamps: Stamps
     started: float
+    keeping: Keeping | None
 
     @classmethod
     def of(cls, job: Job) -> Checked:
@@ -111,7 +115,7 @@ class Checked:
         if not len(targets):
             raise InputError(f"{printable(job.path)}: {_nothing_sampled(job.sampling)}", word="input.no_frames")
         stamps = Stamps.of(job.request.clock, found, timecode=job.request.timecode)
-        return cls(identity, found, targets, stamps, started)
+        return cls(identity, found, targets, stamps, started, Keeping.of(job, identity, found, targets))
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,7 @@ class Prepared:
                 serial=continuation.serial,
                 calls=continuation.calls,
                 lost=continuation.lost,
+                kept=None if checked.keeping is None else checked.keeping.results,
             )
             return stack.enter_context(engine)
 
@@ -167,9 +172,21 @@ class Prepared:
             destination.resume_at(progress)
         return cls(job, destination, checked, engine, sink, progress, workers, remarks)
 
-    def read(self, stack: ExitStack) -> tuple[Reader, Iterable[Frame]]:
-        """A reader, and the frames that the tools have yet to see."""
+    def read(self, stack: ExitStack, *, needs_pixels: bool) -> tuple[Reader, Iterable[Frame]]:
+        """A reader, and the frames that the tools have yet to see; without `needs_pixels` those may come without their pictures."""
         options, checked, after = self.job.options, self.checked, self.progress.state_frame
+        keeping = checked.keeping
+        if keeping is not None and not needs_pixels and not options.strict:
+            unread = keeping.unread(checked.probe, checked.targets, decoder=options.decoder, after=after)
+            if unread is not None:
+                return unread, unread
+        reader, frames = self._decode(stack, after)
+        if keeping is not None:
+            keeping.watch(self.job, checked.identity, reader)
+        return reader, frames
+
+    def _decode(self, stack: ExitStack, after: int) -> tuple[Reader, Iterable[Frame]]:
+        options, checked = self.job.options, self.checked
         if not options.strict:
             reader = open_reader(
                 checked.probe, checked.targets, decoder=options.decoder, after=after, lanes=self.workers
@@ -197,6 +214,7 @@ class Prepared:
             workers=self.workers,
             digest=digest,
             started=self.checked.started,
+            keeping=self.checked.keeping,
             remarks=self.remarks,
         )
 
@@ -212,13 +230,17 @@ def opened_video(
     with ExitStack() as stack:
         checked = Checked.of(job)
         prepared = Prepared.of(job, destination, checked, stack, continuation or Continuation())
-        reader, frames = prepared.read(stack)
+        reader, frames = prepared.read(stack, needs_pixels=prepared.engine.needs_pixels)
         give_back()
-        yield prepared.reading(reader, frames, start_digest(job, stack) if hashes else None)
+        yield prepared.reading(reader, frames, start_digest(job, checked, stack) if hashes else None)
 
 
-def start_digest(job: Job, stack: ExitStack) -> Future[str]:
-    """The digest of the input, computed beside decoding."""
+def start_digest(job: Job, checked: Checked, stack: ExitStack) -> Future[str]:
+    """The digest of the input, computed beside decoding unless it is known."""
+    if checked.keeping is not None:
+        known: Future[str] = Future()
+        known.set_result(checked.keeping.digest)
+        return known
     pool = ThreadPoolExecutor(1, thread_name_prefix="videodag-digest")
     stack.callback(pool.shutdown, wait=False, cancel_futures=True)
     return pool.submit(digest_file, job.path)

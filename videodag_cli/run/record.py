@@ -241,6 +241,8 @@ class RunRecord(_Model):
     nodes: dict[str, NodeTiming]
     models: dict[str, dict[str, Any]] = {}
     """Node -> what its model was read as: layout, input, normalisation, labels, and who decided each."""
+    recalled: dict[str, int] = {}
+    """Node -> frames whose result was kept by an earlier run (`--cache`) and not computed again."""
     profile: dict[str, float] = {}
     """Seconds spent: decode, convert, wait, nodes, write."""
     packages: dict[str, str]

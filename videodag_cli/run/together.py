@@ -159,7 +159,7 @@ def _run(
             groups.setdefault((done.state_frame, done.last_frame), []).append(_Running(part, prepared))
     if not groups:
         return
-    digest = start_digest(job, stack)
+    digest = start_digest(job, checked, stack)
     for group in groups.values():
         _run_in_step(group, stack, digest, on_progress, on_start)
 
@@ -212,7 +212,8 @@ def _run_in_step(
     on_start: Callable[[RunStart], None] | None,
 ) -> None:
     """Pipelines that begin at the same frame, each a line further in turn."""
-    reader, frames = group[0].prepared.read(stack)
+    needs_pixels = any(running.prepared.engine.needs_pixels for running in group)
+    reader, frames = group[0].prepared.read(stack, needs_pixels=needs_pixels)
     give_back()
     tee = Tee(frames)
     shared = shared_calls([running.part.plan for running in group])

@@ -56,7 +56,7 @@ class Classes:
         return rows
 
 
-@tool(version=1, stateless=True, id="image")
+@tool(version=1, stateless=True, cache=True, id="image")
 class ImageClassifier:
     """The most likely classes of the frame, best first; with detections as a second input, of each of their boxes.
 

@@ -50,7 +50,7 @@ def _known_charset(name: str | None) -> str | None:
     return name
 
 
-@tool(version=2)
+@tool(version=2, cache=True)
 def read(
     frame: Frame,
     *,

@@ -57,7 +57,7 @@ LayoutName = Annotated[str, AfterValidator(_layout), Field(json_schema_extra={"e
 PointsText = Annotated[str, BeforeValidator(as_text), Field(pattern=r"^[0-9]{1,3}(x[23])?$")]
 
 
-@tool(version=2, stateless=True, batch_size=4)
+@tool(version=2, stateless=True, batch_size=4, cache=True)
 class Objects:
     """Objects found by a neural network, best first.
 
@@ -269,7 +269,7 @@ class Objects:
         )
 
 
-@tool(version=1, stateless=True, id="faces")
+@tool(version=1, stateless=True, cache=True, id="faces")
 class FaceFinder:
     """Faces with six key points (right eye, left eye, nose tip, middle of the mouth, right ear, left ear), best first.
 

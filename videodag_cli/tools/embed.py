@@ -25,7 +25,7 @@ from videodag_cli.vision.onnx.session import CPU
 from videodag_cli.vision.onnx.vectors import ClassifierFit, PictureChoice, open_vectors, parts_of
 
 
-@tool(version=1, stateless=True, id="image")
+@tool(version=1, stateless=True, cache=True, id="image")
 class ImageEmbedder:
     """A vector of the frame; with detections as a second input, one of each of their boxes.
 

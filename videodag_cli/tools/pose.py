@@ -17,7 +17,7 @@ from videodag_cli.vision.onnx.blazepose import SIDE, PoseModel
 from videodag_cli.vision.onnx.session import CPU
 
 
-@tool(version=1, stateless=True)
+@tool(version=1, stateless=True, cache=True)
 class Landmarks:
     """Key points of the person in each box, and `presence`: how likely the box holds a whole person.
 

@@ -16,7 +16,7 @@ MIN_SIDE = 8
 """Boxes with a shorter side than this many pixels hold no text that could be read."""
 
 
-@tool(version=2, stateless=True, requires="ocr")
+@tool(version=2, stateless=True, requires="ocr", cache=True)
 class Read:
     """Lines of text with their box, corners and confidence, from top to bottom.
 

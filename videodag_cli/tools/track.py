@@ -87,7 +87,7 @@ class Objects:
             )
         )
         self._low_confidence = low_confidence
-        self._appearance = appearance
+        self._appearance = self.reads_pixels = appearance
         self._smoothed = boxes == "smoothed"
         self._class_agnostic = class_agnostic
         self._kinds: dict[str, int] = {}

@@ -114,7 +114,7 @@ class _Stay:
     """Visits that are over."""
 
 
-@tool(version=2)
+@tool(version=2, pixels=False)
 class Dwell:
     """How long each track has been in each zone.
 
@@ -255,7 +255,7 @@ class _Walk:
     """Where along the line (0 at its start, 1 at its end) the anchor last changed sides."""
 
 
-@tool(version=2)
+@tool(version=2, pixels=False)
 class Line:
     """How often tracks have crossed each line, and which do so in this frame.
 
