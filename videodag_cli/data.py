@@ -176,7 +176,7 @@ class Frame:
         """A frame of the same moment with another picture; `to_this` maps its pixels to this frame's."""
         return Frame(image, self.index, self.time_s, to_this.then(self.to_source), self.source_size)
 
-    def unseen(self) -> Unseen:
+    def unseen(self) -> Frame:
         """This frame without its picture."""
         return Unseen((self.width, self.height), self.index, self.time_s, self.to_source, self.source_size)
 
@@ -216,7 +216,7 @@ class Unseen(Frame):
     def height(self) -> int:
         return self._size[1]
 
-    def unseen(self) -> Unseen:
+    def unseen(self) -> Frame:
         return self
 
 

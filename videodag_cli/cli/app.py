@@ -22,6 +22,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Run": {
         "run": "Run a pipeline over videos and write one JSON line per sampled frame.",
         "status": "Say what an output folder holds: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.",
+        "cache": "Look into and clear the folder of `run --cache`.",
         "clean": "List the outputs of an output folder whose input no longer exists; with --yes, remove them.",
         "check": "Run suites of regression checks: exit 5 on a difference, 4 on a failed run, 2 on a bad suite.",
     },

@@ -151,7 +151,28 @@ def is_cache(folder: Path) -> bool:
         return False
 
 
-def about(path: Path) -> dict[str, Any]:
+def contents(folder: Path) -> dict[str, Any]:
+    """What is kept in a folder, by tool and video, those with most bytes first; as plain data."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    files = CacheFolder(folder).files()
+    for kept in files:
+        said = _about(kept.path)
+        place = str(said.get("tool", "unreadable")), str(said.get("video", ""))
+        row = rows.setdefault(
+            place, {"tool": place[0], "video": place[1], "results": 0, "bytes": 0, "last_used_s": 0.0}
+        )
+        row["results"] += said.get("entries", 0) if said.get("of_frames") else 0
+        row["bytes"] += kept.size
+        row["last_used_s"] = max(row["last_used_s"], kept.used_ns / 1e9)
+    return {
+        "folder": printable(folder),
+        "bytes": sum(kept.size for kept in files),
+        "files": len(files),
+        "kept": sorted(rows.values(), key=lambda row: (-row["bytes"], row["tool"], row["video"])),
+    }
+
+
+def _about(path: Path) -> dict[str, Any]:
     """What a file says of its entries; empty where it cannot be read."""
     try:
         with open(path, "rb") as file:

@@ -183,8 +183,9 @@ class KeptNode:
         self._written_s = time.monotonic()
         return due
 
-    def _write(self, entries: dict[bytes, bytes]) -> None:
-        self._results.write(self._key, entries, {"tool": self._step.tool_name, "node": self._step.id})
+    def _write(self, entries: dict[bytes, bytes], *, of_frames: bool = True) -> None:
+        about = {"tool": self._step.tool_name, "node": self._step.id, "of_frames": of_frames}
+        self._results.write(self._key, entries, about)
 
     # --- what the tool says of itself ---
 
@@ -209,7 +210,7 @@ class KeptNode:
         if every_frame and not self.recalled:
             notes[self._results.remarks_slot] = orjson.dumps(remarks)
         self.flush()
-        self._write(notes)
+        self._write(notes, of_frames=False)
 
 
 def _frame_slot(frame_index: int) -> bytes:
