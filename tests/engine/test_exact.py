@@ -49,7 +49,7 @@ def same(one: Any, other: Any) -> bool:
             layout == (other.dtype, other.shape, other.flags.writeable) and strides and one.tobytes() == other.tobytes()
         )
     if isinstance(one, np.generic):
-        return one.dtype == other.dtype and one.tobytes() == other.tobytes()
+        return bool(one.dtype == other.dtype and one.tobytes() == other.tobytes())
     if hasattr(one, "__dataclass_fields__"):
         return all(same(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
     return bool(one == other)
