@@ -161,7 +161,7 @@ def expected(batch: Make, tmp_path: Path) -> Expectation:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "batch.json").write_text('{"schema": "videodag.batch/1", "id": "abc"}')
     video, verdicts = next(iter(made.verdicts(None)))
-    return made.expectation("abc", [made.task(0, video, verdicts, 1)])
+    return made.expectation("abc", [made.task(0, video, verdicts)])
 
 
 def test_the_machine_a_batch_begins_on_is_as_expected(expected: Expectation) -> None:

@@ -241,6 +241,14 @@ def test_frames_that_are_cheap_to_read_are_still_worked_on_side_by_side_when_a_t
         assert [r.values for r in engine.run(frames(30))] == [{"meets": 3}] * 30
 
 
+def test_a_share_that_grows_midway_is_used_from_then_on() -> None:
+    found = plan(["meets"])
+    share = [1]
+    with Engine(found, VIDEO, workers=1, share=lambda: share[0]) as engine:
+        share[0] = 3
+        assert [r.values for r in engine.run(frames(30))] == [{"meets": 3}] * 30
+
+
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, 12), max_size=6), st.integers(1, 4), st.integers(1, 5))
 def test_any_pattern_of_failures_is_the_same_for_any_workers(failing: list[int], workers: int, batch: int) -> None:

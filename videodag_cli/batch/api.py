@@ -17,10 +17,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from videodag_cli.batch.allotment import (
+    MEMORY_SHARE,
+    Allotment,
+    allot,
+    expected_bytes,
+    is_on_device,
+    most_pixels,
+)
 from videodag_cli.batch.decisions import Choices, VideoDecision, decide_video, known_failures, request_digest
 from videodag_cli.batch.executors import TaskExecutor, TaskProgress
 from videodag_cli.batch.executors.processes import Processes
-from videodag_cli.batch.expectation import Expectation, file_sizes
+from videodag_cli.batch.expectation import Expectation, file_sizes, size_of
 from videodag_cli.batch.finding import FoundVideo, FoundVideos
 from videodag_cli.batch.ledger import NAME, BatchRecord, Ledger, read_ledger
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
@@ -30,6 +38,7 @@ from videodag_cli.graph.pipeline import BUILTIN, builtin_folder
 from videodag_cli.graph.plan import Overrides, Plan
 from videodag_cli.guard.supervise import GuardLimits
 from videodag_cli.run.job import Job, RunOptions, default_workers
+from videodag_cli.system.allowance import available_bytes
 from videodag_cli.system.files import lock_folder, writing
 from videodag_cli.video.sampling import Sampling
 
@@ -42,8 +51,7 @@ COMPARED_VIDEOS = 20
 class BatchEvents(Protocol):
     """Told what happens while it happens; the methods may be called from several threads."""
 
-    def begun(self, verdicts: Sequence[VideoDecision], jobs: int, workers: int | None) -> None:
-        """workers: frames that each of the jobs works on at once; None: decided where it runs."""
+    def begun(self, verdicts: Sequence[VideoDecision], allotment: Allotment) -> None: ...
 
     def progress(self, task: VideoTask, done: int, total: int) -> None: ...
 
@@ -54,7 +62,7 @@ class BatchEvents(Protocol):
 
 
 class _Silent:
-    def begun(self, verdicts: Sequence[VideoDecision], jobs: int, workers: int | None) -> None: ...
+    def begun(self, verdicts: Sequence[VideoDecision], allotment: Allotment) -> None: ...
 
     def progress(self, task: VideoTask, done: int, total: int) -> None: ...
 
@@ -68,7 +76,7 @@ class BatchOptions:
     """How a batch is carried out."""
 
     jobs: int | None = None
-    """Videos at once; None: by the number of CPUs and of videos."""
+    """Videos at once; None: by the CPUs, the memory and the number of videos."""
     retry_failed: bool = False
     """Run again what failed before, even with unchanged input and request."""
     accept_known: bool = False
@@ -135,13 +143,36 @@ class Batch:
             self._templates[key] = job, request_digest(job)
         return replace(self._templates[key][0], given=video)
 
-    def jobs_for(self, count: int) -> tuple[int, int | None]:
-        """Videos at once, and frames that each works on at once, for so many videos that have to run."""
-        cpus = default_workers()
-        jobs = self.options.jobs or max(1, min(cpus, count))
-        return jobs, self.run_options.workers or max(1, cpus // jobs)
+    @property
+    def kind(self) -> str:
+        """Its pipelines, whose processes take about the same memory every night."""
+        return ",".join(plan.pipeline.id for plan in self.plans)
 
-    def task(self, number: int, video: FoundVideo, verdicts: Sequence[VideoDecision], workers: int | None) -> VideoTask:
+    def allotment(self, due: Sequence[FoundVideo], before: BatchRecord | None) -> Allotment:
+        """How this machine is shared among the videos that have to run."""
+        memory = available_bytes()
+        most = min(default_workers(), len(due))
+        each = 0 if before is None else before.peak_bytes.get(self.kind, 0)
+        if not each:
+            each = expected_bytes()
+            if memory is not None and each * most > memory * MEMORY_SHARE:
+                paths = sorted((video.path for video in due), key=size_of, reverse=True)
+                each = expected_bytes(
+                    most_pixels(paths, stream=self.run_options.stream, limits=self.run_options.limits)
+                )
+        if self.limits is not None and self.limits.max_memory_bytes is not None:
+            each = min(each, self.limits.max_memory_bytes)
+        return allot(
+            len(due),
+            cpus=default_workers(),
+            memory_bytes=memory,
+            each_bytes=each,
+            on_device=any(map(is_on_device, self.plans)),
+            jobs=self.options.jobs,
+            workers=self.run_options.workers,
+        )
+
+    def task(self, number: int, video: FoundVideo, verdicts: Sequence[VideoDecision]) -> VideoTask:
         """What a process has to do for a video: the pipelines whose verdict is not `none`."""
         due = [
             (spec, output, verdict)
@@ -154,7 +185,7 @@ class Batch:
             pipelines=tuple(spec for spec, _, _ in due),
             outputs=tuple(output for _, output, _ in due),
             sampling=self.sampling,
-            options=replace(self.run_options, workers=workers),
+            options=self.run_options,
             forced=tuple(verdict.force for _, _, verdict in due),
             assertions=self.assertions,
             limits=self.limits,
@@ -217,18 +248,21 @@ def run_batch(
         before = read_ledger(batch.folder / NAME)
         judged = list(batch.verdicts(before))
         due = [(video, found) for video, found in judged if any(verdict.action != "none" for verdict in found)]
-        jobs, workers = batch.jobs_for(len(due))
-        if executor is not None:
-            jobs, workers = executor.jobs, batch.run_options.workers or executor.workers
+        if executor is None:
+            allotment = batch.allotment([video for video, _ in due], before)
+        else:
+            allotment = Allotment(executor.jobs, batch.run_options.workers or executor.workers, executor.what)
         outcomes = [verdict.outcome for _, found in judged for verdict in found]
-        ledger = Ledger(batch.folder, outcomes, jobs=jobs, others=batch.found.others, before=before)
+        ledger = Ledger(
+            batch.folder, outcomes, kind=batch.kind, jobs=allotment.jobs, others=batch.found.others, before=before
+        )
         ledger.write("running")
-        events.begun([verdict for _, found in judged for verdict in found], jobs, workers)
+        events.begun([verdict for _, found in judged for verdict in found], allotment)
         for outcome in outcomes:
             if outcome.exit_code is not None or outcome.status == "not_run":
                 yield outcome
-        tasks = deque(batch.task(number, video, found, workers) for number, (video, found) in enumerate(due))
-        with Processes(jobs) if executor is None else nullcontext(executor) as place:
+        tasks = deque(batch.task(number, video, found) for number, (video, found) in enumerate(due))
+        with Processes(allotment.jobs) if executor is None else nullcontext(executor) as place:
             try:
                 if tasks:
                     place.prepare(batch.expectation(ledger.id, tasks))
@@ -247,6 +281,7 @@ def _work(tasks: deque[VideoTask], place: TaskExecutor, ledger: Ledger, events: 
             while tasks and len(waiting) < place.ahead:
                 task = tasks.popleft()
                 waiting[place.submit(task, _marking(ledger, events))] = task
+            place.left(len(tasks) + len(waiting))
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 task = waiting.pop(future)

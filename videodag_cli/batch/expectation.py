@@ -65,6 +65,14 @@ def file_sizes(paths: Iterable[str]) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
+def size_of(path: str) -> int:
+    """Bytes of a file; 0 where it is not there."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
 def unseen(sizes: tuple[tuple[str, int], ...]) -> Iterator[str]:
     """Videos that are not there, or are others."""
     for path, size in sizes:

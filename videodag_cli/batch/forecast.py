@@ -23,19 +23,21 @@ from videodag_cli.video.sampling import select
 
 def describe(batch: Batch) -> dict[str, Any]:
     """Everything `run_batch` would decide, as plain data. Videos that would run are opened, and nothing is decoded or written."""
-    judged = list(batch.verdicts(read_ledger(batch.folder / NAME)))
-    due = sum(any(verdict.action != "none" for verdict in verdicts) for _, verdicts in judged)
-    jobs, workers = batch.jobs_for(due)
+    before = read_ledger(batch.folder / NAME)
+    judged = list(batch.verdicts(before))
+    due = [video for video, verdicts in judged if any(verdict.action != "none" for verdict in verdicts)]
+    allotment = batch.allotment(due, before)
     seconds = _seconds_for_a_frame(output for outputs in batch.outputs.values() for output in outputs)
     rows = [row for video, verdicts in judged for row in _rows(batch, video, verdicts, seconds)]
     expected = [row["expected_s"] for row in rows if row.get("expected_s") is not None]
     return {
         "folder": os.fspath(batch.folder),
-        "jobs": jobs,
-        "workers": workers,
+        "jobs": allotment.jobs,
+        "workers": allotment.workers,
+        "because": allotment.reason,
         "others": dict(batch.found.others),
-        "to_run": due,
-        "expected_s": round(sum(expected) / jobs, 1) if expected else None,
+        "to_run": len(due),
+        "expected_s": round(sum(expected) / allotment.jobs, 1) if expected else None,
         "videos": rows,
     }
 

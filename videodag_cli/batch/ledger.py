@@ -36,6 +36,8 @@ class BatchRecord(BaseModel):
     wall_time_s: float = 0.0
     counts: dict[str, int] = {}
     """Status -> videos; of a video with several pipelines each counts."""
+    peak_bytes: dict[str, int] = {}
+    """Pipelines of a batch, joined by commas -> the most memory that a process took for a video; what was measured last."""
     others: dict[str, int] = {}
     """Suffix of video files that were not run -> how many."""
     videos: list[VideoOutcome] = []
@@ -58,6 +60,7 @@ class Ledger:
         folder: Path,
         outcomes: Iterable[VideoOutcome],
         *,
+        kind: str,
         jobs: int,
         others: Counter[str],
         before: BatchRecord | None = None,
@@ -74,6 +77,8 @@ class Ledger:
             if before is not None
             else []
         )
+        self._kind = kind
+        self._peaks = {} if before is None else before.peak_bytes
         self._jobs = jobs
         self._others = dict(others)
         self._started = time.monotonic()
@@ -120,6 +125,7 @@ class Ledger:
     def write(self, status: Literal["running", "ended", "interrupted"], *, exit_code: int | None = None) -> BatchRecord:
         """Write the file now."""
         outcomes = self.outcomes
+        peak = max((outcome.peak_bytes or 0 for outcome in outcomes), default=0)
         record = BatchRecord(
             id=self.id,
             status=status,
@@ -127,6 +133,7 @@ class Ledger:
             exit_code=exit_code,
             wall_time_s=round(self.wall_time_s, 3),
             counts=dict(Counter(outcome.status for outcome in outcomes)),
+            peak_bytes=self._peaks | ({self._kind: peak} if peak else {}),
             others=self._others,
             videos=outcomes,
             earlier=self._earlier,

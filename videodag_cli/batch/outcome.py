@@ -44,6 +44,8 @@ class VideoOutcome(BaseModel):
     failed: int = 0
     undecodable: int = 0
     wall_time_s: float = 0.0
+    peak_bytes: int | None = None
+    """The most memory that the process which ran it has taken so far."""
     known: bool = False
     """The failure is on record from an earlier run with the same input and request, and was not tried again."""
     input: Identity | None = None

@@ -13,15 +13,20 @@ from videodag_cli.graph.plan import Plan, make_plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.run.execution import ProgressSink
 from videodag_cli.run.job import Continuation
+from videodag_cli.run.opened import Share
 from videodag_cli.run.together import Part, run_together, unexpected
 from videodag_cli.system.files import writing
 
 
 def run_task(
-    task: VideoTask, on_progress: ProgressSink | None = None, continuation: Continuation | None = None
+    task: VideoTask,
+    on_progress: ProgressSink | None = None,
+    continuation: Continuation | None = None,
+    share: Share | None = None,
 ) -> list[VideoOutcome]:
     """Run a video through each of its pipelines; what goes wrong is in the outcomes, one for each pipeline.
 
+    share: CPUs that it may use now, where its options do not say.
     continuation: of a task with one pipeline, what the process that watches this one knows of it. Limits of the task are not kept here.
     Only signals and the end of the process go through.
     """
@@ -48,6 +53,7 @@ def run_task(
         options=task.options,
         on_progress=on_progress,
         continuation=continuation,
+        share=share,
     )
     for number, part in parts.items():
         result = part.result

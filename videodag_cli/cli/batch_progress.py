@@ -15,6 +15,7 @@ from videodag_cli.errors import printable
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from videodag_cli.batch.allotment import Allotment
     from videodag_cli.batch.decisions import VideoDecision
     from videodag_cli.batch.ledger import BatchRecord
     from videodag_cli.batch.task import VideoTask
@@ -39,7 +40,7 @@ class BatchAccount:
         self._whole = 0
         self._frames = 0
 
-    def begun(self, verdicts: Sequence[VideoDecision], jobs: int, workers: int | None) -> None:
+    def begun(self, verdicts: Sequence[VideoDecision], allotment: Allotment) -> None:
         self.started = time.monotonic()
         due = [verdict.outcome for verdict in verdicts if verdict.action != "none"]
         self.due = len(due)
@@ -51,7 +52,8 @@ class BatchAccount:
             from videodag_cli.cli import streams
 
             left = f", {len(verdicts) - self.due:,} are not" if self.due < len(verdicts) else ""
-            streams.say(f"{self.due:,} to run{left}; --jobs {jobs}" + (f", --workers {workers}" if workers else ""))
+            workers = f", --workers {allotment.workers}" if allotment.workers else ""
+            streams.say(f"{self.due:,} to run{left}; --jobs {allotment.jobs}{workers} ({allotment.reason})")
 
     def progress(self, task: VideoTask, done: int, total: int) -> None:
         self.running[task.number] = (task.video, done, total)
@@ -96,9 +98,9 @@ class _JsonLines(BatchAccount):
         super().__init__()
         self._last = 0.0
 
-    def begun(self, verdicts: Sequence[VideoDecision], jobs: int, workers: int | None) -> None:
-        super().begun(verdicts, jobs, workers)
-        self._say(jobs=jobs, workers=workers)
+    def begun(self, verdicts: Sequence[VideoDecision], allotment: Allotment) -> None:
+        super().begun(verdicts, allotment)
+        self._say(jobs=allotment.jobs, workers=allotment.workers)
 
     def progress(self, task: VideoTask, done: int, total: int) -> None:
         super().progress(task, done, total)
@@ -138,8 +140,8 @@ class _Bars(BatchAccount):
         self._all: TaskID | None = None
         self._bars: dict[int, tuple[str, TaskID]] = {}
 
-    def begun(self, verdicts: Sequence[VideoDecision], jobs: int, workers: int | None) -> None:
-        super().begun(verdicts, jobs, workers)
+    def begun(self, verdicts: Sequence[VideoDecision], allotment: Allotment) -> None:
+        super().begun(verdicts, allotment)
         if self.due:
             self._all = self._progress.add_task("", total=1.0)
             self._show_all()

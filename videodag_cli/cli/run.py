@@ -218,7 +218,7 @@ def run(
         int | None,
         typer.Option(
             metavar="N",
-            help="Frames worked on at once; default: the CPUs this process may use.",
+            help="Frames worked on at once; default: the CPUs this process may use, shared among --jobs.",
             rich_help_panel=MACHINE,
         ),
     ] = None,
@@ -286,7 +286,13 @@ def run(
     ] = None,
     jobs: Annotated[
         str,
-        typer.Option("--jobs", "-j", metavar="N", help="Videos at once; auto: as many as CPUs.", rich_help_panel=MANY),
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            help="Videos at once; auto: as many as CPUs, or as have room in memory.",
+            rich_help_panel=MANY,
+        ),
     ] = "auto",
     dask: Annotated[
         str | None,

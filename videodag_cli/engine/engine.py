@@ -39,7 +39,9 @@ GROUP_FRAMES = 16
 """A group takes this long to read and this long to work on, at most, and holds so many frames, unless it is one frame."""
 
 
-def ordered_map(pool: Executor, fn: Callable[[T], R], items: Iterable[T], *, window: int) -> Iterator[R]:
+def ordered_map(
+    pool: Executor, fn: Callable[[T], R], items: Iterable[T], *, window: int | Callable[[], int]
+) -> Iterator[R]:
     """`fn` of each item, in the order of the items, with up to `window` of them under way in `pool`.
 
     What `items` raises is raised behind the results of the items before. Closing the iterator cancels what has not started.
@@ -47,13 +49,14 @@ def ordered_map(pool: Executor, fn: Callable[[T], R], items: Iterable[T], *, win
     waiting: deque[Future[R]] = deque()
     iterator = iter(items)
     ended: Exception | None = None
+    most = window if callable(window) else lambda: window
     try:
         while ended is None:
             try:
                 waiting.append(pool.submit(fn, next(iterator)))
             except Exception as error:
                 ended = error
-            while waiting and (ended is not None or len(waiting) >= window):
+            while waiting and (ended is not None or len(waiting) >= most()):
                 yield waiting.popleft().result()
         if not isinstance(ended, StopIteration):
             raise ended
@@ -66,6 +69,7 @@ class Engine:
     """Runs a plan over the frames of one video. A context manager: tools are made on entry and closed on exit.
 
     workers: how many frames the stateless nodes work on at once; results do not depend on it.
+    share: how many it may be now; never fewer than before. None: `workers` for good.
     batch_size: at most this many frames are given at once to tools that take batches; results do not depend on it.
     serial: one call at a time, on the caller's thread.
     calls: learns of every call.
@@ -79,6 +83,7 @@ class Engine:
         video: VideoInfo,
         *,
         workers: int = 1,
+        share: Callable[[], int] | None = None,
         batch_size: int | None = None,
         serial: bool = False,
         calls: CallLog | None = None,
@@ -88,6 +93,9 @@ class Engine:
         self.plan = plan
         self.video = video
         self.workers = max(1, workers)
+        self._share = share
+        self._crew: _Crew | None = None
+        """Of a run that is not serial."""
         self.batch_size = 1 if serial else batch_size
         self._serial = serial
         self._calls = calls
@@ -201,9 +209,9 @@ class Engine:
         """
         with ExitStack() as stack:
             groups = self._envelopes(stack, frames, checkpoint_due)
-            shared = self._pool(stack, self.workers, "stateless")
+            self._crew = None if self._serial else stack.enter_context(_Crew(self.workers, self._share))
             for stage in _stages(self._nodes):
-                groups = self._stage(stack, stage, groups, shared)
+                groups = self._stage(stack, stage, groups, self._crew or _CallersThread())
             timings = [self.timings[node.step.id] for node in self._nodes]
             for item in itertools.chain.from_iterable(groups):
                 if isinstance(item, Marker):
@@ -261,8 +269,7 @@ class Engine:
         if first.batches:
             size = min(first.batch_size, self.batch_size or first.batch_size)
             chunks = _chunks(itertools.chain.from_iterable(groups), size)
-            window = 1 if self._serial else self.workers + 1
-            done = ordered_map(shared, first.in_batch, chunks, window=window)
+            done = ordered_map(shared, first.in_batch, chunks, window=self._ahead(1))
             return ([item] for items in done for item in items)
 
         def work(items: list[Item]) -> list[Item]:
@@ -272,7 +279,11 @@ class Engine:
                         node.process(item)
             return items
 
-        return ordered_map(shared, work, groups, window=1 if self._serial else self.workers + 2)
+        return ordered_map(shared, work, groups, window=self._ahead(2))
+
+    def _ahead(self, more: int) -> Callable[[], int]:
+        """What the crew works on, and so many more; one call at a time where the run is serial."""
+        return lambda: 1 if self._crew is None else self._crew.size() + more
 
     def _pool(self, stack: ExitStack, threads: int, name: str) -> Executor:
         if self._serial:
@@ -280,6 +291,23 @@ class Engine:
         pool = ThreadPoolExecutor(threads, thread_name_prefix=f"videodag-{name}")
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         return pool
+
+
+class _Crew(ThreadPoolExecutor):
+    """The threads of the stateless nodes: more of them once `share` says so."""
+
+    def __init__(self, workers: int, share: Callable[[], int] | None) -> None:
+        super().__init__(workers, thread_name_prefix="videodag-stateless")
+        self._share = share
+
+    def size(self) -> int:
+        """How many there may be now."""
+        if self._share is not None:
+            self._max_workers = max(self._max_workers, self._share())  # threads are started when something is submitted
+        return self._max_workers
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown(wait=True, cancel_futures=True)
 
 
 class _CallersThread(Executor):

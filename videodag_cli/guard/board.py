@@ -10,11 +10,12 @@ import json
 import mmap
 import os
 import struct
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from videodag_cli.system.shared_memory import unnamed_file
 
 SLOTS = 256
 _HEADER = 1 << 16
@@ -49,14 +50,8 @@ class Board:
     @classmethod
     def create(cls) -> Board:
         """A new board in an unnamed file."""
-        size = _HEADER + SLOTS * _SLOT.size
-        if hasattr(os, "memfd_create"):
-            fd = os.memfd_create("videodag-board")
-        else:
-            with tempfile.TemporaryFile() as file:
-                fd = os.dup(file.fileno())
+        fd = unnamed_file(_HEADER + SLOTS * _SLOT.size)
         try:
-            os.truncate(fd, size)
             return cls(fd)
         except BaseException:
             os.close(fd)

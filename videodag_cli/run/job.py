@@ -25,6 +25,7 @@ from videodag_cli.run.record import (
     make_request,
 )
 from videodag_cli.run.sinks import OUTPUT_FORMATS
+from videodag_cli.system.allowance import allowed_cpus
 from videodag_cli.video.limits import Limits
 from videodag_cli.video.sampling import Sampling
 
@@ -37,7 +38,7 @@ class RunOptions:
     """How a run is carried out. Of these, `decoder`, `stream`, `format`, `tags`, `clock`, `timecode` and `strict` belong to the request."""
 
     workers: int | None = None
-    """Frames that stateless nodes work on at once; None: the CPUs that affinity and cgroup allow."""
+    """Frames that stateless nodes work on at once; None: the CPUs that affinity and control groups allow."""
     batch_size: int | None = None
     """At most this many frames at once for tools that take batches."""
     on_error: OnError = "record"
@@ -92,18 +93,8 @@ class Continuation:
 
 
 def default_workers() -> int:
-    """CPUs this process may use: its affinity, and what its control group allows."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        count = os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
-        if quota != "max":
-            count = min(count, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass
-    return count
+    """CPUs this process may use: its affinity, and what its control groups allow."""
+    return allowed_cpus()
 
 
 def plan_for(

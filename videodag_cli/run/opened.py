@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -34,6 +34,10 @@ from videodag_cli.video.sampling import Sampling, select
 from videodag_cli.video.source import Probe
 
 Destination = OutputFile | StraightOutput | None
+Share = Callable[[], int]
+"""How many CPUs a run may use now, of those that it shares with others; never fewer than before."""
+LEAST_LANES = 2
+"""Of a run that has one CPU of several: they cost no more than the threads of one decoder, and help when the other CPUs are free."""
 
 
 @dataclass(frozen=True)
@@ -129,22 +133,32 @@ class Prepared:
     sink: Sink
     progress: PartProgress
     workers: int
+    lanes: int
     remarks: list[str]
 
     @classmethod
     def of(
-        cls, job: Job, destination: Destination, checked: Checked, stack: ExitStack, continuation: Continuation
+        cls,
+        job: Job,
+        destination: Destination,
+        checked: Checked,
+        stack: ExitStack,
+        continuation: Continuation,
+        share: Share | None = None,
     ) -> Prepared:
         """Make the tools, and cut an unfinished output where it can be continued."""
         options = job.options
         _limit_opencv_threads()
-        workers = options.workers or default_workers()
+        if options.workers is not None:
+            share = None
+        workers = options.workers or (default_workers() if share is None else share())
 
         def make_engine() -> Engine:
             engine = Engine(
                 job.plan,
                 replace(checked.probe.info, sampled_count=len(checked.targets)),
                 workers=workers,
+                share=share,
                 batch_size=options.batch_size,
                 serial=continuation.serial,
                 calls=continuation.calls,
@@ -170,7 +184,8 @@ class Prepared:
                 progress = replace(progress, state_frame=-1, states=None)
         if isinstance(destination, OutputFile):
             destination.resume_at(progress)
-        return cls(job, destination, checked, engine, sink, progress, workers, remarks)
+        lanes = workers if options.workers is not None else max(workers, min(LEAST_LANES, default_workers()))
+        return cls(job, destination, checked, engine, sink, progress, workers, lanes, remarks)
 
     def read(self, stack: ExitStack, *, needs_pixels: bool) -> tuple[Reader, Iterable[Frame]]:
         """A reader, and the frames that the tools have yet to see; without `needs_pixels` those may come without their pictures."""
@@ -188,9 +203,7 @@ class Prepared:
     def _decode(self, stack: ExitStack, after: int) -> tuple[Reader, Iterable[Frame]]:
         options, checked = self.job.options, self.checked
         if not options.strict:
-            reader = open_reader(
-                checked.probe, checked.targets, decoder=options.decoder, after=after, lanes=self.workers
-            )
+            reader = open_reader(checked.probe, checked.targets, decoder=options.decoder, after=after, lanes=self.lanes)
             return stack.enter_context(reader), reader
         reader = stack.enter_context(
             open_reader(checked.probe, np.arange(len(checked.probe.index)), decoder=options.decoder)

@@ -19,7 +19,7 @@ from videodag_cli.graph.plan import Plan
 from videodag_cli.run.api import as_of_now, begin, destination_of, judge_assertions
 from videodag_cli.run.execution import Execution, ProgressSink
 from videodag_cli.run.job import Continuation, Job, RunOptions
-from videodag_cli.run.opened import Checked, Prepared, RunStart, start_digest
+from videodag_cli.run.opened import Checked, Prepared, RunStart, Share, start_digest
 from videodag_cli.run.output import OutputFile
 from videodag_cli.run.record import RunRecord
 from videodag_cli.system.memory import give_back
@@ -82,10 +82,12 @@ def run_together(
     on_progress: ProgressSink | None = None,
     on_start: Callable[[RunStart], None] | None = None,
     continuation: Continuation | None = None,
+    share: Share | None = None,
 ) -> None:
     """Run several pipelines over a video that is decoded once; `result` of each part then says what became of it.
 
     Each output is the one that `run_video` would write. Only signals go through.
+    share: CPUs that it may use now, where the options do not say.
     continuation: of a single part, what somebody who started this process again knows of it.
     """
     if continuation is not None and len(parts) != 1:
@@ -100,7 +102,7 @@ def run_together(
                         due.append(part)
             if due:
                 try:
-                    _run(due, stack, on_progress, on_start, continuation)
+                    _run(due, stack, on_progress, on_start, continuation, share)
                 except VideodagError as error:
                     _end_all(due, error)
                 except Exception as error:
@@ -145,6 +147,7 @@ def _run(
     on_progress: ProgressSink | None,
     on_start: Callable[[RunStart], None] | None,
     continuation: Continuation | None,
+    share: Share | None,
 ) -> None:
     job = due[0].job
     assert job is not None
@@ -153,7 +156,8 @@ def _run(
     for part in due:
         with part.keeping_errors():
             assert part.job is not None
-            prepared = Prepared.of(part.job, part.destination, checked, stack, continuation or Continuation())
+            known = continuation or Continuation()
+            prepared = Prepared.of(part.job, part.destination, checked, stack, known, share)
             done = prepared.progress
             # Those that continue elsewhere need other frames, and would be kept waiting with all frames in between.
             groups.setdefault((done.state_frame, done.last_frame), []).append(_Running(part, prepared))

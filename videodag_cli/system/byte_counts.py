@@ -16,3 +16,8 @@ def parse_byte_count(text: str, *, what: str) -> int:
     if match is None:
         raise RequestError(f"{what} {printable(text, limit=60)!r}: give a size such as 500M or 2G")
     return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def shown_size(count: int) -> str:
+    """`300 MB`, `1.5 GB`: for people, in powers of 1024."""
+    return f"{count / (1 << 30):.1f} GB" if count >= 1 << 30 else f"{count >> 20} MB"

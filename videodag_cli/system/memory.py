@@ -1,9 +1,16 @@
-"""Memory that was freed and that the C library keeps for later."""
+"""Memory of this process: what it took at most, and what was freed and the C library keeps for later."""
 
 from __future__ import annotations
 
 import ctypes
+import resource
 import sys
+
+
+def peak_bytes() -> int:
+    """The most memory that this process, or one that it started and waited for, has had at once."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def give_back() -> None:

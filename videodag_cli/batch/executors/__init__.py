@@ -28,11 +28,18 @@ class TaskExecutor(Protocol):
         """Frames that each of them works on at once, where the user does not say; None: it is decided where the task runs."""
 
     @property
+    def what(self) -> str:
+        """What there is to be shared, in a few words."""
+
+    @property
     def ahead(self) -> int:
         """Tasks to hand over before the first has ended, so that none has to wait for its next one."""
 
     def prepare(self, expected: Expectation) -> None:
         """Told before the first task. Raises `RequestError` where the place is not as the batch expects."""
+
+    def left(self, count: int) -> None:
+        """So many tasks have not ended. Where that is fewer than may run at once, each can have more of the machine."""
 
     def submit(self, task: VideoTask, on_progress: TaskProgress | None = None) -> Future[list[VideoOutcome]]:
         """Start a task, or let it wait for its turn. A process that dies is the failure of its task alone."""

@@ -1,6 +1,6 @@
 """The process that `child` starts: one task with one pipeline, read from a descriptor; what becomes of it goes to standard output.
 
-python -m videodag_cli.batch.executors.alone DESCRIPTOR
+python -m videodag_cli.batch.executors.alone DESCRIPTOR [DESCRIPTOR OF ITS SHARE]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
         try:
             out = stdio.require_stdout(stdio.claim_stdout())
             keep_process()
-            _run(int(sys.argv[1]), out)
+            _run(*map(int, sys.argv[1:]), out=out)
         except StopSignal as stopped:
             code = stopped.exit_code
         except BrokenPipeError:
@@ -32,22 +32,29 @@ def main() -> None:
         leave(code)
 
 
-def _run(descriptor: int, out: Any) -> None:
+def _run(descriptor: int, share_fd: int | None = None, *, out: Any) -> None:
     import orjson
 
     from videodag_cli.batch.executors import Seldom
     from videodag_cli.batch.outcome import as_row
     from videodag_cli.batch.work import run_task
     from videodag_cli.guard.supervise import continuation
+    from videodag_cli.system.shared_memory import SharedNumber
 
     def say(message: dict[str, Any]) -> None:
         out.write(orjson.dumps(message) + b"\n")
 
     told = continuation()
+    share = None if share_fd is None else SharedNumber(share_fd)
     with open(descriptor, "rb") as file:
         file.seek(0)
         task = pickle.load(file)
-    (outcome,) = run_task(task, Seldom(lambda done, total: say({"progress": [done, total]})), told)
+    (outcome,) = run_task(
+        task,
+        Seldom(lambda done, total: say({"progress": [done, total]})),
+        told,
+        share=None if share is None else lambda: share.value,
+    )
     say({"outcome": as_row(outcome)})
 
 

@@ -18,21 +18,26 @@ from videodag_cli.errors import StoppedError, VideodagError
 from videodag_cli.guard.supervise import GuardLimits, ending, keep_limits
 from videodag_cli.run.execution import ProgressSink
 from videodag_cli.system.files import writing
+from videodag_cli.system.shared_memory import SharedNumber
 
 
-def run_guarded(task: VideoTask, on_progress: ProgressSink | None = None) -> list[VideoOutcome]:
+def run_guarded(
+    task: VideoTask, on_progress: ProgressSink | None = None, share: SharedNumber | None = None
+) -> list[VideoOutcome]:
     """Run a task here, or, where it has limits, in a child that they hold for. As `run_task` otherwise."""
     if task.limits is None or not task.limits.needed:
-        return run_task(task, on_progress)
-    return run_in_child(task, on_progress)
+        return run_task(task, on_progress, share=None if share is None else lambda: share.value)
+    return run_in_child(task, on_progress, share)
 
 
-def run_in_child(task: VideoTask, on_progress: ProgressSink | None = None) -> list[VideoOutcome]:
+def run_in_child(
+    task: VideoTask, on_progress: ProgressSink | None = None, share: SharedNumber | None = None
+) -> list[VideoOutcome]:
     """Run each pipeline of a task in a child of its own: a limit, and a frame that is lost to a crash, is that pipeline's."""
-    return [_run_one(task.part(number), on_progress) for number in range(len(task.pipelines))]
+    return [_run_one(task.part(number), on_progress, share) for number in range(len(task.pipelines))]
 
 
-def _run_one(task: VideoTask, on_progress: ProgressSink | None) -> VideoOutcome:
+def _run_one(task: VideoTask, on_progress: ProgressSink | None, share: SharedNumber | None) -> VideoOutcome:
     outcome = VideoOutcome(video=shown_path(task.video), pipeline="", output=shown_path(task.outputs[0]))
     messages = _Messages(on_progress)
     try:
@@ -42,8 +47,9 @@ def _run_one(task: VideoTask, on_progress: ProgressSink | None) -> VideoOutcome:
             with writing("the task of a process"):
                 pickle.dump(replace(task, limits=None), file)
                 file.flush()
-            command = [sys.executable, "-m", "videodag_cli.batch.executors.alone", str(file.fileno())]
-            code = keep_limits(command, task.limits or GuardLimits(), messages, pass_fds=(file.fileno(),))
+            inherited = (file.fileno(), *(() if share is None else (share.fd,)))
+            command = [sys.executable, "-m", "videodag_cli.batch.executors.alone", *map(str, inherited)]
+            code = keep_limits(command, task.limits or GuardLimits(), messages, pass_fds=inherited)
     except VideodagError as error:
         return outcome.refused(error)
     if messages.outcome is None:

@@ -44,6 +44,7 @@ class OnDask:
     """A cluster that exists, by the address of its scheduler or its scheduler file, or one of this machine for as long as this lasts."""
 
     workers: int | None = None
+    what = "threads of the cluster's workers"
 
     def __init__(self, address: str, *, jobs: int | None = None) -> None:
         self._id = uuid.uuid4().hex[:12]
@@ -129,6 +130,9 @@ class OnDask:
             if problems:
                 more = f" (and {len(problems) - 1} more differences)" if len(problems) > 1 else ""
                 raise RequestError(f"worker {worker}: {problems[0]}{more}")
+
+    def left(self, count: int) -> None:
+        return
 
     def submit(self, task: VideoTask, on_progress: TaskProgress | None = None) -> Future[list[VideoOutcome]]:
         future: Future[list[VideoOutcome]] = Future()

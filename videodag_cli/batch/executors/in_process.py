@@ -17,12 +17,16 @@ class InProcess:
     """Runs a task when it is submitted. A tool that takes the process down takes the batch with it."""
 
     jobs = 1
+    what = "this process"
     ahead = 1
 
     def __init__(self) -> None:
         self.workers: int | None = default_workers()
 
     def prepare(self, expected: Expectation) -> None:
+        return
+
+    def left(self, count: int) -> None:
         return
 
     def submit(self, task: VideoTask, on_progress: TaskProgress | None = None) -> Future[list[VideoOutcome]]:

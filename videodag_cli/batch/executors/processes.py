@@ -14,6 +14,7 @@ import time
 from concurrent.futures import Future
 from typing import Self
 
+from videodag_cli.batch.allotment import share_of
 from videodag_cli.batch.executors import TaskProgress
 from videodag_cli.batch.executors.worker_process import STOP_WITHIN_S, Died, WorkerProcess
 from videodag_cli.batch.expectation import Expectation
@@ -21,6 +22,7 @@ from videodag_cli.batch.outcome import VideoOutcome
 from videodag_cli.batch.task import VideoTask
 from videodag_cli.errors import StopSignal
 from videodag_cli.run.job import default_workers
+from videodag_cli.system.shared_memory import SharedNumber
 
 _Item = tuple[VideoTask, TaskProgress | None, "Future[list[VideoOutcome]]"]
 
@@ -30,13 +32,20 @@ class Processes:
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
-        self.workers: int | None = max(1, default_workers() // jobs)
+        self._cpus = default_workers()
+        self.workers: int | None = share_of(self._cpus, jobs)
+        self.what = f"{self._cpus} CPUs"
         self.ahead = 2 * jobs
         self._waiting: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lanes: list[_Lane] = []
+        self._share: SharedNumber | None = None
 
     def prepare(self, expected: Expectation) -> None:
         return
+
+    def left(self, count: int) -> None:
+        if self._share is not None:
+            self._share.value = max(self._share.value, share_of(self._cpus, min(self.jobs, count)))
 
     def submit(self, task: VideoTask, on_progress: TaskProgress | None = None) -> Future[list[VideoOutcome]]:
         future: Future[list[VideoOutcome]] = Future()
@@ -44,7 +53,8 @@ class Processes:
         return future
 
     def __enter__(self) -> Self:
-        self._lanes = [_Lane(self._waiting) for _ in range(self.jobs)]
+        self._share = SharedNumber.create(share_of(self._cpus, self.jobs))
+        self._lanes = [_Lane(self._waiting, self._share) for _ in range(self.jobs)]
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -58,13 +68,16 @@ class Processes:
         deadline = time.monotonic() + STOP_WITHIN_S
         for lane in self._lanes:
             lane.join(deadline)
+        if self._share is not None:
+            self._share.close()
 
 
 class _Lane:
     """One process after the other, and the thread that waits for them."""
 
-    def __init__(self, waiting: queue.SimpleQueue[_Item | None]) -> None:
+    def __init__(self, waiting: queue.SimpleQueue[_Item | None], share: SharedNumber) -> None:
         self._waiting = waiting
+        self._share = share
         self._worker: WorkerProcess | None = None
         self._stopped = False
         self._thread = threading.Thread(target=self._serve, name="videodag-lane", daemon=True)
@@ -79,7 +92,7 @@ class _Lane:
                     continue
                 try:
                     if self._worker is None:
-                        self._worker = WorkerProcess()
+                        self._worker = WorkerProcess(self._share)
                     future.set_result(self._worker.run(task, on_progress))
                 except Died as died:
                     self._worker = None

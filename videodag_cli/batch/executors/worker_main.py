@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import os
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from videodag_cli.system.shared_memory import SharedNumber
 
 ENVIRONMENT = "VIDEODAG_WORKER"
-"""`<descriptor of the connection>,<descriptor that closes with the parent>,<parent's id>`."""
+"""`<descriptor of the connection>,<descriptor that closes with the parent>,<parent's id>,<descriptor of its share, or -1>`."""
 
 
 def main() -> None:
     """Serve the parent that started this process; ends with it."""
     from videodag_cli.errors import StopSignal
     from videodag_cli.guard.supervise import end_with_parent
+    from videodag_cli.system.shared_memory import SharedNumber
     from videodag_cli.system.signals import keep_process, leave, said, stop_signals
 
-    fd, alive, parent = map(int, os.environ.pop(ENVIRONMENT).split(","))
+    fd, alive, parent, share_fd = map(int, os.environ.pop(ENVIRONMENT).split(","))
     end_with_parent(alive, parent)
     connection: Connection[Any, Any] = Connection(fd)
     code = 0
@@ -27,7 +31,7 @@ def main() -> None:
         said()  # the parent says it
         keep_process()
         try:
-            _serve(connection)
+            _serve(connection, None if share_fd < 0 else SharedNumber(share_fd))
         except StopSignal as stopped:
             code = stopped.exit_code
         except BrokenPipeError:
@@ -36,10 +40,11 @@ def main() -> None:
             leave(code)
 
 
-def _serve(connection: Connection[Any, Any]) -> None:
+def _serve(connection: Connection[Any, Any], share: SharedNumber | None) -> None:
     from videodag_cli.batch.executors import Seldom
     from videodag_cli.batch.executors.child import run_guarded
     from videodag_cli.batch.expectation import Expectation, unmet
+    from videodag_cli.system.memory import peak_bytes
 
     while True:
         try:
@@ -50,7 +55,9 @@ def _serve(connection: Connection[Any, Any]) -> None:
             connection.send(("answer", list(unmet(task))))
             continue
         progress = Seldom(lambda done, total: connection.send(("progress", (done, total))))
-        connection.send(("answer", run_guarded(task, progress)))
+        outcomes = run_guarded(task, progress, share)
+        peak = peak_bytes()
+        connection.send(("answer", [outcome.model_copy(update={"peak_bytes": peak}) for outcome in outcomes]))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import VideoTask
 from videodag_cli.errors import StoppedError, StopSignal
 from videodag_cli.guard.supervise import ending
+from videodag_cli.system.shared_memory import SharedNumber
 
 STOP_WITHIN_S = 0.7
 """A process that has not ended this long after it was asked to is killed: the batch has a table to print before it is ended itself."""
@@ -33,16 +34,18 @@ class Died(Exception):  # noqa: N818 - carries the error
 class WorkerProcess:
     """A process that runs one task at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: SharedNumber | None = None) -> None:
+        """share: CPUs that a task may use now; it is read while the task runs."""
         mine, theirs = _pair()
         alive_read, self._alive = os.pipe()
+        told = (theirs.fileno(), alive_read, os.getpid(), -1 if share is None else share.fd)
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "videodag_cli.batch.executors.worker_main"],
-                env={**os.environ, ENVIRONMENT: f"{theirs.fileno()},{alive_read},{os.getpid()}"},
+                env={**os.environ, ENVIRONMENT: ",".join(map(str, told))},
                 stdin=subprocess.DEVNULL,
                 stdout=2,
-                pass_fds=(theirs.fileno(), alive_read),
+                pass_fds=(theirs.fileno(), alive_read, *(() if share is None else (share.fd,))),
                 start_new_session=True,
             )
         except BaseException:
