@@ -24,7 +24,7 @@ Detector = scene.Content | scene.Adaptive
 
 
 def make(name: str, **params: Any) -> Detector:
-    return scene.Content(VIDEO, **params) if name == "content" else scene.Adaptive(**params)
+    return scene.Content(VIDEO, **params) if name == "content" else scene.Adaptive(VIDEO, **params)
 
 
 def values(detector: Detector, frames: Sequence[Frame]) -> list[scene.Cut]:
@@ -90,8 +90,8 @@ def still_with(levels: Sequence[int]) -> list[Frame]:
     ]
 
 
-def flash_detector(how: str) -> Detector:
-    return scene.Adaptive() if how == "adaptive" else make("content", flashes=how)
+def flash_detector(how: str, **params: Any) -> Detector:
+    return make("adaptive", **params) if how == "adaptive" else make("content", flashes=how, **params)
 
 
 @pytest.mark.parametrize("detector", ["merge", "suppress", "adaptive"])
@@ -104,6 +104,57 @@ def test_a_flash_of_one_frame_is_one_cut_where_it_begins(detector: str) -> None:
 def test_the_last_scene_ends_with_the_video_and_may_be_shorter(detector: str) -> None:
     late = still_with([60] * 40 + [200] * 5)
     assert cuts(flash_detector(detector), late) == [40]
+
+
+STILL, FLASH, OTHER = 20, 250, 130
+
+
+def with_flashes(*lengths: int) -> list[Frame]:
+    """One scene of 40 frames, then a flash of each of these lengths followed by 40 frames of the scene again; then another scene."""
+    levels = [STILL] * 40
+    for length in lengths:
+        levels += [FLASH] * length + [STILL] * 40
+    return still_with(levels + [OTHER] * 40)
+
+
+@pytest.mark.parametrize("detector", ["merge", "suppress", "adaptive"])
+@pytest.mark.parametrize(
+    ("max_flash_s", "expected"),
+    [(0.04, [81, 124]), (0.11, [81, 124]), (0.12, [124]), (1.0, [124])],
+)
+def test_a_flash_up_to_its_longest_is_no_cut(detector: str, max_flash_s: float, expected: list[int]) -> None:
+    """A frame lasts 0.04 s; the flashes begin at 40 and 81 and last one and three frames, the other scene begins at 124."""
+    assert cuts(flash_detector(detector, max_flash_s=max_flash_s), with_flashes(1, 3)) == expected
+
+
+@pytest.mark.parametrize("detector", ["merge", "suppress", "adaptive"])
+def test_shorter_than_every_flash_changes_nothing(detector: str) -> None:
+    plain = cuts(flash_detector(detector), with_flashes(1, 3))
+    assert plain[0] == 40
+    assert len(plain) == 3
+    assert cuts(flash_detector(detector, max_flash_s=0.03), with_flashes(1, 3)) == plain
+
+
+@pytest.mark.parametrize("detector", ["merge", "suppress", "adaptive"])
+def test_only_a_change_that_is_undone_is_a_flash(detector: str) -> None:
+    other_after = still_with([STILL] * 40 + [FLASH] * 3 + [OTHER] * 40)
+    assert cuts(flash_detector(detector, max_flash_s=0.5), other_after) == [40]
+    flash_to_the_end = still_with([STILL] * 40 + [FLASH] * 4)
+    assert cuts(flash_detector(detector, max_flash_s=0.5), flash_to_the_end) == [40]
+    ends_in_time = still_with([STILL] * 40 + [FLASH] * 4 + [STILL])
+    assert cuts(flash_detector(detector, max_flash_s=0.5), ends_in_time) == []
+
+
+@pytest.mark.parametrize("flashes", ["merge", "suppress"])
+def test_flashes_near_a_cut_do_not_hide_it(flashes: str) -> None:
+    near = still_with([STILL] * 40 + [FLASH] + [STILL] * 2 + [OTHER] * 2 + [FLASH] + [OTHER] * 40)
+    assert cuts(flash_detector(flashes, max_flash_s=0.1), near) == [43]
+
+
+def test_a_flash_is_measured_in_time_whatever_the_stride() -> None:
+    flash = with_flashes(3)[::2]  # two pictures of the flash are left, at 40 and 42; the scene is back at 44
+    assert cuts(scene.Content(VIDEO, max_flash_s=0.12), flash) == [40, 84]
+    assert cuts(scene.Content(VIDEO, max_flash_s=0.16), flash) == [84]
 
 
 @pytest.mark.parametrize("name", ["content", "adaptive"])
@@ -165,7 +216,7 @@ def test_content_score_is_the_mean_difference_and_null_on_the_first_frame() -> N
 
 def test_adaptive_score_is_the_ratio_that_scenedetect_keeps_in_its_statistics() -> None:
     frames = frames_of("synthetic.mp4")
-    found = values(scene.Adaptive(), frames)
+    found = values(scene.Adaptive(VIDEO), frames)
     assert [value.score for value in (*found[:2], *found[-2:])] == [None] * 4
     own = scenedetect.AdaptiveDetector()
     own.stats_manager = StatsManager()
@@ -176,17 +227,22 @@ def test_adaptive_score_is_the_ratio_that_scenedetect_keeps_in_its_statistics() 
     assert [value.score for value in found[2:-2]] == expected
 
 
-def stored(state: dict[str, Any]) -> dict[str, Any]:
+def stored(value: Any) -> Any:
     """The state after a way through JSON, arrays as they are."""
-    return {k: v if isinstance(v, np.ndarray) else orjson.loads(orjson.dumps(v)) for k, v in state.items()}
+    if isinstance(value, dict):
+        return {key: stored(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [stored(one) for one in value]
+    return value if isinstance(value, np.ndarray) else orjson.loads(orjson.dumps(value))
 
 
 @pytest.mark.parametrize("name", ["content", "adaptive"])
+@pytest.mark.parametrize("max_flash_s", [0.0, 0.12])
 @pytest.mark.parametrize("at", [0, 1, 3, 41, 83, 101, 114, 150])
-def test_a_detector_continues_from_its_state(name: str, at: int) -> None:
+def test_a_detector_continues_from_its_state(name: str, max_flash_s: float, at: int) -> None:
     frames = flashing()
-    expected = values(make(name), frames)
-    first, second = make(name), make(name)
+    expected = values(make(name, max_flash_s=max_flash_s), frames)
+    first, second = make(name, max_flash_s=max_flash_s), make(name, max_flash_s=max_flash_s)
     returned = [first(frame) for frame in frames[:at]]
     second.restore(stored(first.state()))
     returned += [second(frame) for frame in frames[at:]]
