@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from videodag_cli.run.job import RunOptions, plan_for
 from videodag_cli.run.record import RunRecord
 from videodag_cli.video.sampling import Sampling
 from videodag_cli.vision.boxes import iou_matrix
+from videodag_cli.vision.masks import mask_area
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +28,8 @@ TRUTH_PLUGIN = """
 from pathlib import Path
 import numpy as np
 from videodag_cli import Detections, Frame, tool
+from videodag_cli.data import Affine, Points
+from videodag_cli.vision.masks import InstanceMask
 
 ROWS = np.loadtxt({truth!r}, delimiter=",")
 
@@ -33,7 +37,12 @@ ROWS = np.loadtxt({truth!r}, delimiter=",")
 def boxes(frame: Frame) -> Detections:
     rows = ROWS[ROWS[:, 0] == frame.index + 1]
     corners = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], axis=1)
-    return Detections(corners, confidence=rows[:, 6], class_id=np.zeros(len(rows)), class_name=("box",) * len(rows))
+    points = np.stack([corners[:, :2], corners[:, 2:]], axis=1)
+    disc = np.hypot(*(np.mgrid[:20, :20] - 9.5)) < 9
+    masks = tuple(InstanceMask.on(frame, disc, Affine(w / 20, h / 20, x, y)) for x, y, w, h in rows[:, 2:6])
+    data = {{"mask": masks, "corners": tuple(Points(np.stack([p, p + (9, 5), p + (4, 14)])) for p in points[:, 0])}}
+    return Detections(corners, confidence=rows[:, 6], class_id=np.zeros(len(rows)), class_name=("box",) * len(rows),
+                      keypoints=points, visibility=np.resize((0.9, 0.4), (len(rows), 2)), data=data)
 """
 TRUTH_PIPELINE = {
     "id": "exact",
@@ -47,6 +56,12 @@ TRUTH_PIPELINE = {
             "params": {"min_area": 0.5, "units": "fraction"},
         },
         {"id": "both", "plugin_id": "merge", "tool_id": "detections"},
+        {
+            "id": "still",
+            "plugin_id": "filter",
+            "tool_id": "static",
+            "params": {"after_s": 0.2, "iou": 0.3, "static": "mark"},
+        },
         {"id": "track", "plugin_id": "track", "tool_id": "objects"},
         {
             "id": "line",
@@ -61,7 +76,8 @@ TRUTH_PIPELINE = {
         {"from_node": "detect", "to_node": "right"},
         {"from_node": "detect", "to_node": "both"},
         {"from_node": "right", "to_node": "both"},
-        {"from_node": "both", "to_node": "track"},
+        {"from_node": "both", "to_node": "still"},
+        {"from_node": "still", "to_node": "track"},
         {"from_node": "track", "to_node": "line"},
         {"from_node": "track", "to_node": "count"},
         {"from_node": "track", "to_node": "dwell"},
@@ -126,6 +142,17 @@ def test_dwell_of_a_run_equals_the_time_of_the_true_boxes_inside(exact: Run, tmp
         "visit_s": 2.2,
         "total_s": 2.2,
     }
+
+
+def test_tracks_of_a_run_have_the_points_masks_and_corners_of_their_boxes(exact: Run, tmp_path: Path) -> None:
+    exact(sampling=Sampling(max_frames=50), output=tmp_path / "o.jsonl")
+    rows = [row for line in lines_of(tmp_path / "o.jsonl") for row in line["result"]["track"]]
+    assert {row["static"] for row in rows} == {False, True}
+    for row in rows:
+        x1, y1, x2, y2 = row["xyxy"]
+        assert row["keypoints"] == [[x1, y1, 0.9], [x2, y2, 0.4]]
+        assert row["corners"] == [[x1, y1], [x1 + 9, y1 + 5], [x1 + 4, y1 + 14]]
+        assert mask_area(row["mask"]) == pytest.approx(0.81 * math.pi / 4 * (x2 - x1) * (y2 - y1), rel=0.03)
 
 
 def test_any_number_of_workers_gives_the_same_bytes(exact: Run, tmp_path: Path) -> None:

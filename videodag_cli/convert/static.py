@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.results.reading import JsonLine, corners, is_boxes, leaves
-from videodag_cli.vision.boxes import iou_matrix
+from videodag_cli.vision.places import Places
 
-SAME_IOU = 0.7
-"""A box that overlaps a thing's mean box by this much is that thing."""
 _MOST_THINGS = 2000
 """Places that are kept in mind for each class; the ones seen least go first."""
 
@@ -45,40 +44,30 @@ class StaticThing:
         return {"name": name, "polygon": [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]}
 
 
-class _Places:
-    """Every place in which boxes of one class of one output were."""
+class _ScoredPlaces(Places):
+    """Every place in which boxes of one class of one output were, and how sure the detector was of them."""
 
     def __init__(self) -> None:
-        self.boxes = np.empty((0, 4))
-        self.seen = np.empty(0, np.int64)
+        super().__init__()
         self.scores = np.empty(0)
         self.scored = np.empty(0, np.int64)
 
-    def feed(self, boxes: list[tuple[float, ...]], scores: list[float | None]) -> None:
-        """The boxes of one frame: each goes to the place that it overlaps most, and to each place at most one."""
-        taken: set[int] = set()
-        overlaps = iou_matrix(boxes, self.boxes)
-        order = np.argsort(-overlaps.max(axis=1, initial=0), kind="stable")
-        for i in order.tolist():
-            free = [int(k) for k in np.flatnonzero(overlaps[i] >= SAME_IOU) if int(k) not in taken]
-            score = scores[i]
-            if free:
-                k = max(free, key=lambda place: (overlaps[i, place], -place))
-                taken.add(k)
-                self.boxes[k] += (np.array(boxes[i]) - self.boxes[k]) / (self.seen[k] + 1)
-                self.seen[k] += 1
-            else:
-                k = len(self.seen)
-                self.boxes = np.concatenate([self.boxes, [boxes[i]]])
-                self.seen, self.scored = np.append(self.seen, 1), np.append(self.scored, 0)
-                self.scores = np.append(self.scores, 0.0)
+    def add(self, boxes: list[tuple[float, ...]], scores: list[float | None]) -> None:
+        """The boxes of one frame."""
+        places = self.feed(boxes)
+        begun = len(self) - len(self.scores)
+        self.scores = np.concatenate([self.scores, np.zeros(begun)])
+        self.scored = np.concatenate([self.scored, np.zeros(begun, np.int64)])
+        for place, score in zip(places.tolist(), scores, strict=True):
             if score is not None:
-                self.scores[k] += score
-                self.scored[k] += 1
-        if len(self.seen) > _MOST_THINGS:
-            kept = np.sort(np.argsort(-self.seen, kind="stable")[: _MOST_THINGS // 2])
-            self.boxes, self.seen = self.boxes[kept], self.seen[kept]
-            self.scores, self.scored = self.scores[kept], self.scored[kept]
+                self.scores[place] += score
+                self.scored[place] += 1
+        if len(self) > _MOST_THINGS:
+            self.keep(np.sort(np.argsort(-self.seen, kind="stable")[: _MOST_THINGS // 2]))
+
+    def keep(self, rows: NDArray[Any]) -> None:
+        super().keep(rows)
+        self.scores, self.scored = self.scores[rows], self.scored[rows]
 
 
 def find_static(
@@ -88,7 +77,7 @@ def find_static(
 
     Raises `RequestError` where there are too few frames to tell, or several outputs with boxes and none is chosen.
     """
-    places: dict[tuple[str, str], _Places] = {}
+    places: dict[tuple[str, str], _ScoredPlaces] = {}
     frames = 0
     for line in lines:
         if line["result"] is None:
@@ -116,7 +105,7 @@ def find_static(
     return sorted(found, key=lambda thing: (-thing.frames, thing.output, thing.class_name, thing.xyxy)), frames
 
 
-def _feed(places: dict[tuple[str, str], _Places], path: str, rows: list[Any]) -> None:
+def _feed(places: dict[tuple[str, str], _ScoredPlaces], path: str, rows: list[Any]) -> None:
     by_class: dict[str, tuple[list[tuple[float, ...]], list[float | None]]] = {}
     for row in rows:
         if not isinstance(row, dict) or (box := corners(row)) is None:
@@ -126,4 +115,4 @@ def _feed(places: dict[tuple[str, str], _Places], path: str, rows: list[Any]) ->
         boxes.append(box)
         scores.append(float(score) if isinstance(score, int | float) else None)
     for name, (boxes, scores) in by_class.items():
-        places.setdefault((path, name), _Places()).feed(boxes, scores)
+        places.setdefault((path, name), _ScoredPlaces()).add(boxes, scores)
