@@ -201,7 +201,7 @@ class Detector:
                 boxes = boxes._replace(scores=checked_scores(boxes.scores, self._shown))
                 check_boxes(boxes.xyxy, self._shown)
                 if self.layout.extra is None:
-                    found.append(self._suppressed(_in_picture(boxes, back, image), rules))
+                    found.append(self._in_picture(boxes, back, image, rules))
                 else:
                     found.append(self._detailed(boxes, outputs, row, back, image, rules))
         return found
@@ -217,12 +217,19 @@ class Detector:
             details = extra.details(outputs, row, rows, inside, self.size)
             assert details.corners is not None
             bounds = np.concatenate([details.corners.min(axis=1), details.corners.max(axis=1)], axis=1)
-            boxes = boxes._replace(xyxy=bounds, details=details.mapped(back))
-            return self._suppressed(_in_picture(boxes, back, image), rules)
-        kept = self._suppressed(_in_picture(boxes._replace(rows=np.arange(len(rows))), back, image), rules)
+            return self._in_picture(boxes._replace(xyxy=bounds, details=details.mapped(back)), back, image, rules)
+        kept = self._in_picture(boxes._replace(rows=np.arange(len(rows))), back, image, rules)
         assert kept.rows is not None
         details = extra.details(outputs, row, rows[kept.rows], inside[kept.rows], self.size)
         return kept._replace(details=details.mapped(back))
+
+    def _in_picture(self, boxes: Boxes, back: Affine, image: Image, rules: Rules) -> Candidates:
+        """The best candidates mapped to the picture, suppressed and clipped; what lies outside is dropped."""
+        with np.errstate(over="ignore"):
+            boxes = boxes._replace(xyxy=back.boxes(boxes.xyxy))
+        if self.layout.clips_first:
+            return self._suppressed(_best(_clipped(boxes, image)), rules)
+        return _clipped(self._suppressed(_best(boxes), rules), image)
 
     def _all_scores(self, outputs: Outputs, row: int) -> Floats:
         """The scores of every candidate, whatever the threshold; outputs that are final may be filled up with negative ones."""
@@ -254,16 +261,19 @@ def groups_of(boxes: Candidates, rules: DetectionRules) -> Ints:
     return np.asarray(np.where(inside, alike[np.where(inside, boxes.class_ids, 0)], boxes.class_ids), np.int64)
 
 
-def _in_picture(boxes: Candidates, back: Affine, image: Image) -> Candidates:
-    """The best candidates mapped to the picture and clipped; what lies outside is dropped."""
+def _clipped(boxes: Candidates, image: Image) -> Candidates:
+    """Clipped to the picture; what lies outside is dropped."""
     height, width = image.shape[:2]
-    with np.errstate(over="ignore"):
-        xyxy = np.clip(back.boxes(boxes.xyxy), 0.0, np.array((width, height) * 2, np.float64))
+    xyxy = np.clip(boxes.xyxy, 0.0, np.array((width, height) * 2, np.float64))
     valid = (xyxy[:, 2] - xyxy[:, 0] >= 1.0) & (xyxy[:, 3] - xyxy[:, 1] >= 1.0)
-    chosen = np.flatnonzero(valid)
-    if len(chosen) > MAX_CANDIDATES:
-        chosen = chosen[np.sort(np.argsort(-boxes.scores[chosen], kind="stable")[:MAX_CANDIDATES])]
-    return boxes._replace(xyxy=xyxy).chosen(chosen)
+    return boxes._replace(xyxy=xyxy).chosen(valid)
+
+
+def _best(boxes: Candidates) -> Candidates:
+    """The candidates that go into suppression, in their order."""
+    if len(boxes.scores) <= MAX_CANDIDATES:
+        return boxes
+    return boxes.chosen(np.sort(np.argsort(-boxes.scores, kind="stable")[:MAX_CANDIDATES]))
 
 
 _opened: dict[tuple[Any, ...], Detector] = {}

@@ -131,6 +131,8 @@ def _judged(evidence: Evidence) -> tuple[list[Layout], dict[str, str]]:
         why = kind.against(evidence, layout)
         if why is None and evidence.head.startswith("rtdetr") and not layout.name.startswith("rt-detr"):
             why = "the metadata names RT-DETR's head"
+        if why is None and evidence.finished is True and not layout.suppressed:
+            why = "the best are chosen inside the model"
         if why is None:
             fitting.append(layout)
         else:

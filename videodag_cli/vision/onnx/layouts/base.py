@@ -71,6 +71,8 @@ class Layout(ABC):
     """`decode` can apply any activation."""
     tells_rows: ClassVar[bool] = False
     """`decode` says where in the outputs each box was."""
+    clips_first: ClassVar[bool] = False
+    """Boxes are clipped to the picture before they suppress each other, as the model's own code does; else after."""
     reasons: tuple[str, ...] = ()
     """What was seen that speaks for this layout."""
     first_class: int = 0

@@ -127,6 +127,8 @@ def _final(evidence: Evidence, layout: Layout) -> str | None:
     count = evidence.outputs[layout.output].shape[1]
     if why := _numbered(evidence, rows[:, 5], rows[:, 4]):
         return why
+    if evidence.finished_by_metadata is True:
+        return None
     top = best(rows, rows[:, 4])
     if not ordered(top):
         return "right or bottom edges lie before left or top ones"
@@ -165,10 +167,10 @@ def _best_queries(evidence: Evidence, layout: Layout) -> str | None:
     top = best(rows, rows[:, 4])
     if not shares(seen(rows)):
         return "the boxes are not fractions of the picture"
-    if not boxes_inside(top):
-        return "read as centre and size, the boxes lie outside the picture"
     if evidence.head.startswith("rtdetr"):
         return None
+    if not boxes_inside(top):
+        return "read as centre and size, the boxes lie outside the picture"
     if evidence.head or evidence.on_a_grid(evidence.outputs[layout.output].shape[1]):
         return "the rows or the metadata are another detector's"
     if len(top) >= 8 and ordered(top):
@@ -204,7 +206,7 @@ def _all_queries(evidence: Evidence, layout: Layout) -> str | None:
     if not shares(rows):
         return "the boxes are not fractions of the picture"
     top = best(rows, rows[:, 4:].max(axis=1))
-    if not boxes_inside(top):
+    if not evidence.head.startswith("rtdetr") and not boxes_inside(top):
         return "read as centre and size, the boxes lie outside the picture"
     if columns == 6 and len(top) and all_whole(rows[:, 5]):
         return "the last number of each row is whole: a class number"

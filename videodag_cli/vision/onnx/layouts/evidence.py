@@ -91,14 +91,18 @@ class Evidence:
     @property
     def finished(self) -> bool | None:
         """Whether metadata or operations say that suppression, or a choice of the best, is inside; None: they do not say."""
+        return True if self.graph.has("NonMaxSuppression") else self.finished_by_metadata
+
+    @property
+    def finished_by_metadata(self) -> bool | None:
+        """The same by what Ultralytics notes. YOLOv10 and YOLO26 can be exported either way, so `end2end` counts before the head."""
         metadata = self.facts.metadata
         arguments = literal(metadata.get("args", ""))
         inside = isinstance(arguments, dict) and arguments.get("nms") is True
-        if inside or literal(metadata.get("nms", "").capitalize()) is True or self.head == "v10detect":
+        if inside or literal(metadata.get("nms", "").capitalize()) is True:
             return True
-        if literal(metadata.get("end2end", "").capitalize()) is True or self.graph.has("NonMaxSuppression"):
-            return True
-        return False if literal(metadata.get("end2end", "").capitalize()) is False else None
+        told = literal(metadata.get("end2end", "").capitalize())
+        return told if isinstance(told, bool) else (True if self.head == "v10detect" else None)
 
 
 Shaped = Callable[[Evidence], Layout | None]

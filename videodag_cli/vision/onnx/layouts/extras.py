@@ -107,7 +107,7 @@ class PointColumns(Columns):
     each: int
 
     def details(self, outputs: Any, row: int, rows: Ints, xyxy: Floats, size: Size) -> Details:
-        numbers = self.numbers(outputs, row, rows).reshape(len(rows), -1, self.each)
+        numbers = self.numbers(outputs, row, rows).reshape(len(rows), self.width // self.each, self.each)
         visibility = None
         if self.each == 3:
             visibility = numbers[:, :, 2]

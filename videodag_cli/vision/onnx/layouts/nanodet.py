@@ -37,6 +37,7 @@ _BINS = (8, 11, 16)
 class NanoDet(Layout):
     """One output of scores and distances side by side, or a pair of outputs for each stride."""
 
+    clips_first = True
     strides: tuple[int, ...]
     bins: int
     joined: str | None = None

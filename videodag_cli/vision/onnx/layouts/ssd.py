@@ -50,6 +50,7 @@ def anchor_boxes() -> Floats:
 class RawSsd(Layout):
     """(batch, 1917, 4) codes of centre y, centre x, height, width and (batch, 1917, 1 + classes) logits; class 0 is background."""
 
+    clips_first = True
     boxes: str
     scores: str
 

@@ -1,0 +1,110 @@
+"""What real exports have that formulas do not tell: seen in files made by the projects' own exporters, rebuilt here in small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from tests.detector_tables import HEIGHT, OBJECTS, WIDTH, Case, cells, yolov8, yolox, yolox_decoded
+from tests.onnx_models import constant_model
+from videodag_cli import Detections, Frame
+from videodag_cli.tools.detect import Objects
+
+
+def names(count: int) -> dict[str, str]:
+    return {"names": str({i: f"n{i}" for i in range(count)})}
+
+
+def model_file(folder: Path, case: Case, **metadata: str) -> Path:
+    return constant_model(
+        folder / "model.onnx",
+        case.outputs,
+        shape=(1, 3, HEIGHT, WIDTH),
+        metadata={**case.metadata, **metadata},
+        more_inputs=case.more_inputs,
+    )
+
+
+def found(tool: Objects) -> Detections:
+    return tool([Frame.from_image(np.full((HEIGHT, WIDTH, 3), 90, np.uint8))])[0]
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_end_to_end_by_metadata_holds_whatever_its_weak_rows_look_like(classes: int, tmp_path: Path) -> None:
+    """YOLO26 has no floor under its distances: sides of weak boxes may be the wrong way round. With one label, six numbers could
+    also be a box, objectness and one class."""
+    rows = np.zeros((1, 300, 6), np.float32)
+    rows[0, :, :4], rows[0, :, 4] = (50, 40, 45, 30), 0.01
+    rows[0, 0] = (20, 12, 60, 52, 0.9, 0)
+    path = model_file(tmp_path, Case({"output0": rows}), end2end="True", head="Detect", **names(classes))
+    tool = Objects(model=path)
+    assert tool.description.layout == "end-to-end"
+    np.testing.assert_allclose(found(tool).xyxy, OBJECTS[:1], atol=1e-3)
+
+
+def test_a_head_that_can_choose_is_raw_where_the_export_says_so(tmp_path: Path) -> None:
+    """YOLOv10's head with `end2end` False puts out every cell."""
+    path = model_file(tmp_path, yolov8(2), end2end="False", head="v10Detect", **names(2))
+    tool = Objects(model=path)
+    assert (tool.description.layout, tool.description.suppressed) == ("yolov8", False)
+    np.testing.assert_allclose(found(tool).xyxy, OBJECTS, atol=0.02)
+
+
+def test_a_few_cells_of_the_background_may_have_sides_below_zero(tmp_path: Path) -> None:
+    table = yolov8(2).outputs["output0"].copy()
+    weak = np.argsort(table[0, 4:].max(axis=0))[:20]
+    table[0, 2, weak] = -3
+    tool = Objects(model=model_file(tmp_path, Case({"output0": table}), **names(2)))
+    np.testing.assert_allclose(found(tool).xyxy, OBJECTS, atol=0.02)
+
+
+def test_rt_detr_by_its_head_may_have_boxes_that_reach_beyond_the_picture(tmp_path: Path) -> None:
+    rows = np.zeros((1, 300, 6), np.float32)
+    rows[0, :, :4], rows[0, :, 4] = (0.05, 0.05, 0.9, 0.9), 0.01
+    rows[0, 0] = (0.25, 0.5, 0.25, 0.5, 0.9, 1)
+    path = model_file(tmp_path, Case({"output0": rows}), head="RTDETRDecoder", **names(2))
+    expected = [[WIDTH / 8, HEIGHT / 4, WIDTH * 3 / 8, HEIGHT * 3 / 4]]
+    np.testing.assert_allclose(found(Objects(model=path)).xyxy, expected, atol=1e-3)
+
+
+def test_sizes_of_a_weak_cell_do_not_make_relative_boxes_pixels(tmp_path: Path) -> None:
+    """YOLOX: one cell of the background with a huge logarithm, another far from its place."""
+    table = yolox(3).outputs["output"].copy()
+    weak = np.argsort(table[0, :, 4] * table[0, :, 5:].max(axis=1))[:2]
+    table[0, weak[0], 2], table[0, weak[1], 0] = 9, 300
+    tool = Objects(model=model_file(tmp_path, Case({"output": table}), **names(3)))
+    assert tool.description.layout == "yolox"
+    np.testing.assert_allclose(found(tool).xyxy, OBJECTS, atol=0.02)
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_exponentials_in_the_graph_tell_yolox_from_yolov8_without_labels(classes: int, tmp_path: Path) -> None:
+    path = model_file(tmp_path, yolox_decoded(classes))
+    model = onnx.load(str(path))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "logarithms"))
+    model.graph.node.append(helper.make_node("Exp", ["logarithms"], ["sizes"]))
+    onnx.save(model, str(path))
+    tool = Objects(model=path)
+    assert tool.description.layout == "yolox-decoded"
+    np.testing.assert_allclose(found(tool).xyxy, OBJECTS, atol=0.02)
+
+
+def test_a_picture_without_a_person_has_no_key_points(tmp_path: Path) -> None:
+    table = np.zeros((1, 5 + 51, len(cells()[1])), np.float32)
+    path = model_file(tmp_path, Case({"output0": table}), task="pose", kpt_shape="[17, 3]", **names(1))
+    assert len(found(Objects(model=path))) == 0
+
+
+def test_boxes_suppress_each_other_as_the_network_gave_them_and_are_clipped_then(tmp_path: Path) -> None:
+    """Ultralytics' own code clips last. Two boxes that reach far to the left: the parts inside the picture nearly coincide, the boxes
+    share 0.38 of their union."""
+    table = np.zeros((1, 5, len(cells()[1])), np.float32)
+    table[0, :, 0] = (-20, 48, 60, 80, 0.9)  # 50 pixels beyond the edge
+    table[0, :, 1] = (-68, 48, 156, 80, 0.8)
+    path = model_file(tmp_path, Case({"output0": table}), **names(1))
+    np.testing.assert_allclose(found(Objects(model=path)).xyxy, [[0, 8, 10, 88], [0, 8, 10, 88]], atol=1e-3)
+    assert len(found(Objects(model=path, iou=0.35))) == 1
