@@ -223,7 +223,7 @@ class Detector:
         details = extra.details(outputs, row, rows[kept.rows], inside[kept.rows], self.size)
         return kept._replace(details=details.mapped(back))
 
-    def _in_picture(self, boxes: Boxes, back: Affine, image: Image, rules: Rules) -> Candidates:
+    def _in_picture(self, boxes: Candidates, back: Affine, image: Image, rules: DetectionRules) -> Candidates:
         """The best candidates mapped to the picture, suppressed and clipped; what lies outside is dropped."""
         with np.errstate(over="ignore"):
             boxes = boxes._replace(xyxy=back.boxes(boxes.xyxy))
