@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NewType, get_args, get_origin, get_type_hints
+
+import pytest
 
 import videodag_cli
 
@@ -195,3 +198,51 @@ def test_a_file_has_one_meaning_and_one_home() -> None:
         if not path.stem.startswith("__") and path.parent.name not in (COMMANDS, "tools"):
             found.setdefault(path.stem, set()).add(path.relative_to(PACKAGE).as_posix())
     assert {name: places for name, places in found.items() if len(places) > 1 and name not in SAME_STEM} == {}
+
+
+WRITERS = {
+    "replace",
+    "rename",
+    "renames",
+    "link",
+    "symlink",
+    "write_bytes",
+    "write_text",
+    "touch",
+    "O_CREAT",
+    "O_WRONLY",
+    "O_RDWR",
+}
+"""Names that only code uses that writes files: functions of `os` and methods of paths."""
+
+
+def writes(source: str) -> set[str]:
+    """What in a source writes files by itself."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node).rpartition(".")[0] in ("os", "path", "Path"):
+            found |= {node.attr} & WRITERS
+        elif isinstance(node, ast.Attribute) and node.attr in ("write_bytes", "write_text"):
+            found.add(node.attr)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "open":
+            modes = [a.value for a in (*node.args, *(k.value for k in node.keywords)) if isinstance(a, ast.Constant)]
+            found |= {
+                f"open {mode}"
+                for mode in modes
+                if isinstance(mode, str) and re.fullmatch("[rwax+bt]*[wax+][rwax+bt]*", mode)
+            }
+    return found
+
+
+def test_files_are_written_in_one_room() -> None:
+    found = {path.relative_to(PACKAGE).as_posix(): writes(path.read_text()) for path in PACKAGE.rglob("*.py")}
+    del found["schemas/__main__.py"]  # a developer's command
+    assert {name: what for name, what in found.items() if what and not name.startswith("system/")} == {}
+    assert found["system/files.py"] >= {"replace", "O_CREAT", "open wb"}
+
+
+@pytest.mark.parametrize(
+    "source", ["os.rename(a, b)", "open(a, 'wb')", "path.open(mode='a')", "x.write_text(b)", "os.open(a, os.O_CREAT)"]
+)
+def test_what_writes_a_file_is_seen(source: str) -> None:
+    assert writes(source)

@@ -17,7 +17,7 @@ from videodag_cli.batch.executors.in_process import InProcess
 from videodag_cli.batch.ledger import BatchRecord, read_ledger
 from videodag_cli.errors import OutputError, RequestError
 from videodag_cli.schemas import load_schema
-from videodag_cli.system.files import lock_folder
+from videodag_cli.system.locks import lock_folder
 
 Make = Callable[..., Batch]
 

@@ -39,7 +39,8 @@ from videodag_cli.graph.plan import Overrides, Plan
 from videodag_cli.guard.supervise import GuardLimits
 from videodag_cli.run.job import Job, RunOptions, default_workers
 from videodag_cli.system.allowance import available_bytes
-from videodag_cli.system.files import lock_folder, writing
+from videodag_cli.system.locks import lock_folder
+from videodag_cli.system.refusals import writing
 from videodag_cli.video.sampling import Sampling
 
 ENDS_THE_BATCH = frozenset({"output.full", "output.folder"})

@@ -19,7 +19,7 @@ from videodag_cli.run.output import is_as_recorded
 from videodag_cli.run.part import scan
 from videodag_cli.run.record import Identity, Request, RunRecord, digest_file, is_same_input, load_record, request_facts
 from videodag_cli.run.sinks import make_sink
-from videodag_cli.system.files import is_locked
+from videodag_cli.system.locks import is_locked
 from videodag_cli.system.output_names import PART_SUFFIX, RECORD_SUFFIX, note_path, part_path, record_path
 
 Kind = Literal["finished", "damaged", "failed", "unfinished", "running", "stale", "orphaned"]

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from videodag_cli.batch.outcome import VideoOutcome, as_row, shown_path
 from videodag_cli.batch.task import VideoTask
+from videodag_cli.system.documents import document
 from videodag_cli.system.files import write_atomically
 
 SCHEMA = "videodag.batch/1"
@@ -139,7 +140,7 @@ class Ledger:
             earlier=self._earlier,
         )
         before = time.monotonic()
-        text = orjson.dumps(record.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        text = document(record.as_json())
         write_atomically(self._folder / NAME, text)
         self._written = time.monotonic()
         self._cost_s = self._written - before

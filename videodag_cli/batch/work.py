@@ -15,7 +15,7 @@ from videodag_cli.run.execution import ProgressSink
 from videodag_cli.run.job import Continuation
 from videodag_cli.run.opened import Share
 from videodag_cli.run.together import Part, run_together, unexpected
-from videodag_cli.system.files import writing
+from videodag_cli.system.refusals import writing
 
 
 def run_task(

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from videodag_cli.check.suite import SUFFIX, Case
 from videodag_cli.compare.changes import changes, changes_text
 from videodag_cli.compare.comparison import Comparison, compare_files
 from videodag_cli.errors import InputError, RequestError, VideodagError, printable, worst
 from videodag_cli.expressions.assertions import AssertionOutcome, parse_assertion
 from videodag_cli.results.reading import read_lines, read_record
+from videodag_cli.system.documents import document
 
 if TYPE_CHECKING:
     from videodag_cli.graph.pipeline import LoadedPipeline
@@ -158,8 +157,9 @@ def run_case(case: Case, output: Path, *, workers: int | None = None) -> tuple[d
 
 def write_golden(result: Path, expected: Path) -> None:
     """Keep a result as an expected one, with the part of its record that is the same on other machines."""
-    from videodag_cli.system.files import output_error, write_atomically
+    from videodag_cli.system.files import write_atomically
     from videodag_cli.system.output_names import record_path
+    from videodag_cli.system.refusals import output_error
 
     try:
         expected.parent.mkdir(parents=True, exist_ok=True)
@@ -167,9 +167,7 @@ def write_golden(result: Path, expected: Path) -> None:
     except OSError as error:
         raise output_error(error, expected) from error
     record = golden_record(read_record(result) or {})
-    write_atomically(
-        record_path(expected), orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    )
+    write_atomically(record_path(expected), document(record))
     write_atomically(expected, data)
 
 

@@ -174,7 +174,7 @@ def _flushed(code: int) -> int:
         return 141
     except OSError as error:
         from videodag_cli.cli import streams
-        from videodag_cli.system.files import output_error
+        from videodag_cli.system.refusals import output_error
 
         failed = output_error(error, "standard output")
         streams.say_error(failed)
@@ -221,7 +221,7 @@ def _run_app(args: list[str] | None = None) -> int:
 
 def _other_error(error: BaseException) -> int:
     from videodag_cli.cli.streams import say, say_error
-    from videodag_cli.system.files import output_error
+    from videodag_cli.system.refusals import output_error
 
     describe = getattr(error, "format_message", None)
     if callable(describe):  # a usage error of the command line parser

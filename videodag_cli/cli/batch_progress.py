@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videodag_cli.batch.outcome import VideoOutcome
+from videodag_cli.cli.progress import EVERY_S, shows_bars, write_progress
+from videodag_cli.cli.shared_options import ProgressMode
 from videodag_cli.errors import printable
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from videodag_cli.batch.decisions import VideoDecision
     from videodag_cli.batch.ledger import BatchRecord
     from videodag_cli.batch.task import VideoTask
-
-EVERY_S = 0.5
 
 
 class BatchAccount:
@@ -112,8 +111,6 @@ class _JsonLines(BatchAccount):
         self._say(ended={"video": outcome.video, "pipeline": outcome.pipeline, "status": outcome.status})
 
     def _say(self, **more: Any) -> None:
-        import orjson
-
         self._last = time.monotonic()
         eta = self.eta_s
         line = {
@@ -127,8 +124,7 @@ class _JsonLines(BatchAccount):
             ],
             **more,
         }
-        sys.stderr.write(orjson.dumps(line).decode() + "\n")
-        sys.stderr.flush()
+        write_progress(line)
 
 
 class _Bars(BatchAccount):
@@ -171,11 +167,11 @@ class _Bars(BatchAccount):
 
 
 @contextmanager
-def batch_progress(mode: str, *, quiet: bool) -> Iterator[BatchAccount]:
+def batch_progress(mode: ProgressMode, *, quiet: bool) -> Iterator[BatchAccount]:
     """Who learns how far a batch is."""
     if mode == "json":
         yield _JsonLines()
-    elif mode == "always" or (mode == "auto" and not quiet and sys.stderr.isatty()):
+    elif shows_bars(mode):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

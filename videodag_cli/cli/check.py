@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from videodag_cli.check.check import CaseOutcome
     from videodag_cli.check.suite import Case, CaseTable
     from videodag_cli.errors import VideodagError
+    from videodag_cli.system.straight import StraightOutput
 
 ADDING = "With --add: the new case"
 
@@ -124,7 +125,7 @@ def check(
                 raise RequestError("these options need --add; the cases of a suite have their own")
             cases = [case for suite in chosen_suites(suites or ()) for case in load_suite(suite)]
             outcomes = _checked(cases, folder, jobs, update, say if not as_json else None)
-    _report(outcomes, say if as_json else None, junit)
+    _report(outcomes, output if as_json else None, junit)
     error = _error(outcomes)
     if error is not None:
         raise error
@@ -231,17 +232,16 @@ def _set_table(case: Case, assignments: list[str]) -> dict[str, Any]:
     return table
 
 
-def _report(outcomes: Sequence[CaseOutcome], say: Callable[[str], None] | None, junit: Path | None) -> None:
+def _report(outcomes: Sequence[CaseOutcome], out: StraightOutput | None, junit: Path | None) -> None:
     """JSON, JUnit, and the table for the page of a CI job."""
     import os
 
     from videodag_cli.check.forms import as_json, as_junit, as_markdown
+    from videodag_cli.cli.streams import print_json
     from videodag_cli.system.files import append, write_atomically
 
-    if say is not None:
-        import orjson
-
-        say(orjson.dumps(as_json(outcomes), option=orjson.OPT_INDENT_2).decode())
+    if out is not None:
+        print_json(as_json(outcomes), out)
     if junit is not None:
         write_atomically(junit, as_junit(outcomes))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")

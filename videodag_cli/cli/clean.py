@@ -22,7 +22,8 @@ def clean(
     from videodag_cli.batch.holdings import files_of, holdings
     from videodag_cli.cli import streams
     from videodag_cli.errors import RequestError, printable
-    from videodag_cli.system.files import lock_folder, remove
+    from videodag_cli.system.files import remove
+    from videodag_cli.system.locks import lock_folder
 
     found = holdings(folder)
     orphans = [each for each in found if each.kind == "orphaned"]

@@ -18,6 +18,7 @@ from videodag_cli.batch.naming import outputs_for
 from videodag_cli.batch.outcome import TOLD, VideoOutcome
 from videodag_cli.cli import streams
 from videodag_cli.cli.batch_progress import batch_progress
+from videodag_cli.cli.shared_options import ProgressMode
 from videodag_cli.errors import RequestError, VideodagError, printable
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def make_batch(found: FoundVideos, plans: Sequence[Any], folder: Path, format: s
     return Batch(found, tuple(plans), folder, outputs, **more)
 
 
-def run_many(batch: Batch, *, mode: str, quiet: bool, json: StraightOutput | None, dask: str | None) -> int:
+def run_many(batch: Batch, *, mode: ProgressMode, quiet: bool, json: StraightOutput | None, dask: str | None) -> int:
     """Run a batch, here or on a Dask cluster, with progress on standard error; returns the exit code.
 
     It has then printed the table and the line it ends with; the table also where a signal, or an output that cannot be written, ends
@@ -96,12 +97,12 @@ def _show(record: BatchRecord, batch: Batch, wall_time_s: float, *, quiet: bool,
         for line in table(record, batch, wall_time_s):
             streams.say(line)
     if json is not None:
-        json.write(streams.document(record.as_json()))
+        streams.print_json(record.as_json(), json)
 
 
 def dry_run(batch: Batch, out: StraightOutput) -> int:
     """List every video with what would be done, and do nothing. Exit 3 is left to the run itself."""
-    out.write(streams.document(describe(batch)))
+    streams.print_json(describe(batch), out)
     return 0
 
 

@@ -34,6 +34,7 @@ def probe(
     ] = None,
 ) -> None:
     """Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged."""
+    from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import IncompleteError
     from videodag_cli.video.full import decode_everything
     from videodag_cli.video.limits import Limits
@@ -50,7 +51,10 @@ def probe(
     facts = found.facts
     if full:
         facts = facts.model_copy(update={"full": decode_everything(found)})
-    typer.echo(facts.model_dump_json(indent=2) if as_json else "\n".join(_screen(found.shown, facts)))
+    if as_json:
+        print_json(facts.model_dump(mode="json"))
+    else:
+        typer.echo("\n".join(_screen(found.shown, facts)))
     if facts.full is not None and (facts.full.undecodable or facts.full.problems):
         count = facts.full.undecodable
         what = f"{count} of {facts.frame_count} frames could not be decoded" if count else facts.full.problems[0]

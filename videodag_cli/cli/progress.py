@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any
 
+from videodag_cli.cli.shared_options import ProgressMode
 from videodag_cli.run.execution import ProgressSink
 
-Mode = Literal["auto", "always", "never", "json"]
 EVERY_S = 0.5
+"""A machine is told at most this often."""
+
+
+def shows_bars(mode: ProgressMode) -> bool:
+    """Whether a person is told."""
+    return mode == "always" or (mode == "auto" and sys.stderr.isatty())
+
+
+def write_progress(line: Mapping[str, Any]) -> None:
+    """One JSON object on a line of standard error."""
+    import orjson
+
+    sys.stderr.write(orjson.dumps(line).decode() + "\n")
+    sys.stderr.flush()
 
 
 @contextmanager
-def progress(mode: Mode, label: str) -> Iterator[ProgressSink | None]:
+def progress(mode: ProgressMode, label: str) -> Iterator[ProgressSink | None]:
     """A sink to tell how far a run is; None when nobody wants to know."""
     if mode == "json":
         yield _JsonProgress()
-    elif mode == "always" or (mode == "auto" and sys.stderr.isatty()):
+    elif shows_bars(mode):
         with _bar(label) as sink:
             yield sink
     else:
@@ -73,8 +87,6 @@ class _JsonProgress:
         self._first: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        import orjson
-
         now = time.monotonic()
         if self._first is None:
             self._first = done - 1
@@ -89,5 +101,4 @@ class _JsonProgress:
             "frames_per_s": round(rate, 2),
             "eta_s": round((total - done) / rate, 1) if rate else None,
         }
-        sys.stderr.write(orjson.dumps(line).decode() + "\n")
-        sys.stderr.flush()
+        write_progress(line)

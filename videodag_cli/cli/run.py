@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from videodag_cli.cli.shared_options import ProgressMode
 from videodag_cli.errors import OnError
 from videodag_cli.run.sinks import OutputFormat
 from videodag_cli.video.decoders import Decoder
@@ -262,7 +263,7 @@ def run(
         bool, typer.Option("--quiet", "-q", help="Print neither progress nor summary.", rich_help_panel=MACHINE)
     ] = False,
     progress: Annotated[
-        Literal["auto", "always", "never", "json"],
+        ProgressMode,
         typer.Option(help="Progress on standard error; auto: on a terminal only.", rich_help_panel=MACHINE),
     ] = "auto",
     json: Annotated[
@@ -457,7 +458,7 @@ def run(
             out = stdio.require_stdout(claimed)
             for plan, place in zip(chosen, output_names(output, [plan.pipeline.id for plan in chosen]), strict=True):
                 described = describe_run(videos[0], plan, sampling=sampling, options=options, output=place)
-                out.write(streams.document(described))
+                streams.print_json(described, out)
             return
         code = run_several(
             videos[0],
@@ -479,7 +480,7 @@ def run(
 
         path = None if output == "-" else output
         out = stdio.require_stdout(claimed)
-        out.write(streams.document(describe_run(videos[0], plan, sampling=sampling, options=options, output=path)))
+        streams.print_json(describe_run(videos[0], plan, sampling=sampling, options=options, output=path), out)
         return
     destination = stdio.require_stdout(claimed) if output == "-" else output
     from videodag_cli.cli.progress import progress as show_progress

@@ -14,7 +14,7 @@ from videodag_cli.run.together import Part, run_together
 from videodag_cli.video.sampling import Sampling
 
 if TYPE_CHECKING:
-    from videodag_cli.cli.progress import Mode
+    from videodag_cli.cli.shared_options import ProgressMode
     from videodag_cli.run.record import RunRecord
 
 PLACE = "{pipeline}"
@@ -36,7 +36,7 @@ def run_several(
     sampling: Sampling,
     options: RunOptions,
     assertions: Callable[[Any], list[Any]],
-    mode: Mode,
+    mode: ProgressMode,
     remarks: Remarks,
     profile: bool,
 ) -> int:

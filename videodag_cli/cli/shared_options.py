@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,3 +14,5 @@ PluginsDirs = Annotated[
     list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="Also load the tools in DIR/*.py.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ProgressMode = Literal["auto", "always", "never", "json"]
+"""Who is told how far a run is: a person at a terminal, anybody, nobody, a machine."""

@@ -70,9 +70,9 @@ def static(
         return
     if not found:
         raise RequestError("no zones file is written, because nothing was found; a lower --share finds more")
-    import orjson
+    from videodag_cli.system.documents import document
 
     size = next(iter(sizes), None)
     zones = [thing.zone(f"static {rank} {thing.class_name}".strip(), size) for rank, thing in enumerate(found, 1)]
     with whole_file(output, overwrite=overwrite, inputs=with_records(results)) as stream:
-        stream.write(orjson.dumps(zones, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        stream.write(document(zones))

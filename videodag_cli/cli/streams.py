@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from videodag_cli.errors import VideodagError, printable
+from videodag_cli.errors import VideodagError
+from videodag_cli.system.documents import shown_document
 from videodag_cli.system.failure_lines import error_line
+
+if TYPE_CHECKING:
+    from videodag_cli.system.straight import StraightOutput
 
 
 def say(text: str) -> None:
@@ -17,30 +22,15 @@ def say(text: str) -> None:
         pass
 
 
-def document(value: object) -> bytes:
-    """A document for machines, indented; paths and the like become text."""
-    import orjson
-
-    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    try:
-        return orjson.dumps(value, option=option, default=str)
-    except TypeError:  # a name that is not UTF-8: escaped, as in messages
-        return orjson.dumps(_printable(value), option=option, default=lambda other: printable(str(other)))
-
-
-def _printable(value: object) -> object:
-    if isinstance(value, dict):
-        return {_printable(key): _printable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_printable(each) for each in value]
-    return printable(value) if isinstance(value, str) else value
-
-
-def print_json(value: object) -> None:
-    """A document for machines on standard output."""
+def print_json(value: object, out: StraightOutput | None = None) -> None:
+    """A document for machines on standard output, or on what a command has claimed of it; paths and the like become text."""
     import typer
 
-    typer.echo(document(value).decode(), nl=False)
+    data = shown_document(value)
+    if out is None:
+        typer.echo(data.decode(), nl=False)
+    else:
+        out.write(data)
 
 
 def say_error(error: VideodagError, **known: str | None) -> None:

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -32,8 +31,8 @@ from videodag_cli.run.job import Continuation
 from videodag_cli.run.part import PartProgress, Written
 from videodag_cli.run.record import FrameError
 from videodag_cli.run.sinks import Sink
-from videodag_cli.system.files import writing
-from videodag_cli.system.signals import leave
+from videodag_cli.system.parent import end_with_parent
+from videodag_cli.system.refusals import writing
 from videodag_cli.system.straight import StraightOutput
 
 ENVIRONMENT = "VIDEODAG_CHILD"
@@ -41,8 +40,6 @@ POLL_S = 0.05
 STOP_WITHIN_S = 1.3
 """A child that has not ended this long after a signal is killed."""
 DEFAULT_CRASHES = 20
-PR_SET_PDEATHSIG = 1
-"""`prctl` of Linux: the signal a process gets when its parent ends."""
 
 
 @dataclass(frozen=True)
@@ -104,22 +101,6 @@ def mark_finished() -> None:
     """Tell the parent, if there is one, that this process ends by itself and not because something killed it."""
     if _Here.board is not None:
         _Here.board.finish()
-
-
-def end_with_parent(alive_fd: int, parent: int) -> None:
-    """End this process when the parent is gone, however that ended: by the kernel where it can, else by a thread."""
-    with contextlib.suppress(ImportError, OSError, AttributeError):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:
-        leave(128 + signal.SIGTERM)
-
-    def wait() -> None:
-        os.read(alive_fd, 1)  # returns when the parent's end is closed
-        leave(128 + signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 class Listener(Protocol):

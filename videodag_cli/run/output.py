@@ -21,15 +21,9 @@ from videodag_cli.errors import OutputError, printable
 from videodag_cli.run.part import PartProgress, decode_state, encode_state, scan
 from videodag_cli.run.record import Identity, OutputFacts, Request, RunRecord, differences, is_same_input, load_record
 from videodag_cli.run.sinks import Sink
-from videodag_cli.system.files import (
-    check_place,
-    open_part,
-    sync_folder,
-    write_all,
-    write_atomically,
-    writing,
-)
+from videodag_cli.system.files import check_place, move, open_part, write_all, write_atomically
 from videodag_cli.system.output_names import note_path, part_path, record_path
+from videodag_cli.system.refusals import writing
 
 
 @dataclass
@@ -217,8 +211,7 @@ class OutputFile:
                     word="output.exists",
                 )
             write_atomically(self.record, record.to_json())
-            os.replace(self.part, self.path)
-            sync_folder(self.path.parent)
+            move(self.part, self.path)
         self.tidy()
         self.close()
 

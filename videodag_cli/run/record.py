@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from videodag_cli.errors import printable
 from videodag_cli.graph.plan import Plan
+from videodag_cli.system.documents import document
 
 SCHEMA = "videodag.run/1"
 MAX_ERRORS_KEPT = 20
@@ -263,7 +264,7 @@ class RunRecord(_Model):
 
     def to_json(self) -> bytes:
         data = self.model_dump(mode="json", by_alias=True)
-        return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        return document(data)
 
 
 def load_record(path: Path) -> RunRecord | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import orjson
 from fastapi import FastAPI, Query
@@ -425,13 +424,11 @@ def _table(service: Service, job: JobRow, name: str) -> Path:
     from videodag_cli.convert import csv, tables
     from videodag_cli.convert.results_files import ResultsFile
     from videodag_cli.results.reading import read_record
-    from videodag_cli.system.files import whole_file
+    from videodag_cli.system.files import made_once
 
     results = service.results(job)
-    path = results.with_name(f"{name}.csv")
-    if not path.exists():
-        made = results.with_name(f"{secrets.token_hex(8)}.csv")
-        with whole_file(made) as stream:
-            csv.write(tables.table_of(name, [ResultsFile(job.file_name, results, read_record(results))]), stream)
-        os.replace(made, path)
-    return path
+
+    def write(stream: BinaryIO) -> None:
+        csv.write(tables.table_of(name, [ResultsFile(job.file_name, results, read_record(results))]), stream)
+
+    return made_once(results.with_name(f"{name}.csv"), write)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +11,14 @@ from videodag_cli.report.collect import collect
 from videodag_cli.report.page import Block, frame_columns
 from videodag_cli.report.tuning import confidence_setting, described_boxes
 from videodag_cli.results.reading import read_lines, read_record
-from videodag_cli.system.files import whole_file
+from videodag_cli.system.files import made_once
 
 NAME = "columns.json"
 
 
 def columns_file(results: Path) -> Path:
     """The file beside the results, made when first asked for."""
-    path = results.with_name(NAME)
-    if not path.exists():
-        made = results.with_name(f"{secrets.token_hex(8)}.json")
-        with whole_file(made) as stream:
-            stream.write(orjson.dumps(_collected(results)))
-        os.replace(made, path)
-    return path
+    return made_once(results.with_name(NAME), lambda stream: stream.write(orjson.dumps(_collected(results))))
 
 
 def _collected(results: Path) -> dict[str, Any]:

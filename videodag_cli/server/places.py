@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from videodag_cli.system.files import writing
 from videodag_cli.system.output_names import RECORD_SUFFIX
+from videodag_cli.system.refusals import writing
 
 VIDEO = "video.mp4"
 RESULTS = "results.jsonl"

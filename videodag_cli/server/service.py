@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from videodag_cli.errors import OutputError, printable
+from videodag_cli.errors import printable
 from videodag_cli.server.bell import open_bell
 from videodag_cli.server.jobs import JobRow, JobTable, new_id
 from videodag_cli.server.places import RESULTS, VIDEO, Places
@@ -18,7 +17,9 @@ from videodag_cli.server.results import LineIndex
 from videodag_cli.server.settings import Settings
 from videodag_cli.server.upload import Received
 from videodag_cli.server.worker import reconcile
-from videodag_cli.system.files import lock_file, sync_folder, writing
+from videodag_cli.system.files import move, sync_folder
+from videodag_cli.system.locks import lock_path
+from videodag_cli.system.refusals import writing
 
 
 class Service:
@@ -45,16 +46,9 @@ class Service:
         self._stack.close()
 
     def _lock(self, stack: ExitStack) -> None:
-        path = self.places.root / "server.lock"
-        with writing(path):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        stack.callback(os.close, fd)
-        if not lock_file(fd):
-            shown = printable(self.places.root, limit=200)
-            raise OutputError(
-                f"{shown}: another `videodag serve` uses this data folder; give --data-dir another one",
-                word="output.locked",
-            )
+        shown = printable(self.places.root, limit=200)
+        taken = f"{shown}: another `videodag serve` uses this data folder; give --data-dir another one"
+        stack.enter_context(lock_path(self.places.root / "server.lock", taken))
 
     def job(self, job_id: str) -> JobRow:
         """Raises `ServiceError` (`service.unknown`)."""
@@ -97,8 +91,7 @@ class Service:
         folder = self.places.job(job_id)
         with writing("the job"):
             folder.mkdir(mode=0o700)
-            os.replace(received.path, folder / VIDEO)
-            sync_folder(folder)
+            move(received.path, folder / VIDEO)
             sync_folder(self.places.jobs)
         job = self.table.add(
             job_id,

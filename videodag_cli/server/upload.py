@@ -20,7 +20,8 @@ from starlette.requests import Request
 from videodag_cli.errors import InputError, printable
 from videodag_cli.server.problems import ServiceError
 from videodag_cli.server.request import MAX_OPTIONS_BYTES, FieldError
-from videodag_cli.system.files import writing
+from videodag_cli.system.files import open_new
+from videodag_cli.system.refusals import writing
 from videodag_cli.video.atoms import require_signature
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ async def receive(request: Request, folder: Path, *, max_bytes: int, early: Earl
     read = 0
     try:
         with writing("the upload"):
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = open_new(path)
         try:
             parser = MultipartParser(boundary, cast("MultipartCallbacks", _callbacks(form)))
             checked = False

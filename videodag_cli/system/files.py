@@ -4,57 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
+import secrets
 import select
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from videodag_cli.errors import OutputError, printable
+from videodag_cli.system.locks import lock_file, wait_for_lock
 from videodag_cli.system.output_names import part_path
+from videodag_cli.system.refusals import writing
 from videodag_cli.system.signals import whole_line
-
-_WORDS = {
-    errno.ENOSPC: "output.full",
-    errno.EDQUOT: "output.full",
-    errno.EFBIG: "output.full",
-    errno.EPIPE: "output.closed",
-    errno.ENOENT: "output.folder",
-    errno.ENOTDIR: "output.folder",
-    errno.EACCES: "output.folder",
-    errno.EPERM: "output.folder",
-    errno.EROFS: "output.folder",
-    errno.EISDIR: "output.folder",
-}
-_HINTS = {
-    "output.full": "; free space and run the same command again",
-    "output.folder": "; name a file in a folder that exists and can be written to",
-}
-_NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EBADF}
-"""What file systems without locks answer."""
-
-
-def output_error(error: OSError, path: object) -> OutputError:
-    """The documented error for an operating system's refusal to write."""
-    word = _WORDS.get(error.errno or 0, "output.failed")
-    reason = (error.strerror or str(error)).lower()
-    hint = _HINTS.get(word, "")
-    if error.errno == errno.EFBIG:
-        hint = "; raise the limit on file sizes (ulimit -f) and run the same command again"
-    return OutputError(f"{printable(path, limit=300)}: {printable(reason)}{hint}", word=word)
-
-
-@contextmanager
-def writing(path: object) -> Iterator[None]:
-    """Inside, what the operating system refuses is an `OutputError` about `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise output_error(error, path) from error
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -66,19 +30,6 @@ def write_all(fd: int, data: bytes) -> None:
                 rest = rest[os.write(fd, rest) :]
             except BlockingIOError:  # somebody who shares the pipe made it so
                 select.select([], [fd], [])
-
-
-def lock_file(fd: int) -> bool:
-    """Take the lock of an open file; False if somebody has it. File systems without locks count as free."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return True
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN):
-            return False
-        raise
-    return True
 
 
 def open_part(part: Path, shown: str) -> int | None:
@@ -229,8 +180,7 @@ def _own(temporary: Path) -> int:
     while True:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         try:
-            with contextlib.suppress(OSError):  # without locks, as well as can be
-                fcntl.flock(fd, fcntl.LOCK_EX)
+            wait_for_lock(fd)
             if is_open_file(fd, temporary):
                 return fd
         except BaseException:
@@ -281,42 +231,29 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock of an existing folder; nothing is written for it. Raises `OutputError` if a live process has it.
-
-    File systems that cannot lock a folder count as free.
-    """
-    with writing(folder):
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with writing(folder):
-            free = lock_file(fd)
-        if not free:
-            raise OutputError(
-                f"{printable(folder, limit=300)}: another batch is writing to this folder; wait for it to end",
-                word="output.locked",
-            )
-        yield
-    finally:
-        os.close(fd)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a live process holds the lock of an existing file."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        return not lock_file(fd)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-
-
 def remove(path: Path) -> None:
     """Remove a file if it is there. Raises `OutputError`."""
     with writing(path):
         path.unlink(missing_ok=True)
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a whole file another name, in place of what had it, and have the folders know it. Inside of `writing`."""
+    os.replace(source, target)
+    for folder in {source.parent, target.parent}:
+        sync_folder(folder)
+
+
+def made_once(path: Path, write: Callable[[BinaryIO], object]) -> Path:
+    """The file `path`, which is written when it is first asked for; of several who do so at once, each makes the same."""
+    if not path.exists():
+        made = path.with_name(f"{secrets.token_hex(8)}{path.suffix}")
+        with whole_file(made) as stream:
+            write(stream)
+        os.replace(made, path)
+    return path
+
+
+def open_new(path: Path) -> int:
+    """A descriptor of a file that was not there before, for this user only; no link is followed. Inside of `writing`."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from videodag_cli.system.files import write_all, writing
+from videodag_cli.system.files import write_all
+from videodag_cli.system.refusals import writing
 
 
 class StraightOutput:

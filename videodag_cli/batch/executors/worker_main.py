@@ -19,7 +19,7 @@ ENVIRONMENT = "VIDEODAG_WORKER"
 def main() -> None:
     """Serve the parent that started this process; ends with it."""
     from videodag_cli.errors import StopSignal
-    from videodag_cli.guard.supervise import end_with_parent
+    from videodag_cli.system.parent import end_with_parent
     from videodag_cli.system.shared_memory import SharedNumber
     from videodag_cli.system.signals import keep_process, leave, said, stop_signals
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from videodag_cli.lines import FrameResult
 from videodag_cli.results.summary import Summary
+from videodag_cli.system.documents import document
 
 
 class SummaryDocument:
@@ -27,8 +26,7 @@ class SummaryDocument:
         return b""
 
     def footer(self) -> bytes:
-        document = {**self._tags, **self._summary.as_json()}
-        return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        return document({**self._tags, **self._summary.as_json()})
 
     def read(self, line: bytes, *, first: bool) -> dict[str, Any] | None:
         return None
