@@ -15,7 +15,7 @@ from tests.graphs import document, node, write
 from videodag_cli.cli.app import load_command
 from videodag_cli.errors import WORDS
 from videodag_cli.schemas import load_schema
-from videodag_cli.system.failure_lines import parts, wanted
+from videodag_cli.system.failure_lines import message_parts, wanted
 
 CLIP = ROOT / "sample_videos" / "synthetic.mp4"
 
@@ -147,11 +147,11 @@ def test_every_command_offers_it(name: str) -> None:
 
 
 def test_a_message_is_taken_apart_where_it_separates() -> None:
-    assert parts("a.mp4: is a folder; name a file") == ("a.mp4", "name a file")
-    assert parts("'a: b; c': is a folder") == ("'a: b; c'", None)
-    assert parts("unknown tool 'x'; known: a, b") == (None, "known: a, b")
-    assert parts("nothing to say") == (None, None)
-    assert parts("x: a (b; c: d); e; f") == ("x", "f")
+    assert message_parts("a.mp4: is a folder; name a file") == ("a.mp4", "name a file")
+    assert message_parts("'a: b; c': is a folder") == ("'a: b; c'", None)
+    assert message_parts("unknown tool 'x'; known: a, b") == (None, "known: a, b")
+    assert message_parts("nothing to say") == (None, None)
+    assert message_parts("x: a (b; c: d); e; f") == ("x", "f")
 
 
 def test_without_it_nothing_of_json_is_loaded() -> None:

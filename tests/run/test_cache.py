@@ -22,7 +22,7 @@ from videodag_cli.run.api import plan_for, run_video
 from videodag_cli.run.job import RunOptions
 from videodag_cli.run.record import RunRecord
 from videodag_cli.run.together import Part, run_together
-from videodag_cli.system import files
+from videodag_cli.system import files, refusals
 from videodag_cli.video.pyav import PyavReader
 from videodag_cli.video.sampling import Sampling
 
@@ -486,7 +486,7 @@ def test_a_full_disk_ends_the_keeping_and_not_the_run(
 
     def write_some(path: Path, data: bytes) -> None:
         if "/c/" in str(path):
-            with files.writing(path):
+            with refusals.writing(path):
                 full(0, data)
         real(path, data)
 

@@ -13,7 +13,7 @@ from videodag_cli.graph.plan import Plan, make_plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.run.execution import ProgressSink
 from videodag_cli.run.job import Continuation
-from videodag_cli.run.opened import Share
+from videodag_cli.run.opened import CpuShare
 from videodag_cli.run.together import Part, run_together, unexpected
 from videodag_cli.system.refusals import writing
 
@@ -22,7 +22,7 @@ def run_task(
     task: VideoTask,
     on_progress: ProgressSink | None = None,
     continuation: Continuation | None = None,
-    share: Share | None = None,
+    share: CpuShare | None = None,
 ) -> list[VideoOutcome]:
     """Run a video through each of its pipelines; what goes wrong is in the outcomes, one for each pipeline.
 

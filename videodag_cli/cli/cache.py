@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
+from videodag_cli.cli.shared_options import AsJson
+
 app = typer.Typer(help="Look into and clear the folder of `run --cache`.", no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of run --cache.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
-def info(folder: Folder, json: Json = False) -> None:
+def info(folder: Folder, json: AsJson = False) -> None:
     """Say what is kept: results and bytes by tool and video, and when they were last used."""
     from datetime import UTC, datetime
 
@@ -32,7 +33,7 @@ def info(folder: Folder, json: Json = False) -> None:
 
 
 @app.command()
-def clear(folder: Folder, json: Json = False) -> None:
+def clear(folder: Folder, json: AsJson = False) -> None:
     """Remove everything that is kept; runs that use the folder meanwhile go on."""
     from videodag_cli.cli import streams
     from videodag_cli.engine.cache_folder import CacheFolder

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.results.reading import JsonLine, corners, is_boxes, leaves
-from videodag_cli.vision.places import Places
+from videodag_cli.vision.box_places import BoxPlaces
 
 _MOST_THINGS = 2000
 """Places that are kept in mind for each class; the ones seen least go first."""
@@ -44,7 +44,7 @@ class StaticThing:
         return {"name": name, "polygon": [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]}
 
 
-class _ScoredPlaces(Places):
+class _ScoredPlaces(BoxPlaces):
     """Every place in which boxes of one class of one output were, and how sure the detector was of them."""
 
     def __init__(self) -> None:

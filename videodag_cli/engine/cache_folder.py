@@ -20,7 +20,8 @@ from typing import Any
 import orjson
 
 from videodag_cli.errors import OutputError, printable
-from videodag_cli.system.files import remove, write_atomically, writing
+from videodag_cli.system.files import remove, write_atomically
+from videodag_cli.system.refusals import writing
 
 DEFAULT_BYTES = 2 << 30
 TAG = "CACHEDIR.TAG"

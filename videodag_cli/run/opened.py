@@ -34,7 +34,7 @@ from videodag_cli.video.sampling import Sampling, select
 from videodag_cli.video.source import Probe
 
 Destination = OutputFile | StraightOutput | None
-Share = Callable[[], int]
+CpuShare = Callable[[], int]
 """How many CPUs a run may use now, of those that it shares with others; never fewer than before."""
 LEAST_LANES = 2
 """Of a run that has one CPU of several: they cost no more than the threads of one decoder, and help when the other CPUs are free."""
@@ -144,7 +144,7 @@ class Prepared:
         checked: Checked,
         stack: ExitStack,
         continuation: Continuation,
-        share: Share | None = None,
+        share: CpuShare | None = None,
     ) -> Prepared:
         """Make the tools, and cut an unfinished output where it can be continued."""
         options = job.options

@@ -19,7 +19,7 @@ from videodag_cli.graph.plan import Plan
 from videodag_cli.run.api import as_of_now, begin, destination_of, judge_assertions
 from videodag_cli.run.execution import Execution, ProgressSink
 from videodag_cli.run.job import Continuation, Job, RunOptions
-from videodag_cli.run.opened import Checked, Prepared, RunStart, Share, start_digest
+from videodag_cli.run.opened import Checked, CpuShare, Prepared, RunStart, start_digest
 from videodag_cli.run.output import OutputFile
 from videodag_cli.run.record import RunRecord
 from videodag_cli.system.memory import give_back
@@ -82,7 +82,7 @@ def run_together(
     on_progress: ProgressSink | None = None,
     on_start: Callable[[RunStart], None] | None = None,
     continuation: Continuation | None = None,
-    share: Share | None = None,
+    share: CpuShare | None = None,
 ) -> None:
     """Run several pipelines over a video that is decoded once; `result` of each part then says what became of it.
 
@@ -147,7 +147,7 @@ def _run(
     on_progress: ProgressSink | None,
     on_start: Callable[[RunStart], None] | None,
     continuation: Continuation | None,
-    share: Share | None,
+    share: CpuShare | None,
 ) -> None:
     job = due[0].job
     assert job is not None

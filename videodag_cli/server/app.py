@@ -57,7 +57,7 @@ def page_asset(name: str) -> str:
     return (files(__package__) / "assets" / name).read_text("utf-8") if name in OWN else report_asset(name)
 
 
-class Json(Response):
+class JsonAnswer(Response):
     """Plain data, with parts that are JSON already."""
 
     media_type = "application/json"
@@ -95,7 +95,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
 
     def accepted(job: JobRow) -> Response:
         body = {"job_id": job.id, "status": job.state}
-        return Json(body, 202, {"Location": f"/video/jobs/{job.id}"})
+        return JsonAnswer(body, 202, {"Location": f"/video/jobs/{job.id}"})
 
     @app.post(
         "/video/upload-and-run",
@@ -164,7 +164,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
             return problem(failed, job_id=job.id, exit_code=job.exit_code)
         view = job_view(job)
         body = {"results": await run_in_threadpool(fragment, job, 0, None), "job_id": job.id}
-        return Json({**body, "exit_code": view["exit_code"], "error": view["error"]}, 200, headers)
+        return JsonAnswer({**body, "exit_code": view["exit_code"], "error": view["error"]}, 200, headers)
 
     def fragment(job: JobRow, offset: int, limit: int | None) -> orjson.Fragment:
         """Lines as a JSON list, byte for byte."""
@@ -184,7 +184,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         found = service.table.page(before=before, limit=limit + 1, state=status)
         rest = f"&status={status}" if status else ""
         more = f"/video/jobs?before={found[limit - 1].number}&limit={limit}{rest}" if len(found) > limit else None
-        return Json({"jobs": [job_view(job) for job in found[:limit]], "next": more})
+        return JsonAnswer({"jobs": [job_view(job) for job in found[:limit]], "next": more})
 
     @app.get("/video/jobs/{job_id}", response_model=answers.JobView, summary="Status and results of a job")
     def job(job_id: str) -> Response:
@@ -193,7 +193,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         small = (found.lines or 0) <= limits.inline_lines and (found.result_bytes or 0) <= limits.inline_bytes
         if found.state == "completed" and small:
             view["results"] = fragment(found, 0, None)
-        return Json(view)
+        return JsonAnswer(view)
 
     @app.delete(
         "/video/jobs/{job_id}",
@@ -207,7 +207,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
     def delete(job_id: str) -> Response:
         if service.drop(service.job(job_id)):
             return Response(status_code=204)
-        return Json(job_view(service.job(job_id)))
+        return JsonAnswer(job_view(service.job(job_id)))
 
     @app.get(
         "/video/jobs/{job_id}/results",
@@ -256,7 +256,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         total = service.lines.count(path)
         more = f"/video/jobs/{found.id}/results?offset={offset + size}&limit={size}" if offset + size < total else None
         page = {"results": fragment(found, offset, size), "offset": offset, "total": total, "next": more}
-        return Json(page)
+        return JsonAnswer(page)
 
     @app.get(
         "/video/jobs/{job_id}/video",
@@ -312,7 +312,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         found = service.catalogue.find(pipeline_id)
         loaded = load_pipeline(found.path)
         plan = service.catalogue.plan(found)
-        return Json(
+        return JsonAnswer(
             {
                 **_pipeline(service, found.id),
                 "digest": loaded.digest,
@@ -335,7 +335,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
 
     @app.get("/health/live", response_model=answers.Health, summary="Whether it lives")
     async def live() -> Response:
-        return Json({"status": "ok"})
+        return JsonAnswer({"status": "ok"})
 
     @app.get(
         "/health/ready",
@@ -351,7 +351,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
             lacks.append("no worker was seen recently")
         if not os.access(service.places.uploads, os.W_OK):
             lacks.append("the data folder cannot be written to")
-        return Json({"status": "not ready" if lacks else "ok", "lacks": lacks}, 503 if lacks else 200)
+        return JsonAnswer({"status": "not ready" if lacks else "ok", "lacks": lacks}, 503 if lacks else 200)
 
     @app.get(
         "/metrics",

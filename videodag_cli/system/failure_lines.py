@@ -33,7 +33,7 @@ def error_line(error: VideodagError, *, where: str | None = None, right: str | N
     """
     if not _AS_JSON:
         return f"videodag: error[{error.word}]: {error.message}"
-    found, advice = parts(error.message.partition("\n")[0])
+    found, advice = message_parts(error.message.partition("\n")[0])
     if isinstance(error, DifferenceError | IncompleteError):
         advice = None  # these tell what came out, in several clauses
     return _object(error.word, error.message, error.exit_code, where or found, right or advice)
@@ -77,7 +77,7 @@ def _text(value: str | None) -> str:
     return "null" if value is None else _quoted(value)
 
 
-def parts(message: str) -> tuple[str | None, str | None]:
+def message_parts(message: str) -> tuple[str | None, str | None]:
     """Where it is and what would be right: messages say `where: what; right`, and leave out what there is nothing to say of."""
     masked = _QUOTED.sub(lambda match: "_" * len(match.group()), message)
     colon, first, last = masked.find(": "), masked.find("; "), masked.rfind("; ")

@@ -15,8 +15,8 @@ from videodag_cli.errors import ParamError
 from videodag_cli.tools.params import Names, NotNegative, Share
 from videodag_cli.toolspec import tool
 from videodag_cli.vision import polygons as geometry
+from videodag_cli.vision.box_places import SAME_IOU, BoxPlaces
 from videodag_cli.vision.boxes import class_labels
-from videodag_cli.vision.places import SAME_IOU, Places
 from videodag_cli.vision.regions import Anchor, Units, Zones, anchor_points, regions_in_pixels
 
 
@@ -115,7 +115,7 @@ class TrackFilter(_BoxFilter):
         return tracks[self._keeps(tracks)]
 
 
-class _TimedPlaces(Places):
+class _TimedPlaces(BoxPlaces):
     """Places of boxes of one class, with when each began and was last seen; how many frames passed before it began."""
 
     def __init__(self, same_iou: float) -> None:

@@ -15,7 +15,7 @@ SAME_IOU = 0.7
 """A box that overlaps a place's mean box by this much is in that place."""
 
 
-class Places:
+class BoxPlaces:
     """Places of boxes of one class; a place's box is the mean of those that were in it."""
 
     def __init__(self, same_iou: float = SAME_IOU) -> None:
