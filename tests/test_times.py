@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tests.commands import call, command
 from tests.results_files import line, write
-from videodag_cli.check.suite import SamplingTable
 from videodag_cli.errors import RequestError
 from videodag_cli.expressions.syntax import parse_expression
 from videodag_cli.expressions.tree import For
 from videodag_cli.times import parse_seconds
 from videodag_cli.video.sampling import Sampling, parse_position
+from videodag_cli.video.sampling_options import SamplingOptions
 
 ROOT = Path(__file__).parent.parent
 LENGTHS = {
@@ -69,7 +69,7 @@ READERS: list[Callable[[str], Fraction | None]] = [
     lambda text: parse_seconds(text, what="--gap"),
     every,
     lambda text: parse_position(text).time_s,
-    lambda text: SamplingTable(every=text).sampling().every_s,
+    lambda text: SamplingOptions(every=text).sampling().every_s,
 ]
 
 

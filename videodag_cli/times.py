@@ -16,8 +16,8 @@ from fractions import Fraction
 from videodag_cli.errors import RequestError, printable
 
 LENGTH = re.compile(
-    r"(?:(?:(?P<hours>\d{1,9}):)?(?P<minutes>\d{1,9}):(?P<seconds>\d{1,2}(?:\.\d{0,12})?)"
-    r"|(?P<value>\d{1,15}(?:\.\d{0,12})?|\.\d{1,12})\s*(?P<unit>ms|s|min|m|h)?)(?![A-Za-z0-9_.:])",
+    r"(?:(?:(?P<hours>\d{1,9}):)?(?P<minutes>\d{1,9}):(?P<seconds>\d{1,2}(?:\.\d{0,30})?)"
+    r"|(?P<value>\d{1,15}(?:\.\d{0,30})?|\.\d{1,30})\s*(?P<unit>ms|s|min|m|h)?)(?![A-Za-z0-9_.:])",
     re.ASCII,
 )
 """A length of time; nothing that would go on with it comes behind."""

@@ -71,6 +71,14 @@ def test_without_a_sampling_every_frame_runs(server: Server) -> None:
     assert server.over(job_id)["lines"] == len(on_command_line(server, "count").splitlines())
 
 
+def test_frames_evenly_spaced_with_their_time_on_the_clock(server: Server) -> None:
+    job_id = server.accepted("count", options={"num_frames": 7, "clock": "2026-11-25T08:00:00+01:00"})
+    assert server.over(job_id)["lines"] == 7
+    lines = server.lines(job_id)
+    assert lines == on_command_line(server, "count", "--num-frames", "7", "--clock", "2026-11-25T08:00:00+01:00")
+    assert json.loads(lines.splitlines()[0])["time"] == "2026-11-25T07:00:00.000000Z"
+
+
 def test_failed_frames_are_told(server: Server) -> None:
     job_id = server.accepted("fails", options={"max_frames": 5})
     job = server.over(job_id)
@@ -102,7 +110,11 @@ def test_an_input_that_is_refused_says_why(server: Server) -> None:
     ("options", "field", "told"),
     [
         ({"frame_stide": 5}, "options.frame_stide", "unknown"),
-        ({"frame_stride": 0}, "options.frame_stride", "greater than or equal to 1"),
+        ({"frame_stride": 0}, "options.frame_stride", "whole number from 1"),
+        ({"num_frames": 5, "start": "1s"}, "options", "spreads over the whole video"),
+        ({"num_frames": 2.5}, "options.num_frames", "valid integer"),
+        ({"clock": "8 o'clock"}, "options.clock", "with its zone"),
+        ({"clock": "name:*_%Y%m%d"}, "options.clock", "the instant itself"),
         ({"frame_stride": 2, "keyframes": True}, "options", "contradict"),
         ({"every": "x"}, "options", "length of time"),
         ({"set": {"mean.scale": -1}}, "options.set", "greater than 0"),
@@ -175,6 +187,12 @@ def test_a_key_makes_one_job(server: Server) -> None:
     again = server.accepted("count", options={"max_frames": 2}, headers={"Idempotency-Key": "a-b"})
     other = server.accepted("count", options={"max_frames": 2}, headers={"Idempotency-Key": "a-c"})
     assert first == again != other
+    clip = CLIP.read_bytes()
+    for pipeline, file, frames in (("count", clip, 3), ("slow", clip, 2), ("count", clip + b"0", 2)):
+        answer = server.send(pipeline, file, options={"max_frames": frames}, headers={"Idempotency-Key": "a-b"})
+        assert word(answer, 422) == "usage"
+        assert answer.json()["field"] == "Idempotency-Key"
+    assert not list((server.data / "uploads").iterdir())
 
 
 def test_results_by_pages_ranges_and_as_tables(server: Server) -> None:
@@ -272,7 +290,43 @@ def test_health_and_metrics(server: Server) -> None:
 
 def test_unknown_addresses_and_methods_are_problems(server: Server) -> None:
     assert word(server.http.get("/nothing"), 404) == "service.unknown"
-    assert word(server.http.put("/video/jobs"), 405) == "usage"
+    job_id = server.accepted("count", options={"max_frames": 1})
+    for address, allowed in (
+        ("/video/jobs", "GET, HEAD"),
+        (f"/video/jobs/{job_id}", "DELETE, GET, HEAD"),
+        ("/video/upload-and-run", "POST"),
+    ):
+        for method in ("PUT", "OPTIONS", "PATCH"):
+            answer = server.http.request(method, address)
+            assert word(answer, 405) == "usage"
+            assert answer.headers["allow"] == allowed
+
+
+def test_head_is_get_without_its_body(server: Server) -> None:
+    job_id = server.accepted("count")
+    server.over(job_id)
+    address = f"/video/jobs/{job_id}"
+    for path in (f"{address}/results?format=jsonl", f"{address}/results?format=csv", f"{address}/video"):
+        answer, whole = server.http.head(path), server.http.get(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["accept-ranges"] == "bytes"
+        assert int(answer.headers["content-length"]) == len(whole.content) > 1000
+    for path in (address, f"{address}/results", f"{address}/events", "/video/jobs", "/pipelines", "/health/live", "/"):
+        answer = server.http.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+    assert server.http.head(f"{address}0/video").status_code == 404
+
+
+def test_ranges_that_are_none_or_beyond_the_end(server: Server) -> None:
+    job_id = server.accepted("count", options={"max_frames": 1})
+    address, size = f"/video/jobs/{job_id}/video", CLIP.stat().st_size
+    for header in ("bytes", "bytes=", "lines=0-3", "bytes=9-3", "bytes=0-1,5-7"):
+        answer = server.http.get(address, headers={"range": header})
+        assert (answer.status_code, len(answer.content)) == (200, size), header
+    answer = server.http.get(address, headers={"range": f"bytes={size}-"})
+    assert word(answer, 416) == "usage"
+    assert answer.headers["content-range"] == f"bytes */{size}"
+    assert server.http.get(address, headers={"range": "bytes=-5"}).content == CLIP.read_bytes()[-5:]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`python -m tests.soak [kills|batch-kills|serve-kills|fuzz|samplings|faults|disk|files]... [--count N] [--minutes M] [--seed N]`;
+"""`python -m tests.soak [NAME]... [--count N] [--minutes M] [--seed N]`, with names of `SOAKS`; without one, all of them;
 exit code 1 if anything was wrong.
 
 `python -m tests.soak files-against-ffmpeg DIR` compares every MP4 and MOV file of a folder with FFmpeg; `make-files DIR [--count N]`
@@ -22,6 +22,7 @@ from tests.soak.fuzz import fuzz
 from tests.soak.kills import kills
 from tests.soak.made_files import make_files
 from tests.soak.samplings import samplings
+from tests.soak.serve_fuzz import serve_fuzz
 from tests.soak.serve_kills import serve_kills
 from tests.soak.table import Tally
 
@@ -29,6 +30,7 @@ SOAKS: dict[str, Callable[..., Tally]] = {
     "kills": kills,
     "batch-kills": batch_kills,
     "serve-kills": serve_kills,
+    "serve-fuzz": serve_fuzz,
     "fuzz": fuzz,
     "samplings": samplings,
     "faults": faults,

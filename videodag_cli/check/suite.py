@@ -26,12 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from videodag_cli.compare.tolerance import Tolerances
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.expressions.assertions import parse_assertion
 from videodag_cli.video.decoders import Decoder
+from videodag_cli.video.sampling_options import SamplingOptions
 
 if TYPE_CHECKING:
     from videodag_cli.video.sampling import Sampling
@@ -41,41 +42,15 @@ SCHEMA = "videodag.suite/1"
 MAX_BYTES = 4 << 20
 
 
-def _as_text(value: object) -> object:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-TimeText = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | float)]
-"""A number of seconds, or text as on the command line (`00:01:40`, `120f`)."""
-
-
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class SamplingTable(_Model):
-    """As the options of `run`."""
-
-    frame_stride: int | None = None
-    every: TimeText | None = None
-    keyframes: bool = False
-    num_frames: int | None = None
-    start: TimeText | None = None
-    end: TimeText | None = None
-    max_frames: int | None = None
-
-    def sampling(self) -> Sampling:
-        """Raises RequestError."""
-        from videodag_cli.video.sampling import Sampling
-
-        return Sampling.from_text(**dict(self))
 
 
 class CaseTable(_Model):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     clip: Annotated[str, Field(min_length=1)]
     pipeline: Annotated[str, Field(min_length=1, description="An id, builtin:ID, or a .json file.")]
-    sampling: SamplingTable = SamplingTable()
+    sampling: SamplingOptions = SamplingOptions()
     set_: dict[str, Any] = Field(default={}, alias="set", description="NODE.PARAM = value")
     decoder: Decoder = "auto"
     expected: str | None = Field(

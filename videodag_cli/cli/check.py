@@ -64,6 +64,10 @@ def check(
     keyframes: Annotated[
         bool, typer.Option("--keyframes", help="Take keyframes only.", rich_help_panel=ADDING)
     ] = False,
+    num_frames: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Take N frames, evenly spaced over the video.", rich_help_panel=ADDING),
+    ] = None,
     start: Annotated[str | None, typer.Option(metavar="TIME", help="Begin here.", rich_help_panel=ADDING)] = None,
     end: Annotated[
         str | None, typer.Option(metavar="TIME", help="End before this time or frame index.", rich_help_panel=ADDING)
@@ -90,6 +94,7 @@ def check(
         "frame_stride": frame_stride,
         "every": every,
         "keyframes": keyframes,
+        "num_frames": num_frames,
         "start": start,
         "end": end,
         "max_frames": max_frames,

@@ -88,12 +88,35 @@ class ResultsPage(_Answer):
     next: str | None
 
 
+class PipelineFacts(_Answer):
+    """A pipeline that can be named; with a problem, it cannot be run."""
+
+    id: str
+    name: str
+    description: str | None
+    outputs: list[str]
+    problem: str | None
+
+
+class PipelineView(PipelineFacts):
+    digest: str
+    definition: dict[str, Any]
+    graph: dict[str, Any]
+
+
+class ToolFacts(_Answer):
+    id: str
+
+
 class Health(_Answer):
     status: Literal["ok", "not ready"]
+    lacks: list[str] = []
 
 
 class UploadForm(BaseModel):
     """The multipart form of an upload. Send `pipeline_id` first: what is wrong with it is then said before the upload."""
+
+    model_config = ConfigDict(extra="forbid")
 
     pipeline_id: str = Field(description="The id of a pipeline, or `builtin:ID`.")
     options: Options | None = Field(None, description="A JSON object.")
@@ -107,12 +130,3 @@ def form_schema() -> dict[str, Any]:
     schema["properties"]["options"] = {**options, "description": "A JSON object."}
     schema["properties"]["file"] = {"type": "string", "format": "binary", "description": "An MP4 or MOV file."}
     return schema
-
-
-PROBLEM: dict[int | str, dict[str, Any]] = {
-    "default": {
-        "description": "Problem details",
-        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
-    }
-}
-"""What every route may answer."""

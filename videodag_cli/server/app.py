@@ -19,7 +19,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from videodag_cli import __version__
 from videodag_cli.errors import VideodagError
@@ -33,8 +34,11 @@ from videodag_cli.server.access import COOKIE, Access, cookie_value, is_equal
 from videodag_cli.server.columns import columns_file
 from videodag_cli.server.jobs import JobRow, State
 from videodag_cli.server.metrics import Metrics
+from videodag_cli.server.openapi import EVENTS, UPLOAD, complete, errors, header
+from videodag_cli.server.openapi import files as file_answers
 from videodag_cli.server.problems import ServiceError, on_error, problem
 from videodag_cli.server.request import Asked, FieldError
+from videodag_cli.server.responses import FileAnswer, JsonAnswer
 from videodag_cli.server.service import Service
 from videodag_cli.server.upload import receive
 from videodag_cli.server.views import job_view
@@ -44,6 +48,7 @@ PAGE_LINES = 1000
 MAX_PAGE_LINES = 10_000
 _WAIT = re.compile(r"\bwait=(\d{1,6})\b")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
+LOCATION = {"Location": header("The address of the job.")}
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -57,15 +62,6 @@ def page_asset(name: str) -> str:
     return (files(__package__) / "assets" / name).read_text("utf-8") if name in OWN else report_asset(name)
 
 
-class JsonAnswer(Response):
-    """Plain data, with parts that are JSON already."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        return orjson.dumps(content)
-
-
 def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
     """The ASGI application of a service."""
     settings, limits = service.settings, service.settings.limits
@@ -76,7 +72,6 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        responses=answers.PROBLEM,
     )
     metrics = Metrics(service)
     for kind in (VideodagError, RequestValidationError, HTTPException, Exception):
@@ -102,24 +97,19 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         status_code=202,
         response_model=answers.Accepted,
         summary="Upload a video and run a pipeline over it",
-        responses={200: {"model": answers.Results, "description": "Done in time: the results"}},
-        openapi_extra={
-            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": answers.form_schema()}}},
-            "parameters": [
-                _header("Prefer", "`wait=30`: answer with the results if they are ready within this many seconds."),
-                _header("Idempotency-Key", "If it is sent again, the answer is the job that it made."),
-            ],
+        responses={
+            200: {"model": answers.Results, "description": "Done in time: the results", "headers": LOCATION},
+            202: {"headers": LOCATION},
+            **errors(400, 403, 404, 408, 413, 415, 422, 429, 507),
         },
+        openapi_extra=UPLOAD,
     )
     async def upload_and_run(request: Request) -> Response:
         key = request.headers.get("idempotency-key")
-        if key is not None:
-            if not _KEY.fullmatch(key):
-                raise FieldError("Idempotency-Key", "give 1 to 200 printable ASCII characters")
-            made = await run_in_threadpool(service.table.by_key, key)
-            if made is not None:
-                return accepted(made)
-        await run_in_threadpool(service.require_room)
+        if key is not None and not _KEY.fullmatch(key):
+            raise FieldError("Idempotency-Key", "give 1 to 200 printable ASCII characters")
+        if key is None or await run_in_threadpool(service.table.by_key, key) is None:
+            await run_in_threadpool(service.require_room)
         asked: Asked | None = None
 
         async def early(fields: dict[str, str], has_file: bool) -> None:
@@ -129,7 +119,9 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
                 if "options" in fields:
                     asked = await run_in_threadpool(service.catalogue.check, fields["pipeline_id"], fields["options"])
 
-        received = await receive(request, service.places.uploads, max_bytes=limits.max_upload_bytes, early=early)
+        received = await receive(
+            request, service.places.uploads, max_bytes=limits.max_upload_bytes, early=early, digest=key is not None
+        )
         try:
             if "pipeline_id" not in received.fields:
                 raise FieldError("pipeline_id", "is missing; GET /pipelines lists what can be named")
@@ -173,7 +165,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
             b"[" + b",".join(service.lines.lines(service.results(job), offset, limit or count)) + b"]"
         )
 
-    @app.get("/video/jobs", response_model=answers.JobList, summary="Jobs, newest first")
+    @app.get("/video/jobs", response_model=answers.JobList, summary="Jobs, newest first", responses=errors(422))
     def jobs(
         before: Annotated[
             int | None, Query(ge=0, le=2**62, description="`next` of the page before leads here.")
@@ -186,7 +178,12 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         more = f"/video/jobs?before={found[limit - 1].number}&limit={limit}{rest}" if len(found) > limit else None
         return JsonAnswer({"jobs": [job_view(job) for job in found[:limit]], "next": more})
 
-    @app.get("/video/jobs/{job_id}", response_model=answers.JobView, summary="Status and results of a job")
+    @app.get(
+        "/video/jobs/{job_id}",
+        response_model=answers.JobView,
+        summary="Status and results of a job",
+        responses=errors(404),
+    )
     def job(job_id: str) -> Response:
         found = service.job(job_id)
         view = job_view(found, ahead=service.table.ahead(found) if found.state == "queued" else None)
@@ -201,7 +198,8 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         response_model=None,
         summary="Cancel a job that waits or runs; remove one that is over",
         responses={
-            200: {"model": answers.JobView, "description": "Cancelled; its files go, delete it again to forget it"}
+            200: {"model": answers.JobView, "description": "Cancelled; its files go, delete it again to forget it"},
+            **errors(403, 404),
         },
     )
     def delete(job_id: str) -> Response:
@@ -213,18 +211,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         "/video/jobs/{job_id}/results",
         response_model=answers.ResultsPage,
         summary="Results: a page of lines, all lines, or a table",
-        responses={
-            200: {
-                "content": {
-                    "application/x-ndjson": {"schema": {"type": "string"}},
-                    "text/csv": {"schema": {"type": "string"}},
-                }
-            },
-            206: {
-                "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
-                "description": "A part of the lines",
-            },
-        },
+        responses={**file_answers("application/x-ndjson", "text/csv"), **errors(404, 409, 410, 416, 422, 507)},
     )
     def results(
         request: Request,
@@ -247,9 +234,9 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         )
         stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", found.file_name) or "results"
         if form == "csv":
-            return FileResponse(_table(service, found, table), media_type="text/csv", filename=f"{stem}.{table}.csv")
+            return FileAnswer(_table(service, found, table), media_type="text/csv", filename=f"{stem}.{table}.csv")
         if form == "jsonl" and not offset and limit is None:
-            return FileResponse(path, media_type="application/x-ndjson", filename=f"{stem}.jsonl")
+            return FileAnswer(path, media_type="application/x-ndjson", filename=f"{stem}.jsonl")
         if form == "jsonl":
             return StreamingResponse(service.lines.stream(path, offset, limit), media_type="application/x-ndjson")
         size = limit or PAGE_LINES
@@ -261,12 +248,12 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
     @app.get(
         "/video/jobs/{job_id}/video",
         summary="The uploaded video",
-        response_class=FileResponse,
-        responses={200: {"content": {"video/mp4": {}}}, 206: {"content": {"video/mp4": {}}, "description": "A part"}},
+        response_class=FileAnswer,
+        responses={**file_answers("video/mp4"), **errors(404, 410, 416)},
     )
     def video(job_id: str) -> Response:
         found = service.job(job_id)
-        return FileResponse(
+        return FileAnswer(
             service.video(found), media_type="video/mp4", filename=found.file_name, content_disposition_type="inline"
         )
 
@@ -274,10 +261,12 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         "/video/jobs/{job_id}/events",
         summary="Progress as server-sent events, until the job is over",
         response_class=EventSourceResponse,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses={200: {"content": {"text/event-stream": EVENTS}}, **errors(404)},
     )
-    async def events(job_id: str) -> Response:
+    async def events(request: Request, job_id: str) -> Response:
         found = await run_in_threadpool(service.job, job_id)
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
 
         async def changes(job: JobRow) -> AsyncIterator[ServerSentEvent]:
             last = None
@@ -299,15 +288,25 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
 
     @app.get("/video/jobs/{job_id}/columns", include_in_schema=False)
     def columns(job_id: str) -> Response:
-        return FileResponse(columns_file(service.results(service.job(job_id))), media_type="application/json")
+        return FileAnswer(columns_file(service.results(service.job(job_id))), media_type="application/json")
 
     # --- what can be named ---
 
-    @app.get("/pipelines", summary="Pipelines that can be named")
-    def pipelines() -> list[dict[str, Any]]:
-        return [_pipeline(service, found.id) for found in list_pipelines(service.catalogue.places)]
+    @app.get(
+        "/pipelines",
+        response_model=list[answers.PipelineFacts],
+        summary="Pipelines that can be named",
+        responses=errors(),
+    )
+    def pipelines() -> Response:
+        return JsonAnswer([_pipeline(service, found.id) for found in list_pipelines(service.catalogue.places)])
 
-    @app.get("/pipelines/{pipeline_id}", summary="A pipeline with its graph")
+    @app.get(
+        "/pipelines/{pipeline_id}",
+        response_model=answers.PipelineView,
+        summary="A pipeline with its graph",
+        responses=errors(404, 422),
+    )
     def pipeline(pipeline_id: str) -> Response:
         found = service.catalogue.find(pipeline_id)
         loaded = load_pipeline(found.path)
@@ -321,7 +320,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
             }
         )
 
-    @app.get("/tools", summary="Tools with their params")
+    @app.get("/tools", response_model=list[answers.ToolFacts], summary="Tools with their params", responses=errors())
     def tools() -> Response:
         plugins, _ = service.catalogue.registry.all()
         return Response(
@@ -333,7 +332,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
 
     # --- the service itself ---
 
-    @app.get("/health/live", response_model=answers.Health, summary="Whether it lives")
+    @app.get("/health/live", response_model=answers.Health, summary="Whether it lives", responses=errors())
     async def live() -> Response:
         return JsonAnswer({"status": "ok"})
 
@@ -342,7 +341,8 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         response_model=answers.Health,
         summary="Whether the service can accept and run jobs",
         responses={
-            503: {"model": answers.Health, "description": "There is no worker, or the data folder cannot be written to"}
+            503: {"model": answers.Health, "description": "`lacks` says what is missing"},
+            **errors(),
         },
     )
     def ready() -> Response:
@@ -356,7 +356,8 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
     @app.get(
         "/metrics",
         summary="Numbers for Prometheus",
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        response_class=PlainTextResponse,
+        responses=errors(),
     )
     def numbers() -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -394,11 +395,12 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
             raise ServiceError("there is no such address")
         return Response(page_asset(name), media_type=kind, headers={"Cache-Control": "no-cache"})
 
+    document = complete(app.openapi(), has_token=settings.token is not None)
+    app.openapi = lambda: document  # type: ignore[method-assign]
+    for route in app.routes:
+        if isinstance(route, Route) and route.methods and "GET" in route.methods:
+            route.methods.add("HEAD")
     return Access(app, settings)
-
-
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "schema": {"type": "string"}, "description": description}
 
 
 def _wait_s(prefer: str, sync: bool, longest_s: float) -> float:

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from videodag_cli.errors import WORDS, InputError, RequestError, VideodagError, printable
 from videodag_cli.server.request import FieldError
@@ -87,5 +88,15 @@ async def on_error(request: Request, error: Exception) -> Response:
         told_ = (
             f"{request.method} {printable(request.url.path, limit=200)}: {HTTPStatus(error.status_code).phrase.lower()}"
         )
-        return _response(error.status_code, word, told_, headers=error.headers)
+        headers = {"Allow": ", ".join(_methods(request))} if error.status_code == 405 else error.headers
+        return _response(error.status_code, word, told_, headers=headers)
     return _response(500, "internal", f"{type(error).__name__}: {printable(error, limit=300)}")
+
+
+def _methods(request: Request) -> list[str]:
+    """What the address of a request answers, whichever of its routes was asked."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", ()))
+    return sorted(found)

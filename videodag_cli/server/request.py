@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
 
 from videodag_cli.errors import PipelineError, RequestError, VideodagError, printable
 from videodag_cli.graph.assignments import overrides
@@ -23,31 +24,38 @@ from videodag_cli.graph.pipeline import (
 )
 from videodag_cli.graph.plan import Plan, make_plan
 from videodag_cli.graph.plugins import Registry, make_registry
+from videodag_cli.run.clock import CONTAINER, check_clock
 from videodag_cli.server.places import RESULTS, VIDEO
 from videodag_cli.server.settings import Settings
-from videodag_cli.video.sampling import Sampling
+from videodag_cli.video.sampling_options import SamplingOptions
 
 MAX_OPTIONS_BYTES = 1 << 20
 
 
-class Options(BaseModel):
+class Options(SamplingOptions):
     """`options` of a job. Without a sampling every frame runs."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
-    frame_stride: int | None = Field(None, ge=1, le=2**53, description="Take every Nth frame: frame_index % N == 0.")
-    every: str | float | None = Field(
-        None, description="Take the first frame at or after each multiple of this time: 0.5, `200ms`, `2min`."
-    )
-    keyframes: bool = Field(False, description="Take keyframes only.")
-    start: str | float | None = Field(None, description="Begin here: seconds, `1:40`, or a frame index as `120f`.")
-    end: str | float | None = Field(None, description="End before this time or frame index.")
-    max_frames: int | None = Field(None, ge=1, le=2**53, description="Take at most this many frames.")
     set: dict[str, Any] | list[str] = Field(
         default_factory=dict,
         description='Params that replace the pipeline\'s: `{"detect.confidence": 0.3}`, or `["detect.confidence=0.3"]`; no files.',
     )
-    sync: bool = Field(False, description="Answer with the results where the file is small and done in time.")
+    clock: (
+        Annotated[str, WithJsonSchema({"anyOf": [{"const": CONTAINER}, {"type": "string", "format": "date-time"}]})]
+        | None
+    ) = Field(
+        default=None,
+        description="Lines also get `time`, with this instant as time 0: `2026-11-25T08:00:00Z`, or `container`.",
+    )
+    sync: bool = Field(default=False, description="Answer with the results where the file is small and done in time.")
+
+    @field_validator("frame_stride", "num_frames", "max_frames")
+    @classmethod
+    def _counts(cls, value: int | None) -> int | None:
+        if value is not None and not 1 <= value <= 2**53:
+            raise ValueError("must be a whole number from 1 to 2**53")
+        return value
 
     @property
     def assignments(self) -> list[str]:
@@ -55,28 +63,6 @@ class Options(BaseModel):
         if isinstance(self.set, list):
             return self.set
         return [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in self.set.items()]
-
-    def sampling(self) -> Sampling:
-        return Sampling.from_text(
-            frame_stride=self.frame_stride,
-            every=_text(self.every),
-            keyframes=self.keyframes,
-            start=_text(self.start),
-            end=_text(self.end),
-            max_frames=self.max_frames,
-        )
-
-    def arguments(self) -> list[str]:
-        """The options of `videodag run` that do the same."""
-        values = {
-            "--frame-stride": self.frame_stride,
-            "--every": _text(self.every),
-            "--start": _text(self.start),
-            "--end": _text(self.end),
-            "--max-frames": self.max_frames,
-        }
-        found = [f"{name}={value}" for name, value in values.items() if value is not None]
-        return [*found, *(["--keyframes"] * self.keyframes), *(f"--set={text}" for text in self.assignments)]
 
 
 class FieldError(RequestError):
@@ -105,7 +91,10 @@ class Asked:
             arguments.append(f"--max-pixels={limits.max_pixels}")
         if limits.max_frames is not None:
             arguments.append(f"--max-index-frames={limits.max_frames}")
-        arguments += [*self.options.arguments(), "--quiet", "--progress=json", "--output", RESULTS, VIDEO]
+        arguments += [*self.options.arguments(), *(f"--set={text}" for text in self.options.assignments)]
+        if self.options.clock is not None:
+            arguments.append(f"--clock={self.options.clock}")
+        arguments += ["--quiet", "--progress=json", "--output", RESULTS, VIDEO]
         return {
             "options": dict(self.given),
             "arguments": arguments,
@@ -145,10 +134,13 @@ class Catalogue:
         loaded = load_pipeline(self.find(pipeline_id).path)
         given = parse_options(text)
         options = _options(given)
-        try:
+        with _of_field("options"):
             options.sampling()
-        except RequestError as error:
-            raise FieldError("options", error.message, word=error.word) from error
+        if options.clock is not None:
+            if options.clock.startswith("name:"):
+                raise FieldError("options.clock", "give the instant itself; name: reads names on the command line only")
+            with _of_field("options.clock"):
+                check_clock(options.clock)
         try:
             (values,) = overrides([loaded.pipeline], self.registry, None, options.assignments)
             self._refuse_files(loaded, values)
@@ -203,12 +195,14 @@ def _options(given: Mapping[str, Any]) -> Options:
         name = ".".join(printable(part, limit=60) for part in problem["loc"][:1])
         if problem["type"] == "extra_forbidden":
             raise FieldError(f"options.{name}", f"is unknown; known: {', '.join(Options.model_fields)}") from error
-        message = str(problem["msg"])
+        message = str(problem["msg"]).removeprefix("Value error, ")
         raise FieldError(f"options.{name}", f"{message[:1].lower()}{message[1:]}") from error
 
 
-def _text(value: str | float | None) -> str | None:
-    """Numbers as the command line has them."""
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value)
+@contextlib.contextmanager
+def _of_field(name: str) -> Iterator[None]:
+    """An error of the command line, as one of a field."""
+    try:
+        yield
+    except VideodagError as error:
+        raise FieldError(name, error.message, word=error.word) from error

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import orjson
 
 from videodag_cli.errors import printable
 from videodag_cli.server.bell import open_bell
 from videodag_cli.server.jobs import JobRow, JobTable, new_id
 from videodag_cli.server.places import RESULTS, VIDEO, Places
 from videodag_cli.server.problems import ServiceError
-from videodag_cli.server.request import Asked, Catalogue
+from videodag_cli.server.request import Asked, Catalogue, FieldError
 from videodag_cli.server.results import LineIndex
 from videodag_cli.server.settings import Settings
 from videodag_cli.server.upload import Received
@@ -86,7 +90,17 @@ class Service:
             )
 
     def accept(self, received: Received, asked: Asked, key: str | None) -> JobRow:
-        """Make a job of an upload, which moves; it is in the table before it is in the queue."""
+        """Make a job of an upload, which moves; it is in the table before it is in the queue. With a key that made a job: that job.
+
+        Raises `FieldError` if the key made a job of another request.
+        """
+        request = asked.as_json(self.settings)
+        if key is not None:
+            request["fingerprint"] = fingerprint(received, asked)
+            made = self.table.by_key(key)
+            if made is not None:
+                received.path.unlink()
+                return _same(made, request)
         job_id = new_id()
         folder = self.places.job(job_id)
         with writing("the job"):
@@ -98,12 +112,12 @@ class Service:
             pipeline_id=asked.loaded.pipeline.id,
             file_name=received.file_name,
             file_bytes=received.file_bytes,
-            request=asked.as_json(self.settings),
+            request=request,
             key=key,
         )
         if job.id != job_id:
             self.places.remove(job_id)  # another request with the same key was faster
-            return job
+            return _same(job, request)
         self.bell.ring(job_id)
         return job
 
@@ -138,3 +152,17 @@ class Service:
                     break
                 total -= sizes.get(job.id, 0)
                 self.drop(job)
+
+
+def fingerprint(received: Received, asked: Asked) -> str:
+    """What makes two requests the same: all that the client sent but the file's name."""
+    parts = [received.fields["pipeline_id"], dict(asked.given), received.file_sha256]
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _same(made: JobRow, request: Mapping[str, Any]) -> JobRow:
+    if made.request.get("fingerprint") != request["fingerprint"]:
+        raise FieldError(
+            "Idempotency-Key", f"made the job {made.id} of another request; give each request a key of its own"
+        )
+    return made

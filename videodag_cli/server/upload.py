@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import os
 import secrets
@@ -45,6 +46,7 @@ class Received:
     file_name: str
     file_bytes: int
     fields: dict[str, str]
+    file_sha256: str | None = None
 
 
 EarlyCheck = Callable[[dict[str, str], bool], Awaitable[None]]
@@ -127,8 +129,13 @@ def too_large(max_bytes: int) -> InputError:
     )
 
 
-async def receive(request: Request, folder: Path, *, max_bytes: int, early: EarlyCheck) -> Received:
-    """Read the form of a request; the file goes to a new file in `folder`, which is the caller's if all is well and gone if not."""
+async def receive(
+    request: Request, folder: Path, *, max_bytes: int, early: EarlyCheck, digest: bool = False
+) -> Received:
+    """Read the form of a request; the file goes to a new file in `folder`, which is the caller's if all is well and gone if not.
+
+    digest: also compute the SHA-256 of the file.
+    """
     boundary = _boundary(request)
     declared = request.headers.get("content-length", "")
     rest = int(declared) if declared.isdigit() else None
@@ -136,6 +143,7 @@ async def receive(request: Request, folder: Path, *, max_bytes: int, early: Earl
         raise too_large(max_bytes)
     path = folder / f"{secrets.token_hex(16)}.upload"
     form = _Form(max_bytes)
+    hashing = hashlib.sha256() if digest else None
     stream = request.stream()
     read = 0
     try:
@@ -164,17 +172,19 @@ async def receive(request: Request, folder: Path, *, max_bytes: int, early: Earl
                     )
                     checked = True
                 if len(form.pending) >= WRITE_BYTES:
-                    await _flush(fd, form)
+                    await _flush(fd, form, hashing)
             parser.finalize()
             if not form.ended:
                 raise ServiceError("the form ends early: the closing boundary is missing", word="service.form")
-            await _flush(fd, form)
+            await _flush(fd, form, hashing)
             await run_in_threadpool(_sync, fd)
         finally:
             os.close(fd)
         if not form.has_file:
             raise FieldError("file", "is missing; give an MP4 or MOV file")
-        return Received(path, form.file_name, form.file_bytes, form.fields)
+        return Received(
+            path, form.file_name, form.file_bytes, form.fields, None if hashing is None else hashing.hexdigest()
+        )
     except BaseException as error:
         with contextlib.suppress(OSError):
             path.unlink()
@@ -214,13 +224,15 @@ def _callbacks(form: _Form) -> dict[str, Callable[..., None]]:
     return {f"on_{name}": getattr(form, f"on_{name}") for name in names}
 
 
-async def _flush(fd: int, form: _Form) -> None:
+async def _flush(fd: int, form: _Form, hashing: hashlib._Hash | None) -> None:
     data, form.pending = bytes(form.pending), bytearray()
     if data:
-        await run_in_threadpool(_write, fd, data)
+        await run_in_threadpool(_write, fd, data, hashing)
 
 
-def _write(fd: int, data: bytes) -> None:
+def _write(fd: int, data: bytes, hashing: hashlib._Hash | None) -> None:
+    if hashing is not None:
+        hashing.update(data)
     with writing("the upload"):
         rest = memoryview(data)
         while rest:

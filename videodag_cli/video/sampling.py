@@ -185,7 +185,7 @@ def parse_position(text: str) -> Position:
 
 def decimal(value: Fraction) -> str:
     """A number as the shortest exact decimal text, or as `1/3` where there is none."""
-    for digits in range(16):
+    for digits in range(31):
         if 10**digits % value.denominator == 0:
             whole, rest = divmod(abs(value.numerator) * 10**digits // value.denominator, 10**digits)
             sign = "-" if value < 0 else ""

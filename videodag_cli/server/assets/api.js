@@ -53,7 +53,7 @@ const quoted = (text) => (/^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${tex
 
 // The lines for a terminal that do what a form or a job does.
 function sameInTerminal(pipeline, options, fileName) {
-  const names = { frame_stride: '--frame-stride', every: '--every', start: '--start', end: '--end', max_frames: '--max-frames' };
+  const names = { frame_stride: '--frame-stride', every: '--every', num_frames: '--num-frames', start: '--start', end: '--end', max_frames: '--max-frames', clock: '--clock' };
   const flags = Object.entries(names).filter(([name]) => options[name] !== undefined).map(([name, flag]) => `${flag} ${quoted(String(options[name]))}`);
   if (options.keyframes) flags.push('--keyframes');
   const set = Array.isArray(options.set) ? options.set : Object.entries(options.set ?? {}).map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`);

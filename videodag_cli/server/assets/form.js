@@ -13,7 +13,8 @@ const form = (() => {
     if (kind === 'stride') found.frame_stride = Number(text('stride'));
     if (kind === 'every') found.every = text('every');
     if (kind === 'keyframes') found.keyframes = true;
-    for (const name of ['start', 'end']) if (text(name)) found[name] = text(name);
+    if (kind === 'number') found.num_frames = Number(text('num_frames'));
+    for (const name of ['start', 'end', 'clock']) if (text(name)) found[name] = text(name);
     if (text('max_frames')) found.max_frames = Number(text('max_frames'));
     const set = text('set').split('\n').map((line) => line.trim()).filter(Boolean);
     if (set.length) found.set = set;
@@ -26,7 +27,8 @@ const form = (() => {
     if (!byId('file').files.length) found.push('a video');
     if (!byId('pipeline').value) found.push('a pipeline');
     if (!kind) found.push('which frames');
-    if (kind === 'stride' && !(Number.isInteger(Number(text('stride'))) && Number(text('stride')) >= 1)) found.push('a whole number of frames from 1 up');
+    const whole = { stride: 'stride', number: 'num_frames' }[kind];
+    if (whole && !(Number.isInteger(Number(text(whole))) && Number(text(whole)) >= 1)) found.push('a whole number of frames from 1 up');
     if (kind === 'every' && !text('every')) found.push('the seconds between frames');
     return found;
   }
@@ -101,7 +103,7 @@ const form = (() => {
     byId('file').addEventListener('change', update);
     byId('pipeline').addEventListener('change', choosePipeline);
     byId('abort').addEventListener('click', () => request?.abort());
-    for (const [id, value] of [['stride', 'stride'], ['every', 'every']]) {
+    for (const [id, value] of [['stride', 'stride'], ['every', 'every'], ['num_frames', 'number']]) {
       byId(id).addEventListener('focus', () => { document.querySelector(`input[name="sampling"][value="${value}"]`).checked = true; update(); });
     }
     const drop = byId('drop');
