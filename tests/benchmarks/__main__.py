@@ -19,7 +19,7 @@ from tests.benchmarks import clips
 from tests.benchmarks.measure import FailedRunError
 from tests.benchmarks.report import Section, Settings
 
-GROUPS = ("decode", "sampling", "pipeline", "peers", "engine", "startup", "memory", "tools", "batch")
+GROUPS = ("decode", "sampling", "pipeline", "peers", "engine", "startup", "memory", "tools", "batch", "plan", "rerun")
 PACKAGES = ("videodag", "opencv-python-headless", "av", "numpy", "onnxruntime", "scenedetect-headless")
 
 

@@ -15,6 +15,7 @@ from jsonschema.exceptions import ValidationError
 from tests import reference, results_files
 from tests.commands import ROOT, videodag
 from tests.results_files import box, line
+from videodag_cli.engine.cache_folder import CacheFolder
 from videodag_cli.errors import RequestError
 from videodag_cli.results.reading import read_lines, read_record
 from videodag_cli.results.summary import Summary
@@ -34,7 +35,7 @@ def test_each_schema_is_valid_and_says_which_it_is(name: str) -> None:
     assert schema["$id"] == f"urn:videodag:{name}:1"
 
 
-@pytest.mark.parametrize("name", ["run", "batch", "suite", "pipeline", "probe", "model"])
+@pytest.mark.parametrize("name", ["run", "batch", "suite", "pipeline", "probe", "plan", "model"])
 def test_shipped_schemas_are_those_of_the_models(name: str) -> None:
     assert load_schema(name) == from_code(name), "run `python -m videodag_cli.schemas` and look at what changed"
 
@@ -164,6 +165,8 @@ def test_what_check_prints_is_valid_whatever_came_of_the_cases(tmp_path: Path) -
 
 PRINTED: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     "run": [("batch", ("-p", "quality", "--max-frames", "1", "--output-dir", "out", "clip.mp4", "other.mp4"))],
+    "plan": [("plan", ("-p", "quality", "--max-frames", "5", "clip.mp4"))],
+    "cache info": [("cache", ("kept",))],
     "status": [("status", ("out",))],
     "clean": [("clean", ("out",))],
     "check": [("check", ("s.videodag.toml",))],
@@ -205,6 +208,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     case = '[[case]]\nname = "it"\nclip = "none.mp4"\npipeline = "quality"\nsampling = {max_frames = 1}\nassert = ["always a > 1"]'
     (made / "s.videodag.toml").write_text(case)
     (made / "out").mkdir()
+    CacheFolder(made / "kept").write(
+        "0" * 40, {b"slot": b"content"}, {"tool": "detect.objects", "video": "clip.mp4", "of_frames": True}
+    )
     results_files.write(made / "out" / "old.jsonl.part", still)
     return made
 

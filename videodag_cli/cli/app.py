@@ -22,6 +22,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Run": {
         "run": "Run a pipeline over videos and write one JSON line per sampled frame.",
         "status": "Say what an output folder holds: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.",
+        "plan": "Run some of a video's frames, and say what the whole run will take: time, memory, the slowest part, the command to use.",
         "cache": "Look into and clear the folder of `run --cache`.",
         "clean": "List the outputs of an output folder whose input no longer exists; with --yes, remove them.",
         "check": "Run suites of regression checks: exit 5 on a difference, 4 on a failed run, 2 on a bad suite.",
@@ -108,7 +109,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-RUNS_TOOLS = {"run", "check", "batch"}
+RUNS_TOOLS = {"run", "plan", "check", "batch"}
 """Commands during which the code of tools runs."""
 
 

@@ -15,7 +15,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of run -
 
 
 @app.command()
-def info(folder: Folder, json: AsJson = False) -> None:
+def info(folder: Folder, as_json: AsJson = False) -> None:
     """Say what is kept: results and bytes by tool and video, and when they were last used."""
     from datetime import UTC, datetime
 
@@ -23,7 +23,7 @@ def info(folder: Folder, json: AsJson = False) -> None:
     from videodag_cli.engine.cache_folder import contents
 
     found = contents(_required(folder))
-    if json:
+    if as_json:
         streams.print_json(found)
         return
     for row in found["kept"]:
@@ -33,15 +33,11 @@ def info(folder: Folder, json: AsJson = False) -> None:
 
 
 @app.command()
-def clear(folder: Folder, json: AsJson = False) -> None:
+def clear(folder: Folder) -> None:
     """Remove everything that is kept; runs that use the folder meanwhile go on."""
-    from videodag_cli.cli import streams
     from videodag_cli.engine.cache_folder import CacheFolder
 
     removed = CacheFolder(_required(folder)).clear()
-    if json:
-        streams.print_json({"folder": str(folder), "removed_files": removed})
-        return
     typer.echo(f"removed {removed:,} files", err=True)
 
 

@@ -26,6 +26,8 @@ NAMES: dict[str, str] = {
     "static": "what `static --json` prints",
     "status": "what `status --json` prints",
     "clean": "what `clean --json` prints",
+    "plan": "what `plan --json` prints",
+    "cache": "what `cache info --json` prints",
     "probe": "what `probe --json` prints",
     "model": "what `model --json` prints",
     "pipelines": "what `pipelines list --json` prints",
@@ -70,6 +72,10 @@ def from_code(name: str) -> dict[str, Any] | None:
         from videodag_cli.video.facts import VideoFacts
 
         return _titled(name, VideoFacts.model_json_schema(mode="serialization"))
+    if name == "plan":
+        from videodag_cli.run.costs import RunCosts
+
+        return _titled(name, RunCosts.model_json_schema(mode="serialization"))
     if name == "model":
         return _titled(name, _model())
     if name == "pipeline":

@@ -1,4 +1,4 @@
-"""Memory of this process: what it took at most, and what was freed and the C library keeps for later."""
+"""Memory of this process and of the machine."""
 
 from __future__ import annotations
 
@@ -22,3 +22,12 @@ def give_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+def available_mb() -> float:
+    """What new processes can have without swapping; very much where the system does not say."""
+    try:
+        with open("/proc/meminfo") as file:
+            return next(int(line.split()[1]) / 1024 for line in file if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        return 1e9
