@@ -27,7 +27,7 @@ def plan(**given: Any) -> None:
     """
     from videodag_cli.cli import run_options as options
     from videodag_cli.cli.run_remarks import Remarks, plans
-    from videodag_cli.cli.streams import document
+    from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import RequestError
     from videodag_cli.graph.plugins import make_registry
     from videodag_cli.run.costs import run_costs
@@ -63,7 +63,7 @@ def plan(**given: Any) -> None:
     costs = run_costs(job, frames=frames or 0, began_s=began_s())
     costs = costs.model_copy(update={"command": recommended_command(costs.command[2:], sys.argv[2:])})
     if given["as_json"]:
-        typer.echo(document(costs.model_dump(mode="json")).decode(), nl=False)
+        print_json(costs.model_dump(mode="json"))
         return
     for line in _screen(costs):
         typer.echo(line)
