@@ -322,6 +322,8 @@ REFUSALS: dict[str, tuple[Any, int, str, str]] = {
     "many frames": (["-p", "codes", "CLIP", "--max-index-frames", "5"], 3, "input.limit", "--max-index-frames"),
     "missing folder": (["-p", "codes", "CLIP", "-o", "none/o.jsonl"], 6, "output.folder", "none"),
     "output is a folder": (["-p", "codes", "CLIP", "-o", "."], 6, "output.folder", "name a file"),
+    "output named like a folder": (["-p", "codes", "CLIP", "-o", "new/"], 6, "output.folder", "--output-dir"),
+    "record named like a folder": (["-p", "codes", "CLIP", "--record", "new/"], 6, "output.folder", "name a file"),
     "output is the input": (["-p", "codes", "CLIP", "-o", "CLIP", "--overwrite"], 6, "output.input", "choose another"),
     "full device": (["-p", "codes", "CLIP", "-o", "/dev/full"], 6, "output.full", "no space left"),
     "first failure": (_toy(node("hostile.stateless", at=[0])), 7, "stopped.on_error", "frame 0"),

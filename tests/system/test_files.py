@@ -20,31 +20,42 @@ from videodag_cli.system.files import append, whole_file
 from videodag_cli.video.sampling import Sampling
 
 CLIP = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
-Writer = Callable[[Path, bool], object]
+Writer = Callable[[str | Path, bool], object]
 
 
-def _convert(target: Path, overwrite: bool) -> object:
+def _convert(target: str | Path, overwrite: bool) -> object:
     return convert([_results(target)], target, to="csv", overwrite=overwrite)
 
 
-def _report(target: Path, overwrite: bool) -> object:
+def _report(target: str | Path, overwrite: bool) -> object:
     return write_report(_results(target), target, overwrite=overwrite)
 
 
-def _run(target: Path, overwrite: bool) -> object:
+def _run(target: str | Path, overwrite: bool) -> object:
     return run_video(
         CLIP, "quality", sampling=Sampling(max_frames=1), output=target, options=RunOptions(overwrite=overwrite)
     )
 
 
-def _results(target: Path) -> Path:
-    return write(target.parent / "results.jsonl", [line(0, {"n": 1.5})])
+def _results(target: str | Path) -> Path:
+    return write(Path(target).parent / "results.jsonl", [line(0, {"n": 1.5})])
 
 
 @pytest.fixture(params=[_convert, _report, _run])
 def writer(request: pytest.FixtureRequest) -> Writer:
     found: Writer = request.param
     return found
+
+
+@pytest.mark.parametrize("name", ["new/", "new/.", "."])
+def test_the_name_of_a_folder_is_no_name_of_a_file(
+    writer: Writer, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="name a file") as refused:
+        writer(name, True)
+    assert refused.value.word == "output.folder"
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_link_at_the_part_is_refused_and_what_it_leads_to_is_untouched(writer: Writer, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,9 +18,11 @@ import pytest
 
 from tests.samplings import disagreements, sampled, some
 from tests.streams import Coded, coded, write
+from videodag_cli.video.complaints import Complaints
 from videodag_cli.video.index import BROKEN
 from videodag_cli.video.opening import open_reader
 from videodag_cli.video.probing import probe
+from videodag_cli.video.source import Probe
 
 COUNT = 24
 SLICE = re.compile(rb"\x00\x00\x01[\x01-\xaf]")
@@ -99,18 +102,21 @@ def flipped(number: int, chance: random.Random) -> Coded:
     return changed(number, change)
 
 
-def test_a_picture_with_a_macroblock_that_was_left_out_is_not_handed_out(tmp_path: Path) -> None:
-    """One bit makes a vector point beyond the picture: FFmpeg only says so in its log."""
+def with_a_left_out_macroblock(path: Path) -> int:
+    """One bit makes a vector point beyond the picture: FFmpeg only says so in its log. Returns the number of its sample."""
     chance = random.Random(1)
     pictures = [number for number in range(6, COUNT) if kind(number) == 3]
     for _ in range(400):
         number = chance.choice(pictures)
-        path = write(tmp_path / "clip.mov", flipped(number, chance))
-        said, refused = complaints_about(path)
+        said, refused = complaints_about(write(path, flipped(number, chance)))
         if not refused and any("out of boundary" in line for line in said):
-            break
-    else:
-        pytest.fail("no such file was found")
+            return number
+    pytest.fail("no such file was found")
+
+
+def test_a_picture_with_a_macroblock_that_was_left_out_is_not_handed_out(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mov"
+    number = with_a_left_out_macroblock(path)
     found = probe(path)
     rank = int(found.index.rank[number])
     for targets in (range(COUNT), range(rank, COUNT), [rank]):
@@ -119,6 +125,50 @@ def test_a_picture_with_a_macroblock_that_was_left_out_is_not_handed_out(tmp_pat
             assert reader.undecodable.tolist() == [rank]
             assert shown == [index for index in targets if index != rank]
             assert reader.after_damage_count == 0  # no other picture refers to it
+    assert av.logging.get_level() is None
+
+
+def test_each_thread_hears_its_own_decoder_however_they_overlap(capfd: pytest.CaptureFixture[str]) -> None:
+    """Each enters or leaves while others listen: all orders of two listeners and a decoder to which nobody listens."""
+
+    def say(what: str) -> None:
+        av.logging.log(av.logging.DEBUG, "mpeg2video", what)
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two, ThreadPoolExecutor(1) as nobody:
+        for last_said in ("motion vector out of boundary", "skipped MB"):
+            first, second = Complaints(), Complaints()
+            heard_first, heard_second = first.heard(), second.heard()
+            one.submit(heard_first.__enter__).result()
+            two.submit(heard_second.__enter__).result()
+            one.submit(say, "skipped MB").result()
+            nobody.submit(say, "motion vector out of boundary").result()
+            nobody.submit(av.logging.log, av.logging.ERROR, "h264", "error while decoding MB").result()
+            one.submit(heard_first.__exit__, None, None, None).result()
+            two.submit(say, last_said).result()
+            two.submit(heard_second.__exit__, None, None, None).result()
+            assert not first
+            assert bool(second) == (last_said == "motion vector out of boundary")
+            assert av.logging.get_level() is None
+            assert av.logging.get_skip_repeated()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("other", ["whole", "damaged"])
+def test_two_videos_read_at_once_are_read_as_alone(other: str, tmp_path: Path) -> None:
+    number = with_a_left_out_macroblock(tmp_path / "one.mov")
+    second = write(tmp_path / "two.mov", whole() if other == "whole" else changed(number, without_row(3)))
+    videos = [probe(tmp_path / "one.mov"), probe(second)]
+
+    def read(found: Probe) -> tuple[dict[int, bytes], list[int]]:
+        with open_reader(found, np.arange(COUNT)) as reader:
+            shown = {frame.index: frame.image.tobytes() for frame in reader}
+        return shown, reader.undecodable.tolist()
+
+    alone = [read(found) for found in videos]
+    assert alone[0][1] == [int(videos[0].index.rank[number])]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            assert list(pool.map(read, videos * 2)) == alone * 2
     assert av.logging.get_level() is None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from videodag_cli.cli.shared_options import AsJson
+from videodag_cli.cli.shared_options import AsJson, file_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,9 @@ def check(
     update: Annotated[
         bool, typer.Option("--update", help="Show what changed, then make it the expected result.")
     ] = False,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the outcome as JUnit XML.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", parser=file_to_write, help="Also write the outcome as JUnit XML.")
+    ] = None,
     as_json: AsJson = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Number of cases run at once.")] = 1,
     keep: Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from videodag_cli.cli.shared_options import ProgressMode
+from videodag_cli.cli.shared_options import ProgressMode, file_to_write
 from videodag_cli.errors import OnError
 from videodag_cli.run.sinks import OutputFormat
 from videodag_cli.video.decoders import Decoder
@@ -117,6 +117,7 @@ def run(
         Path | None,
         typer.Option(
             metavar="FILE",
+            parser=file_to_write,
             help="Also write the run record to FILE; with standard output there is no other.",
             rich_help_panel=OUTPUT,
         ),

@@ -7,6 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+
+def file_to_write(text: str) -> Path:
+    """What an option of type `Path` makes of a file's name, before it forgets that it is a folder's."""
+    from videodag_cli.system.files import file_path
+
+    return file_path(text)
+
+
 PipelinesDirs = Annotated[
     list[Path] | None, typer.Option("--pipelines-dir", metavar="DIR", help="Look for pipelines in this folder first.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from videodag_cli.cli.shared_options import AsJson
+from videodag_cli.cli.shared_options import AsJson, file_to_write
 
 
 def static(
@@ -17,7 +17,14 @@ def static(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Also write them as a zones file.", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            parser=file_to_write,
+            help="Also write them as a zones file.",
+            show_default=False,
+        ),
     ] = None,
     share: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest share of the frames in which a thing must be in its place.")

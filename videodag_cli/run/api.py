@@ -27,7 +27,7 @@ from videodag_cli.run.opened import RunStart, opened_video
 from videodag_cli.run.output import OutputFile
 from videodag_cli.run.record import RunRecord
 from videodag_cli.run.sinks import make_sink
-from videodag_cli.system.files import is_special, write_atomically
+from videodag_cli.system.files import file_path, is_special, write_atomically
 from videodag_cli.system.straight import StraightOutput
 from videodag_cli.video.choice import choose_decoder
 from videodag_cli.video.probing import probe
@@ -78,7 +78,7 @@ def run_job(
     """
     destination = destination_of(output, job)
     if record is not None:
-        _check_record(Path(record), job, destination)
+        _check_record(file_path(record), job, destination)
     try:
         with ExitStack() as stack:
             if isinstance(destination, OutputFile):
@@ -177,7 +177,7 @@ def destination_of(
         if output.is_file(job.path):
             raise OutputError(f"the output is the input {printable(job.path)}", word="output.input")
         return output
-    path = Path(output)
+    path = file_path(output, otherwise=", or give the folder as --output-dir")
     if is_special(path):
         return StraightOutput.open(path)
     file = OutputFile(path)

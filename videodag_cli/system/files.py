@@ -64,6 +64,17 @@ def open_part(part: Path, shown: str) -> int | None:
     return None
 
 
+def file_path(name: str | os.PathLike[str], *, otherwise: str = "") -> Path:
+    """The path of a file to write. Raises `OutputError` where the name is one of a folder, which `Path` would forget."""
+    text = os.fspath(name)
+    if text.endswith((os.sep, f"{os.sep}.", f"{os.sep}..")) or text in ("", ".", ".."):
+        raise OutputError(
+            f"{printable(text, limit=300) or 'empty name'}: is the name of a folder; name a file{otherwise}",
+            word="output.folder",
+        )
+    return Path(text)
+
+
 def check_place(path: Path, shown: str, *, inputs: Iterable[str | Path], beside: Iterable[Path] = ()) -> None:
     """Raise `OutputError` if a file cannot be at `path`, or if it or one of those `beside` it is one of the inputs."""
     with writing(shown):
@@ -94,7 +105,7 @@ def whole_file(target: str | Path, *, overwrite: bool = False, inputs: Iterable[
             sys.stdout.buffer.flush()
         return
     shown = printable(target, limit=300)
-    if is_special(Path(target)):
+    if is_special(file_path(target)):
         with writing(shown), open(target, "wb") as device:
             yield device
         return
