@@ -51,6 +51,8 @@ class CaseOutcome:
     note: str = ""
     result: str = ""
     """With `updated`: the file that is to be the new expected result."""
+    report: str = ""
+    """With `--report`: the page about it."""
 
     @property
     def exit_code(self) -> int:
@@ -66,7 +68,8 @@ class CaseOutcome:
         said += [self.problem] if self.problem else []
         said += [outcome.message for outcome in self.assertions if not outcome.holds]
         said += self.comparison.lines() if self.comparison is not None else []
-        return said + ([self.note] if self.note else [])
+        said += [self.note] if self.note else []
+        return said + ([f"pictures: {printable(self.report)}"] if self.report else [])
 
 
 def check_case(case: Case, folder: Path, *, workers: int | None = None, update: bool = False) -> CaseOutcome:

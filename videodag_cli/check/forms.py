@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 from videodag_cli.check.check import BAD, CRASHED, DIFFERS, FAILED, CaseOutcome, exit_code
@@ -38,6 +40,7 @@ def _case_json(outcome: CaseOutcome) -> dict[str, Any]:
         **differences_json(comparison),
         "assertions": [assertion.as_json() for assertion in outcome.assertions],
         "note": outcome.note or None,
+        "report": outcome.report or None,
     }
 
 
@@ -66,6 +69,9 @@ def as_junit(outcomes: Sequence[CaseOutcome]) -> bytes:
             attributes = {"classname": _xml(suite), "name": _xml(outcome.name), "time": f"{outcome.seconds:.3f}"}
             case = ElementTree.SubElement(node, "testcase", attributes)
             lines = outcome.lines()
+            if outcome.report:
+                properties = ElementTree.SubElement(case, "properties")
+                ElementTree.SubElement(properties, "property", {"name": "report", "value": _xml(outcome.report)})
             if outcome.exit_code:
                 kind = "failure" if outcome.status == DIFFERS else "error"
                 message = _xml(headline(outcome))
@@ -100,7 +106,8 @@ def as_markdown(outcomes: Sequence[CaseOutcome]) -> str:
     ]
     for outcome in outcomes:
         cells = (outcome.id, outcome.status, str(outcome.frames), f"{outcome.seconds:.1f} s", headline(outcome))
-        rows.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+        link = f" [pictures](<{quote(os.fsencode(outcome.report))}>)" if outcome.report else ""
+        rows.append(f"| {' | '.join(_cell(cell) for cell in cells)}{link} |")
     for outcome in outcomes:
         if outcome.exit_code:
             fence = "~~~~"

@@ -43,6 +43,12 @@ def check(
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the results that were compared in this folder.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write a page with pictures for each case that does not pass, and the result it gave."
+        ),
+    ] = None,
     pipeline: Annotated[
         str | None,
         typer.Option(
@@ -110,6 +116,8 @@ def check(
         if add:
             if pipeline is None or suites is None or len(suites) != 2:
                 raise RequestError("write: videodag check --add SUITE CLIP -p PIPELINE")
+            if report is not None:
+                raise RequestError("--report is about cases that do not pass; leave it out with --add")
             if update:
                 raise RequestError("--add writes a new expected result, --update old ones; give one of them")
             suite, clip = suites
@@ -131,7 +139,7 @@ def check(
             if any(given):
                 raise RequestError("these options need --add; the cases of a suite have their own")
             cases = [case for suite in chosen_suites(suites or ()) for case in load_suite(suite)]
-            outcomes = _checked(cases, folder, jobs, update, say if not as_json else None)
+            outcomes = _checked(cases, folder, jobs, update, report, say if not as_json else None)
     _report(outcomes, output if as_json else None, junit)
     error = _error(outcomes)
     if error is not None:
@@ -161,13 +169,22 @@ def _folder(keep: Path | None) -> Any:
 
 
 def _checked(
-    cases: Sequence[Case], folder: str, jobs: int, update: bool, say: Callable[[str], None] | None
+    cases: Sequence[Case],
+    folder: str,
+    jobs: int,
+    update: bool,
+    report: Path | None,
+    say: Callable[[str], None] | None,
 ) -> list[CaseOutcome]:
     from videodag_cli.check.check import UPDATED, check_cases, write_golden
 
     outcomes = []
     by_id = {case.id: case for case in cases}
     for outcome in check_cases(cases, Path(folder), jobs=jobs, update=update):
+        if report is not None:
+            from videodag_cli.report.cases import report_case
+
+            outcome = report_case(by_id[outcome.id], outcome, Path(folder), report)
         if say is not None:
             _say_outcome(outcome, say)
         expected = by_id[outcome.id].expected

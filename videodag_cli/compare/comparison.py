@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was seen and is not a difference."""
+    told: Callable[[Difference], None] | None = field(default=None, repr=False, compare=False)
+    """Is told of every difference, also of those that are not kept."""
 
     @property
     def total(self) -> int:
@@ -59,6 +61,8 @@ class Comparison:
     def add(self, difference: Difference) -> None:
         key = difference.output, difference.kind
         self.counts[key] += 1
+        if self.told is not None:
+            self.told(difference)
         if self.counts[key] <= KEPT_OF_A_KIND:
             self.differences.append(difference)
 
@@ -80,8 +84,14 @@ class Comparison:
         return "; ".join(f"{output}: {', '.join(kinds)}" for output, kinds in outputs.items())
 
 
-def compare_files(expected: str | Path, actual: str | Path, *, tolerances: Tolerances | None = None) -> Comparison:
-    """Two results files. Raises InputError for a file that is not one.
+def compare_files(
+    expected: str | Path,
+    actual: str | Path,
+    *,
+    tolerances: Tolerances | None = None,
+    told: Callable[[Difference], None] | None = None,
+) -> Comparison:
+    """Two results files; `told` is told of every difference, in the order of the frames. Raises InputError for a file that is not one.
 
     Confidence thresholds come from the run record of the expected one; where a detector chose its own, the lowest confidence of
     that output stands in for it. Where the thresholds were changed on purpose, no row is excused for being close to one.
@@ -95,6 +105,7 @@ def compare_files(expected: str | Path, actual: str | Path, *, tolerances: Toler
         tolerances=tolerances,
         thresholds=thresholds_of(record),
         own_thresholds=_lowest_confidences(expected) if has_own_threshold(record) else {},
+        told=told,
     )
 
 
@@ -117,13 +128,14 @@ def compare_lines(
     tolerances: Tolerances | None = None,
     thresholds: Sequence[float] = (),
     own_thresholds: Mapping[str, float] | None = None,
+    told: Callable[[Difference], None] | None = None,
 ) -> Comparison:
     """Compare two results.
 
     thresholds: the confidences at which a detection may come or go; own_thresholds: the same, output -> confidence.
     Raises RequestError where a result's frames are not in ascending order.
     """
-    comparison = Comparison()
+    comparison = Comparison(told=told)
     comparer = FrameComparer(tolerances or Tolerances(), thresholds, own_thresholds)
     for before, after in _aligned(_ordered(expected, "expected"), _ordered(actual, "actual")):
         if before is None or after is None:
@@ -137,6 +149,7 @@ def compare_lines(
     if comparer.borderline:
         rows = "1 row" if comparer.borderline == 1 else f"{comparer.borderline} rows"
         comparison.notes.append(f"{rows} at a confidence threshold came or went, which is tolerated")
+    comparison.told = None
     return comparison
 
 

@@ -13,7 +13,7 @@ import html
 import re
 import zlib
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -82,20 +82,29 @@ def render_page(found: Collected, facts: Mapping[str, Any], *, title: str) -> by
         "PAGE": "(() => {\n'use strict';\n" + "\n".join(asset(name) for name in SCRIPTS) + "\n})();",
     }
     style = asset("uPlot.min.css") + "\n" + asset("page.css")
-    allowed = " ".join(_digest(script) for script in scripts.values())
-    policy = (
-        f"default-src 'none'; img-src data:; script-src {allowed}; style-src {_digest(style)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
     slots = {
         "TITLE": html.escape(title),
-        "POLICY": html.escape(policy, quote=True),
+        "POLICY": html.escape(policy(scripts.values(), style), quote=True),
         "STYLE": style,
         "DATA": json_in_script(data),
         "BLOCK": block.encoded(),
         **scripts,
     }
-    return _SLOT.sub(lambda slot: slots[slot[1]], asset("page.html")).encode()
+    return filled("page.html", slots)
+
+
+def policy(scripts: Iterable[str], style: str) -> str:
+    """A content security policy that allows these, and pictures that are in the page."""
+    allowed = " ".join(map(_digest, scripts))
+    return (
+        f"default-src 'none'; img-src data:; script-src {allowed}; style-src {_digest(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def filled(name: str, slots: Mapping[str, str]) -> bytes:
+    """A page with its slots filled."""
+    return _SLOT.sub(lambda slot: slots[slot[1]], asset(name)).encode()
 
 
 def json_in_script(value: object) -> str:
