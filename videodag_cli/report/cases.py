@@ -19,8 +19,9 @@ def report_case(case: Case, outcome: CaseOutcome, results: Path, folder: Path) -
 
     results: the folder with the results that were compared.
     """
-    from videodag_cli.system.files import remove, write_atomically, writing
+    from videodag_cli.system.files import remove, write_atomically
     from videodag_cli.system.output_names import record_path
+    from videodag_cli.system.refusals import writing
 
     result = results / result_name(case)
     proposed = folder / result.name
