@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,7 @@ from videodag_cli.cli.tools import param_text
 from videodag_cli.compare.tolerance import Tolerance
 from videodag_cli.graph.described import described
 from videodag_cli.graph.pipeline import builtin_folder, load_pipeline
-from videodag_cli.graph.plugins import Registry
+from videodag_cli.graph.plugins import Plugin, Registry
 
 DOCS = Path(__file__).parent.parent / "docs"
 PART = re.compile(r"(?<=^<!-- generated: )(\S+)( -->\n).*?(?=^<!-- end -->)", re.MULTILINE | re.DOTALL)
@@ -93,13 +94,30 @@ def command_pages() -> str:
     return "\n\n".join(parts)
 
 
+def declared_plugins() -> dict[str, str]:
+    """The plugins of this checkout, as `pyproject.toml` declares them: id -> module."""
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]
+    return dict(project["entry-points"]["videodag.plugins"])
+
+
+def built_in_plugins(registry: Registry) -> list[Plugin]:
+    """The declared plugins, by their ids; an error where one is not installed, or cannot be loaded."""
+    plugins, problems = registry.all()
+    if problems:
+        raise SystemExit("\n".join(problem.message for problem in problems))
+    found = {plugin.id: plugin for plugin in plugins if plugin.distribution == "videodag"}
+    absent = sorted(set(declared_plugins()) - set(found))
+    if absent:
+        raise SystemExit(
+            f"pyproject.toml declares {', '.join(absent)}, which the installed videodag does not know; nothing is written. "
+            "Install this checkout again: pip install --no-deps -e ."
+        )
+    return [found[plugin_id] for plugin_id in sorted(declared_plugins())]
+
+
 def tool_pages() -> str:
-    plugins, problems = Registry().all()
-    assert not problems, problems
     parts = []
-    for plugin in plugins:
-        if plugin.distribution != "videodag":
-            continue
+    for plugin in built_in_plugins(Registry()):
         for spec in plugin.tools.values():
             facts = described(plugin, spec)
             takes = ", ".join(f"`{label['label']}`" for label in facts["inputs"])
@@ -165,9 +183,8 @@ def renewed(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page in sorted(DOCS.glob("*.md")):
-        old = page.read_text()
-        new = renewed(old)
-        if new != old:
+    pages = {page: page.read_text() for page in sorted(DOCS.glob("*.md"))}
+    for page, new in [(page, renewed(old)) for page, old in pages.items()]:  # all are made before one is written
+        if new != pages[page]:
             page.write_text(new)
             print(f"written: docs/{page.name}")

@@ -10,10 +10,11 @@ import pytest
 
 from tests import reference
 from tests.commands import ROOT
-from videodag_cli import errors
+from videodag_cli import errors, guide
 from videodag_cli.compare.tolerance import Tolerance
+from videodag_cli.errors import PluginError
 from videodag_cli.graph.pipeline import builtin_folder
-from videodag_cli.graph.plugins import Registry
+from videodag_cli.graph.plugins import Plugin, Registry
 
 PAGES = {path.stem: path.read_text() for path in sorted(reference.DOCS.glob("*.md"))}
 
@@ -52,16 +53,50 @@ def test_every_option_has_one_entry_under_its_command(name: str) -> None:
 
 def test_every_tool_has_one_section_and_every_param_one_entry() -> None:
     by_tool = sections("tools")
-    plugins, problems = Registry().all()
-    assert not problems
-    for plugin in plugins:
-        if plugin.distribution == "videodag":
-            for spec in plugin.tools.values():
-                section = by_tool[f"{plugin.id}.{spec.id}"]
-                assert PAGES["tools"].count(f"\n## {plugin.id}.{spec.id}\n") == 1
-                for param, field in spec.params_model.model_fields.items():
-                    assert field.description, f"{plugin.id}.{spec.id}.{param} has no description"
-                    assert len(entries(section, param)) == 1, f"{plugin.id}.{spec.id}.{param}"
+    for plugin in reference.built_in_plugins(Registry()):
+        for spec in plugin.tools.values():
+            section = by_tool[f"{plugin.id}.{spec.id}"]
+            assert PAGES["tools"].count(f"\n## {plugin.id}.{spec.id}\n") == 1
+            for param, field in spec.params_model.model_fields.items():
+                assert field.description, f"{plugin.id}.{spec.id}.{param} has no description"
+                assert len(entries(section, param)) == 1, f"{plugin.id}.{spec.id}.{param}"
+
+
+def found_in(name: str) -> list[str]:
+    """The sections in which a search finds an entry of this name."""
+    return re.findall(r"^## (.*)$", guide.find_page(name), re.MULTILINE)
+
+
+def test_a_search_finds_each_command_option_tool_and_param_once_where_it_belongs() -> None:
+    belongs: dict[str, list[str]] = {}
+    for name, function in reference.commands():
+        belongs.setdefault(name, []).append(f"videodag {name}")
+        for _, names, _ in reference.options(function):
+            for word in re.findall(r"`--([^ `,]+)", names):
+                belongs.setdefault(word, []).append(f"videodag {name}")
+    for plugin in reference.built_in_plugins(Registry()):
+        for spec in plugin.tools.values():
+            assert found_in(f"{plugin.id}.{spec.id}") == [f"{plugin.id}.{spec.id}"]
+            for param in spec.params_model.model_fields:
+                belongs.setdefault(param, []).append(f"{plugin.id}.{spec.id}")
+    reference_sections = {*sections("cli"), *sections("tools")}
+    for word, places in belongs.items():
+        if word not in PAGES:
+            assert sorted(place for place in found_in(word) if place in reference_sections) == sorted(places), word
+
+
+def test_a_plugin_that_is_not_installed_stops_the_reference_before_anything_is_written() -> None:
+    installed = Registry()
+
+    class WithoutTrack(Registry):
+        def all(self) -> tuple[list[Plugin], list[PluginError]]:
+            plugins, problems = installed.all()
+            return [plugin for plugin in plugins if plugin.id != "track"], problems
+
+    with pytest.raises(
+        SystemExit, match=r"declares track, which the installed videodag does not know; nothing is written"
+    ):
+        reference.built_in_plugins(WithoutTrack())
 
 
 @pytest.mark.parametrize(
