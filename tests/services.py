@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.commands import ROOT, call, command, signals_as_usual
 from tests.graphs import TOYS, document, node, write
@@ -92,6 +95,59 @@ def make_pipelines(folder: Path) -> Path:
     write(folder, document([node("count:toys.counter", sleep_s=0.05)], id="slow"))
     write(folder, document([node("index:toys.fails_at", frames=[2])], id="fails"))
     return folder
+
+
+class RedisServer:
+    """A Redis server on loopback that keeps nothing and is used by nobody else."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._folder = folder
+        self.address = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def start(self) -> None:
+        program = shutil.which("redis-server")
+        assert program is not None
+        arguments = [
+            program,
+            "--port",
+            str(self._port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(self._folder),
+        ]
+        self.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + WAIT_S
+        while True:
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", self._port)) == 0:
+                    return
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it; what was queued is lost."""
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[RedisServer]:
+    """Skips the test where none is installed, except in CI."""
+    if shutil.which("redis-server") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("redis-server is not installed; the tests of the queue need it")
+        pytest.skip("redis-server is not installed (apt-get install redis-server)")
+    server = RedisServer(folder)
+    yield server
+    server.stop()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One service for all tests that can share it."""
+"""One service for all tests that can share it: with the queue in its data folder, and with the queue in Redis."""
 
 from __future__ import annotations
 
@@ -6,10 +6,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import Server, served
+from tests.services import Server, redis_server, served
+
+OPTIONS = ("--jobs", "2", "--max-upload", "8M")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test of the service holds for both queues, unless its module names others as `QUEUES`."""
+    if "server" in metafunc.fixturenames:
+        queues = getattr(metafunc.module, "QUEUES", ("sqlite", "redis"))
+        metafunc.parametrize("server", queues, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("service"), "--jobs", "2", "--max-upload", "8M") as found:
-        yield found
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("service")
+    if request.param == "sqlite":
+        with served(folder, *OPTIONS) as found:
+            yield found
+    else:
+        with redis_server(folder) as redis, served(folder, *OPTIONS, "--queue", redis.address) as found:
+            yield found

@@ -349,6 +349,8 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         lacks = []
         if not service.table.workers(max(10.0, settings.lease_s)):
             lacks.append("no worker was seen recently")
+        if not service.bell.answers():
+            lacks.append(f"the queue {service.bell.label} does not answer; jobs wait until it does")
         if not os.access(service.places.uploads, os.W_OK):
             lacks.append("the data folder cannot be written to")
         return JsonAnswer({"status": "not ready" if lacks else "ok", "lacks": lacks}, 503 if lacks else 200)

@@ -6,6 +6,7 @@ file of the data folder or in Redis.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,14 @@ from urllib.parse import urlsplit
 from videodag_cli.errors import MissingExtraError, RequestError, VideodagError, printable
 
 NAME = "videodag"
+TIMEOUT_S = 1.0
+"""A Redis server that says nothing for this long is away; shorter than a lease, so that a worker keeps its jobs meanwhile."""
+AGAIN_S = 2.0
+"""A queue that was away is asked again after this time."""
+
+
+class QueueAwayError(VideodagError):
+    """The queue does not answer. What waits is in the table of jobs, and is rung for when the queue is back."""
 
 
 class Bell:
@@ -22,6 +31,7 @@ class Bell:
         self._storage = storage
         self.label = label
         """What to call it in messages; without a password."""
+        self._away_until = 0.0
 
     def ring(self, job_id: str) -> None:
         self._call("enqueue", job_id.encode())
@@ -34,11 +44,23 @@ class Bell:
     def waiting(self) -> set[str]:
         return {bytes(item).decode("ascii", "replace") for item in self._call("enqueued_items")}
 
+    def answers(self) -> bool:
+        """Whether the queue is there."""
+        try:
+            self._call("queue_size")
+        except QueueAwayError:
+            return False
+        return True
+
     def _call(self, name: str, *arguments: Any) -> Any:
+        """Raises `QueueAwayError`, at once while the queue is known to be away: nobody waits for it again and again."""
+        if time.monotonic() < self._away_until:
+            raise QueueAwayError(f"the queue {self.label} does not answer")
         try:
             return getattr(self._storage, name)(*arguments)
         except Exception as error:  # whatever the client library of the queue raises
-            raise VideodagError(f"the queue {self.label}: {printable(error, limit=200)}") from error
+            self._away_until = time.monotonic() + AGAIN_S
+            raise QueueAwayError(f"the queue {self.label}: {printable(error, limit=200)}") from error
 
 
 def open_bell(data_dir: Path, queue: str | None) -> Bell:
@@ -57,8 +79,15 @@ def open_bell(data_dir: Path, queue: str | None) -> Bell:
         )
     label = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
     try:
-        return Bell(storage.RedisStorage(NAME, url=queue, blocking=False), label)
-    except Exception as error:
-        raise RequestError(
-            f"--queue {label}: {printable(error, limit=200)}; is the package `redis` installed?"
-        ) from error
+        from redis import ConnectionPool
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+    except ImportError as error:
+        raise MissingExtraError("the queue in Redis", "redis") from error
+    try:
+        pool = ConnectionPool.from_url(
+            queue, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
+        return Bell(storage.RedisStorage(NAME, connection_pool=pool, blocking=False), label)
+    except Exception as error:  # whatever the client library makes of the address
+        raise RequestError(f"--queue {label}: {printable(error, limit=200)}") from error

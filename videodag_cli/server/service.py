@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any, Self
 import orjson
 
 from videodag_cli.errors import printable
-from videodag_cli.server.bell import open_bell
+from videodag_cli.server.bell import QueueAwayError, open_bell
 from videodag_cli.server.jobs import JobRow, JobTable, new_id
 from videodag_cli.server.places import RESULTS, VIDEO, Places
 from videodag_cli.server.problems import ServiceError
@@ -118,7 +119,8 @@ class Service:
         if job.id != job_id:
             self.places.remove(job_id)  # another request with the same key was faster
             return _same(job, request)
-        self.bell.ring(job_id)
+        with contextlib.suppress(QueueAwayError):  # `reconcile` rings when it is back
+            self.bell.ring(job_id)
         return job
 
     def drop(self, job: JobRow) -> bool:

@@ -103,6 +103,7 @@ async def _upkeep(service: Service) -> None:
     while True:
         with contextlib.suppress(VideodagError, OSError):
             await run_in_threadpool(service.reconcile)
+        with contextlib.suppress(VideodagError, OSError):
             if loop.time() - retained >= RETAIN_S:
                 retained = loop.time()
                 await run_in_threadpool(service.retain)
