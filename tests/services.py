@@ -207,3 +207,9 @@ def on_command_line(server: Server, pipeline: str, *options: str, clip: Path = C
     done = call(found)
     assert done.code in (0, 4), done.err
     return done.out
+
+
+def status_kb(pid: int, name: str) -> int:
+    """A number of `/proc/PID/status`, such as `VmHWM`, the most memory it had."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1])

@@ -19,7 +19,20 @@ from tests.benchmarks import clips
 from tests.benchmarks.measure import FailedRunError
 from tests.benchmarks.report import Section, Settings
 
-GROUPS = ("decode", "sampling", "pipeline", "peers", "engine", "startup", "memory", "tools", "batch", "plan", "rerun")
+GROUPS = (
+    "decode",
+    "sampling",
+    "pipeline",
+    "peers",
+    "engine",
+    "startup",
+    "memory",
+    "tools",
+    "batch",
+    "serve",
+    "plan",
+    "rerun",
+)
 PACKAGES = ("videodag", "opencv-python-headless", "av", "numpy", "onnxruntime", "scenedetect-headless")
 
 

@@ -26,9 +26,11 @@ def contract(server: Server, folder: Path, *, examples: int, seed: int, token: s
     assert server.over(job_id)["status"] == "completed"
     write(server.pipelines, document([node("count:toys.counter", sleep_s=600)], id="busy"))
     server.accepted("busy", clip)  # the only worker: what is accepted from here on waits
-    (folder / "schemathesis.toml").write_text(CONFIG)
+    own = folder / "schemathesis"
+    own.mkdir()
+    (own / "schemathesis.toml").write_text(CONFIG)
     arguments = [
-        "--config-file", folder / "schemathesis.toml", "run", f"{server.address}/openapi.json",
+        "--config-file", own / "schemathesis.toml", "run", f"{server.address}/openapi.json",
         "--max-examples", examples, "--seed", seed,
         "--generation-database", "none", "--no-color", "--continue-on-failure",
         *(["-H", f"Authorization: Bearer {token}"] if token else []),
@@ -36,7 +38,7 @@ def contract(server: Server, folder: Path, *, examples: int, seed: int, token: s
     names = {"CONTRACT_CLIP": clip, "CONTRACT_JOB": job_id, "CONTRACT_PIPELINE": "count", "SCHEMATHESIS_HOOKS": HOOKS}
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", *map(str, arguments)],
-        cwd=folder,
+        cwd=own,
         env={**os.environ, "PYTHONPATH": str(ROOT), **{name: str(value) for name, value in names.items()}},
         capture_output=True,
         text=True,

@@ -17,19 +17,9 @@ import pytest
 
 from tests.clips import encode
 from tests.commands import command, start
-from tests.services import Server, on_command_line, served
+from tests.server.forms import HEAD, TYPE
+from tests.services import Server, on_command_line, served, status_kb
 from tests.soak.serve_kills import processes
-
-FORM = "multipart/form-data; boundary=b"
-HEAD = (
-    b'--b\r\nContent-Disposition: form-data; name="pipeline_id"\r\n\r\ncount\r\n'
-    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n'
-)
-
-
-def status_kb(pid: int, name: str) -> int:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1])
 
 
 @pytest.mark.slow
@@ -87,7 +77,7 @@ def test_a_large_upload_does_not_fill_memory(tmp_path: Path) -> None:
                 yield piece
             yield b"\r\n--b--\r\n"
 
-        answer = server.http.post("/video/upload-and-run", content=body(), headers={"content-type": FORM})
+        answer = server.http.post("/video/upload-and-run", content=body(), headers={"content-type": TYPE})
         assert answer.status_code == 202, answer.text
         assert server.job(answer.json()["job_id"])["file_bytes"] == size + 20
         assert status_kb(server.process.pid, "VmHWM") - before < 40_000
@@ -95,7 +85,7 @@ def test_a_large_upload_does_not_fill_memory(tmp_path: Path) -> None:
 
 def test_a_client_that_goes_away_leaves_nothing(server: Server) -> None:
     host, _, port = server.address.removeprefix("http://").rpartition(":")
-    head = f"POST /video/upload-and-run HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM}\r\nContent-Length: 5000000\r\n\r\n"
+    head = f"POST /video/upload-and-run HTTP/1.1\r\nHost: {host}\r\nContent-Type: {TYPE}\r\nContent-Length: 5000000\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(head.encode() + HEAD + b"\0\0\0\x14ftypisom\0\0\0\0isom" + bytes(2_000_000))
         until = time.monotonic() + 20
@@ -123,7 +113,7 @@ def test_broken_forms_are_refused(server: Server) -> None:
                 del body[at : at + chance.randint(1, 20)]
             else:
                 body[at:at] = body[at : at + chance.randint(1, 40)]
-        answer = server.http.post("/video/upload-and-run", content=bytes(body), headers={"content-type": FORM})
+        answer = server.http.post("/video/upload-and-run", content=bytes(body), headers={"content-type": TYPE})
         assert answer.status_code == 202 or 400 <= answer.status_code < 500, (answer.text, bytes(body))
         if answer.status_code == 202:
             server.http.delete(answer.headers["location"])
