@@ -43,7 +43,7 @@ def test_kills_in_a_batch(tmp_path: Path) -> None:
     import random
 
     tally = Tally("sample")
-    variant = batch_kills.batch_variant(tmp_path, "watched")
+    variant = batch_kills.batch_variant(tmp_path, "shared and watched")
     for target in ("batch", "worker"):
         batch_kills.kill_once(variant, target, random.Random(5), tally)
     assert not tally.problems, str(tally)

@@ -22,6 +22,7 @@ from videodag_cli.batch.executors import TaskExecutor
 from videodag_cli.batch.executors.dask import OnDask
 from videodag_cli.batch.executors.in_process import InProcess
 from videodag_cli.batch.executors.processes import Processes
+from videodag_cli.batch.task import VideoTask
 from videodag_cli.errors import StoppedError
 from videodag_cli.run.api import run_video
 
@@ -124,15 +125,53 @@ def test_a_call_that_kills_an_isolated_process_costs_one_frame(
     assert [line["frame_index"] for line in lines if line["result"] is None] == [5]
 
 
+def both(bad: VideoTask, good: VideoTask) -> VideoTask:
+    """One task with the pipelines of two."""
+    return replace(
+        bad, pipelines=bad.pipelines + good.pipelines, outputs=bad.outputs + good.outputs, forced=(False,) * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits", "word"),
+    [
+        (None, {"timeout_s": 60.0}, None),
+        ("regex", {"node_timeout_s": 1.0}, "stopped.timeout"),
+        ("memory", {"max_memory_bytes": 400 << 20}, "stopped.memory"),
+        ("crash", {"timeout_s": 60.0}, "stopped.crash"),
+    ],
+)
+def test_pipelines_over_one_decode_are_each_ended_by_their_own_faults(
+    clip: Path, tmp_path: Path, kind: str | None, limits: dict[str, Any], word: str | None
+) -> None:
+    bad = [node("hostile.stateless", at=[7] if kind else [], kind=kind or "crash"), "counter"]
+    together = both(
+        task(clip, tmp_path / "bad.jsonl", bad, **limits), task(clip, tmp_path / "good.jsonl", number=1, **limits)
+    )
+    ended, good = InProcess().submit(together).result(60)
+    assert (ended.status, ended.word) == (("failed", word) if word else ("done", None))
+    assert (good.status, good.ok) == ("done", 12)
+    for name, pipeline in (("good", "p1"), *(() if word else (("bad", "p0"),))):
+        run_video(clip, tmp_path / f"{pipeline}.json", output=tmp_path / "alone.jsonl", registry=registry())
+        assert (tmp_path / f"{name}.jsonl").read_bytes() == (tmp_path / "alone.jsonl").read_bytes()
+        (tmp_path / "alone.jsonl").unlink()
+    assert (tmp_path / "bad.jsonl.part").exists() == (word is not None)
+
+
+def test_pipelines_with_limits_share_one_process(executor: TaskExecutor, clip: Path, tmp_path: Path) -> None:
+    limits: dict[str, Any] = {"timeout_s": 60.0, "isolate": True}
+    one = task(clip, tmp_path / "a.jsonl", ["hostile.process"], **limits)
+    other = task(clip, tmp_path / "b.jsonl", ["hostile.process"], number=1, **limits)
+    assert [outcome.status for outcome in executor.submit(both(one, other)).result(60)] == ["done", "done"]
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
 def test_a_frame_lost_in_one_pipeline_is_not_lost_in_the_other(
     executor: TaskExecutor, clip: Path, tmp_path: Path
 ) -> None:
     bad = task(clip, tmp_path / "bad.jsonl", [node("hostile.stateless", at=[5], kind="sigkill")], isolate=True)
     good = task(clip, tmp_path / "good.jsonl", [node("hostile.stateless", at=[])], number=1, isolate=True)
-    both = replace(
-        bad, pipelines=bad.pipelines + good.pipelines, outputs=bad.outputs + good.outputs, forced=(False,) * 2
-    )
-    assert [outcome.failed for outcome in executor.submit(both).result(60)] == [1, 0]
+    assert [outcome.failed for outcome in executor.submit(both(bad, good)).result(60)] == [1, 0]
 
 
 def test_a_process_that_dies_is_the_failure_of_its_video_alone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -21,7 +22,16 @@ from tests.soak.table import Tally
 
 CLIPS = 5
 FRAMES = 40
-KINDS: dict[str, tuple[str, ...]] = {"plain": (), "watched": ("--timeout", "600")}
+WATCHED = ("--timeout", "600", "--max-memory", "4G")
+KINDS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "plain": (1, ()),
+    "watched": (1, WATCHED),
+    "isolated": (1, ("--isolate",)),
+    "shared": (2, ()),
+    "shared and watched": (2, WATCHED),
+    "shared and isolated": (2, ("--isolate",)),
+}
+"""Pipelines over one decode, and options."""
 TARGETS = ("batch", "worker", "child")
 ROLES = {"executors.worker": "worker", "executors.alone": "child"}
 
@@ -45,16 +55,18 @@ def batch_variant(folder: Path, kind: str) -> BatchVariant:
     clip = encode(folder / "clip.mp4", indices=range(FRAMES))
     for number in range(CLIPS):
         (videos / f"{number}.mp4").write_bytes(clip.read_bytes())
+    count, options = KINDS[kind]
     nodes: list[Any] = [
         node("hostile.slow", sleep_s=0.01),
         node("fails:hostile.stateless", at=[11]),
         "counter",
         "hostile.kept",
     ]
+    pipelines = [("-p", pipeline(folder, nodes[: 4 - number], id=f"p{number}")) for number in range(count)]
     out = folder / "out"
     arguments = command(
-        "run", "-p", pipeline(folder, nodes, id="p"), "--plugins-dir", TOYS, "-q", "--jobs", "2", "--output-dir", out,
-        "--checkpoint-every", "0.05", *KINDS[kind], videos,
+        "run", *itertools.chain(*pipelines), "--plugins-dir", TOYS, "-q", "--jobs", "2", "--output-dir", out,
+        "--checkpoint-every", "0.05", *options, videos,
     )  # fmt: skip
     began = time.monotonic()
     done = call(arguments)
@@ -162,7 +174,7 @@ def batch_kills(folder: Path, *, count: int, seed: int = 0, deadline_s: float = 
     done = 0
     while done < count and time.monotonic() < end:
         for kind, variant in variants.items():
-            for target in TARGETS[: 3 if KINDS[kind] else 2]:
+            for target in TARGETS[: 3 if KINDS[kind][1] else 2]:
                 kill_once(variant, target, chance, tally)
         done = sum(counter["kills"] for counter in tally.counts.values())
     return tally

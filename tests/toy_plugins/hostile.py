@@ -93,6 +93,12 @@ def _is_due(frame: Frame, at: tuple[int, ...], once: str) -> bool:
 
 
 @tool
+def process(frame: Frame) -> Seen:
+    """The process that this runs in."""
+    return Seen(os.getpid())
+
+
+@tool
 def stateless(frame: Frame, *, at: tuple[int, ...] = (), kind: Kind = "raise", once: str = "") -> Seen:
     """The index, except at the frames named."""
     if _is_due(frame, at, once):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import orjson
 
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
@@ -14,6 +17,7 @@ from videodag_cli.graph.plugins import Registry
 from videodag_cli.run.execution import ProgressSink
 from videodag_cli.run.job import Continuation
 from videodag_cli.run.opened import CpuShare
+from videodag_cli.run.record import RunRecord
 from videodag_cli.run.together import Part, run_together, unexpected
 from videodag_cli.system.refusals import writing
 
@@ -23,17 +27,26 @@ def run_task(
     on_progress: ProgressSink | None = None,
     continuation: Continuation | None = None,
     share: CpuShare | None = None,
+    on_outcome: Callable[[int, VideoOutcome], None] | None = None,
 ) -> list[VideoOutcome]:
     """Run a video through each of its pipelines; what goes wrong is in the outcomes, one for each pipeline.
 
     share: CPUs that it may use now, where its options do not say.
-    continuation: of a task with one pipeline, what the process that watches this one knows of it. Limits of the task are not kept here.
+    continuation: what the process that watches this one knows of the task. Limits of the task are not kept here.
+    on_outcome: told each pipeline's number and outcome at once, while others may still run.
     Only signals and the end of the process go through.
     """
     outcomes = [
         VideoOutcome(video=shown_path(task.video), pipeline="", output=shown_path(output)) for output in task.outputs
     ]
-    parts: dict[int, Part] = {}
+
+    def ended(number: int, result: RunRecord | VideodagError) -> None:
+        old = outcomes[number]
+        outcomes[number] = old.refused(result) if isinstance(result, VideodagError) else old.ended(result)
+        if on_outcome is not None:
+            on_outcome(number, outcomes[number])
+
+    parts: list[Part] = []
     for number, (spec, output, force) in enumerate(zip(task.pipelines, task.outputs, task.forced, strict=True)):
         try:
             plan = plan_of(spec)
@@ -41,25 +54,21 @@ def run_task(
             with writing(output.parent):
                 output.parent.mkdir(parents=True, exist_ok=True)
             asserted = [parse_assertion(text) for text in task.assertions]
-            parts[number] = Part(plan=plan, output=output, assertions=asserted, force=force)
+            on_end = partial(ended, number)
+            parts.append(Part(plan=plan, output=output, assertions=asserted, force=force, on_end=on_end))
         except VideodagError as error:
-            outcomes[number] = outcomes[number].refused(error)
+            ended(number, error)
         except Exception as error:
-            outcomes[number] = outcomes[number].refused(unexpected(error))
+            ended(number, unexpected(error))
     run_together(
         task.video,
-        list(parts.values()),
+        parts,
         sampling=task.sampling,
         options=task.options,
         on_progress=on_progress,
         continuation=continuation,
         share=share,
     )
-    for number, part in parts.items():
-        result = part.result
-        assert result is not None
-        outcome = outcomes[number]
-        outcomes[number] = outcome.refused(result) if isinstance(result, VideodagError) else outcome.ended(result)
     return outcomes
 
 

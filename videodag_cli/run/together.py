@@ -42,6 +42,8 @@ class Part:
     force: bool = False
     """Run even if the output is up to date."""
     result: RunRecord | VideodagError | None = None
+    on_end: Callable[[RunRecord | VideodagError], None] | None = field(default=None, repr=False)
+    """Told the result at once, while others may still run."""
     destination: OutputFile | StraightOutput | None = field(default=None, repr=False)
     job: Job | None = field(default=None, repr=False)
 
@@ -59,6 +61,8 @@ class Part:
         self.result = result
         if isinstance(result, VideodagError):
             self.give_up()
+        if self.on_end is not None:
+            self.on_end(result)
 
     def give_up(self) -> None:
         """Leave what was written for a later run."""
@@ -88,10 +92,10 @@ def run_together(
 
     Each output is the one that `run_video` would write. Only signals go through.
     share: CPUs that it may use now, where the options do not say.
-    continuation: of a single part, what somebody who started this process again knows of it.
+    continuation: what somebody who watches this process, and started it again, knows of it; of several parts only that.
     """
-    if continuation is not None and len(parts) != 1:
-        raise ValueError("somebody who watches the calls of a process watches one pipeline")
+    if continuation is not None and len(parts) != 1 and (continuation.lost or continuation.serial):
+        raise ValueError("calls that are lost, or made one at a time, are those of one pipeline")
     options = options or RunOptions()
     try:
         with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The process that `child` starts: one task with one pipeline, read from a descriptor; what becomes of it goes to standard output.
+"""The process that `child` starts: one task, read from a descriptor; what becomes of it goes to standard output.
 
 python -m videodag_cli.batch.executors.alone DESCRIPTOR [DESCRIPTOR OF ITS SHARE]
 """
@@ -49,13 +49,13 @@ def _run(descriptor: int, share_fd: int | None = None, *, out: Any) -> None:
     with open(descriptor, "rb") as file:
         file.seek(0)
         task = pickle.load(file)
-    (outcome,) = run_task(
+    run_task(
         task,
         Seldom(lambda done, total: say({"progress": [done, total]})),
         told,
         share=None if share is None else lambda: share.value,
+        on_outcome=lambda number, outcome: say({"number": number, "outcome": as_row(outcome)}),
     )
-    say({"outcome": as_row(outcome)})
 
 
 if __name__ == "__main__":

@@ -33,12 +33,35 @@ def run_guarded(
 def run_in_child(
     task: VideoTask, on_progress: ProgressSink | None = None, share: SharedNumber | None = None
 ) -> list[VideoOutcome]:
-    """Run each pipeline of a task in a child of its own: a limit, and a frame that is lost to a crash, is that pipeline's."""
-    return [_run_one(task.part(number), on_progress, share) for number in range(len(task.pipelines))]
+    """Run a task in a child, several pipelines over one decode.
+
+    Where a limit or a crash ends that, each pipeline that has not ended goes on in a child of its own: a limit, and a frame that is
+    lost to a crash, is that pipeline's, and the others end as if they had run alone.
+    """
+    known: dict[int, VideoOutcome] = {}
+    if len(task.pipelines) > 1:
+        limits = task.limits or GuardLimits()
+        known, _ = _run_watched(task, replace(limits, isolate=False), on_progress, share)
+    for number in range(len(task.pipelines)):
+        if number not in known:
+            known[number] = _run_one(task.part(number), on_progress, share)
+            if (
+                len(task.pipelines) > 1 and known[number].status == "up_to_date"
+            ):  # by the first child, just before its end
+                known[number] = known[number].model_copy(update={"status": "done"})
+    return [known[number] for number in sorted(known)]
 
 
 def _run_one(task: VideoTask, on_progress: ProgressSink | None, share: SharedNumber | None) -> VideoOutcome:
+    known, error = _run_watched(task, task.limits or GuardLimits(), on_progress, share)
     outcome = VideoOutcome(video=shown_path(task.video), pipeline="", output=shown_path(task.outputs[0]))
+    return known[0] if error is None or known else outcome.refused(error)
+
+
+def _run_watched(
+    task: VideoTask, limits: GuardLimits, on_progress: ProgressSink | None, share: SharedNumber | None
+) -> tuple[dict[int, VideoOutcome], VideodagError | None]:
+    """The outcomes that a child has told, by pipeline, and what ended it before it had told all."""
     messages = _Messages(on_progress)
     try:
         with writing("the task of a process"):
@@ -49,13 +72,13 @@ def _run_one(task: VideoTask, on_progress: ProgressSink | None, share: SharedNum
                 file.flush()
             inherited = (file.fileno(), *(() if share is None else (share.fd,)))
             command = [sys.executable, "-m", "videodag_cli.batch.executors.alone", *map(str, inherited)]
-            code = keep_limits(command, task.limits or GuardLimits(), messages, pass_fds=inherited)
+            code = keep_limits(command, limits, messages, pass_fds=inherited)
     except VideodagError as error:
-        return outcome.refused(error)
-    if messages.outcome is None:
+        return messages.outcomes, error
+    if len(messages.outcomes) < len(task.pipelines):
         died = f"the process that ran it ended early ({ending(code)}); run the same command again to finish it"
-        return outcome.refused(StoppedError(died, word="stopped.crash"))
-    return messages.outcome
+        return messages.outcomes, StoppedError(died, word="stopped.crash")
+    return messages.outcomes, None
 
 
 class _Messages:
@@ -66,14 +89,15 @@ class _Messages:
     def __init__(self, on_progress: ProgressSink | None) -> None:
         self._on_progress = on_progress
         self._rest = b""
-        self.outcome: VideoOutcome | None = None
+        self.outcomes: dict[int, VideoOutcome] = {}
+        """By the number of the pipeline."""
 
     def feed(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             message = orjson.loads(line)
             if "outcome" in message:
-                self.outcome = VideoOutcome.model_validate(message["outcome"])
+                self.outcomes[message["number"]] = VideoOutcome.model_validate(message["outcome"])
             elif self._on_progress is not None:
                 self._on_progress(*message["progress"])
 
