@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -16,6 +17,7 @@ from videodag_cli.batch.api import Batch, run_batch
 from videodag_cli.batch.executors.in_process import InProcess
 from videodag_cli.batch.ledger import BatchRecord, read_ledger
 from videodag_cli.errors import OutputError, RequestError
+from videodag_cli.run.execution import feed_lines
 from videodag_cli.schemas import load_schema
 from videodag_cli.system.locks import lock_folder
 
@@ -126,6 +128,40 @@ def test_an_assertion_that_breaks_names_its_videos(batch: Make, videos: Path) ->
     assert record.exit_code == 5
     assert run(batch(assertions=("always mean > 1000",))).exit_code == 5
     assert run(batch()).exit_code == 0
+
+
+def test_what_was_judged_before_is_not_read_again(
+    batch: Make, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (videos / "text.mp4").unlink()
+    holding, breaking = "always mean >= 0", "always mean > 1000"
+    read: list[str] = []
+
+    def count(assertions: Any, path: Path, sink: Any) -> None:
+        read.append(path.name)
+        feed_lines(assertions, path, sink)
+
+    monkeypatch.setattr("videodag_cli.run.api.feed_lines", count)
+    assert run(batch(assertions=(breaking, holding))).exit_code == 5
+    record = run(batch(assertions=(holding, breaking)))
+    assert (record.exit_code, {(o.status, o.word, o.known) for o in record.videos}) == (
+        5,
+        {("up_to_date", "check.assertion", True)},
+    )
+    assert run(batch(assertions=(holding,))).exit_code == 0
+    assert not read
+    new = ("ever mean > 1000", holding)
+    messages = {outcome.message for outcome in run(batch(assertions=new)).videos}
+    assert sorted(read) == ["a.mp4.p0.jsonl", "b.MOV.p0.jsonl"]
+    assert {outcome.message for outcome in run(batch(assertions=new)).videos} == messages
+    assert len(read) == 2
+    (tmp_path / "out" / "a.mp4.p0.jsonl").write_bytes((tmp_path / "out" / "a.mp4.p0.jsonl").read_bytes())
+    run(batch(assertions=new))
+    assert len(read) == 2
+    ledger = orjson.loads((tmp_path / "out" / "batch.json").read_bytes())
+    (tmp_path / "out" / "batch.json").write_bytes(orjson.dumps({**ledger, "version": "0.0.1"}))
+    run(batch(assertions=new))
+    assert len(read) == 4, "another version judges for itself"
 
 
 def test_a_folder_in_use_by_another_batch_is_refused(batch: Make, tmp_path: Path) -> None:

@@ -25,7 +25,14 @@ from videodag_cli.batch.allotment import (
     is_on_device,
     most_pixels,
 )
-from videodag_cli.batch.decisions import Choices, VideoDecision, decide_video, known_failures, request_digest
+from videodag_cli.batch.decisions import (
+    Choices,
+    VideoDecision,
+    decide_video,
+    judged_before,
+    known_failures,
+    request_digest,
+)
 from videodag_cli.batch.executors import TaskExecutor, TaskProgress
 from videodag_cli.batch.executors.processes import Processes
 from videodag_cli.batch.expectation import Expectation, file_sizes, size_of
@@ -112,7 +119,7 @@ class Batch:
 
     def verdicts(self, before: BatchRecord | None) -> Iterator[tuple[FoundVideo, list[VideoDecision]]]:
         """What each video needs, given what an earlier batch left in the folder."""
-        known = known_failures(before)
+        known, judged = known_failures(before), judged_before(before)
         choices = Choices(
             retry_failed=self.options.retry_failed,
             settle_s=self.options.settle_s,
@@ -132,7 +139,8 @@ class Batch:
                         digest=self._templates[plan.pipeline.id][1],
                         choices=choices,
                         known=known,
-                        asserted=bool(self.assertions),
+                        assertions=self.assertions,
+                        judged=judged,
                     )
                 )
             yield video, found

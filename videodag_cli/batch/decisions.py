@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
+from videodag_cli import __version__
 from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.batch.ledger import BatchRecord
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
@@ -19,7 +20,7 @@ from videodag_cli.errors import VideodagError
 from videodag_cli.run.api import as_of_now
 from videodag_cli.run.job import Job
 from videodag_cli.run.output import OutputFile
-from videodag_cli.run.record import Identity, request_facts
+from videodag_cli.run.record import Identity, RunRecord, request_facts
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,14 @@ def decide_video(
     digest: str,
     choices: Choices,
     known: Mapping[str, VideoOutcome],
-    asserted: bool = False,
+    assertions: Sequence[str] = (),
+    judged: Mapping[str, VideoOutcome] | None = None,
     now_s: float | None = None,
 ) -> VideoDecision:
-    """Decide about one video and pipeline. `job` is for this video; `name` is the output's, `digest` its request's."""
+    """Decide about one video and pipeline. `job` is for this video; `name` is the output's, `digest` its request's.
+
+    judged: by output, what earlier batches found of assertions.
+    """
     outcome = VideoOutcome(video=shown_path(video.path), pipeline=job.plan.pipeline.id, output=name, request=digest)
     try:
         identity = job.identity()
@@ -104,11 +109,32 @@ def decide_video(
         ended = outcome.ended(as_of_now(decision.record, job.options, []))
         if choices.retry_failed and ended.is_failure:
             return VideoDecision("run", outcome, force=True)
-        if asserted:  # its lines have to be read, which is work for a process
+        verdicts = _verdicts(assertions, decision.record, (judged or {}).get(outcome.output))
+        if verdicts is None:  # its lines have to be read, which is work for a process
             return VideoDecision("run", outcome)
+        ended = outcome.ended(as_of_now(decision.record, job.options, verdicts))
         return VideoDecision("none", ended.model_copy(update={"known": ended.is_failure}))
     except VideodagError as error:
         return VideoDecision("none", outcome.refused(error))
+
+
+def judged_before(earlier: BatchRecord | None) -> Mapping[str, VideoOutcome]:
+    """Output -> the outcome in which this version of the program has judged assertions."""
+    if earlier is None or earlier.version != __version__:
+        return {}
+    return {outcome.output: outcome for outcome in (*earlier.earlier, *earlier.videos) if outcome.asserted}
+
+
+def _verdicts(assertions: Sequence[str], record: RunRecord, judged: VideoOutcome | None) -> list[dict[str, Any]] | None:
+    """What is known of every assertion about a finished output, from its run or from an earlier batch; None where it is to be read."""
+    known: dict[str, str] = {}
+    if record.packages.get("videodag") == __version__:
+        known |= {item["assertion"]: item["message"] for item in record.assertions}
+    if judged is not None and record.output is not None and judged.lines_sha256 == record.output.sha256:
+        known |= judged.asserted
+    if not known.keys() >= set(assertions):
+        return None
+    return [{"assertion": text, "holds": not known[text], "message": known[text]} for text in assertions]
 
 
 def _same(earlier: VideoOutcome, identity: Identity, digest: str) -> bool:

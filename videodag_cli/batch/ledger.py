@@ -13,6 +13,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from videodag_cli import __version__
 from videodag_cli.batch.outcome import VideoOutcome, as_row, shown_path
 from videodag_cli.batch.task import VideoTask
 from videodag_cli.system.documents import document
@@ -31,6 +32,8 @@ class BatchRecord(BaseModel):
     schema_: str = Field(default=SCHEMA, serialization_alias="schema", validation_alias="schema")
     id: str = ""
     """Of this batch alone, so that a machine can tell whether it sees the same folder."""
+    version: str = ""
+    """Of the program; assertions are judged anew by another one."""
     status: Literal["running", "ended", "interrupted"] = "running"
     jobs: int = 1
     exit_code: int | None = None
@@ -129,6 +132,7 @@ class Ledger:
         peak = max((outcome.peak_bytes or 0 for outcome in outcomes), default=0)
         record = BatchRecord(
             id=self.id,
+            version=__version__,
             status=status,
             jobs=self._jobs,
             exit_code=exit_code,

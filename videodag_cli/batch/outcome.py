@@ -46,6 +46,10 @@ class VideoOutcome(BaseModel):
     wall_time_s: float = 0.0
     peak_bytes: int | None = None
     """The most memory that the process which ran it has taken so far."""
+    asserted: dict[str, str] = {}
+    """Assertion -> why it does not hold; empty where it does."""
+    lines_sha256: str | None = None
+    """Of the finished output that they were judged on."""
     known: bool = False
     """The failure is on record from an earlier run with the same input and request, and was not tried again."""
     input: Identity | None = None
@@ -65,7 +69,8 @@ class VideoOutcome(BaseModel):
         """This outcome once the run ended with `record`."""
         a = record.accounting
         word = message = None
-        broken = [item["message"] for item in record.assertions if not item["holds"]]
+        asserted = {item["assertion"]: item["message"] for item in record.assertions}
+        broken = list(filter(None, asserted.values()))
         status: Status = "up_to_date" if record.status == "up_to_date" else "done"
         if record.exit_code == 4:
             status, word, message = "damaged", "run.incomplete", damage(record)
@@ -80,6 +85,8 @@ class VideoOutcome(BaseModel):
                 "sampled": a.sampled,
                 "ok": a.ok,
                 "failed": a.failed,
+                "asserted": asserted,
+                "lines_sha256": record.output.sha256 if asserted and record.output is not None else None,
                 "undecodable": a.undecodable,
                 "wall_time_s": 0.0 if record.status == "up_to_date" else record.wall_time_s,
             }
@@ -118,4 +125,4 @@ def shown_path(path: str | os.PathLike[str]) -> str:
 
 
 def as_row(outcome: VideoOutcome) -> dict[str, Any]:
-    return outcome.model_dump(mode="json", exclude_none=True)
+    return {name: value for name, value in outcome.model_dump(mode="json", exclude_none=True).items() if value != {}}
