@@ -9,7 +9,6 @@ from videodag_cli.errors import VideodagError
 from videodag_cli.graph.plan import Plan
 from videodag_cli.system.byte_counts import shown_size
 from videodag_cli.video.limits import Limits
-from videodag_cli.video.probing import probe
 
 BASE_BYTES = 350 << 20
 """A process with its decoder, and a small network or two."""
@@ -73,6 +72,8 @@ def expected_bytes(pixels: int = ASSUMED_PIXELS) -> int:
 
 def most_pixels(paths: Sequence[str], *, stream: int | None, limits: Limits) -> int:
     """The size of the largest of the first videos; those that cannot be opened take no memory."""
+    from videodag_cli.video.probing import probe  # loads a decoder
+
     found = 0
     for path in paths[:LOOKED_AT]:
         try:

@@ -34,7 +34,6 @@ from videodag_cli.batch.decisions import (
     request_digest,
 )
 from videodag_cli.batch.executors import TaskExecutor, TaskProgress
-from videodag_cli.batch.executors.processes import Processes
 from videodag_cli.batch.expectation import Expectation, file_sizes, size_of
 from videodag_cli.batch.finding import FoundVideo, FoundVideos
 from videodag_cli.batch.ledger import NAME, BatchRecord, Ledger, read_ledger
@@ -265,21 +264,28 @@ def run_batch(
         ledger = Ledger(
             batch.folder, outcomes, kind=batch.kind, jobs=allotment.jobs, others=batch.found.others, before=before
         )
-        ledger.write("running")
+        if due:
+            ledger.write("running")
         events.begun([verdict for _, found in judged for verdict in found], allotment)
         for outcome in outcomes:
             if outcome.exit_code is not None or outcome.status == "not_run":
                 yield outcome
         tasks = deque(batch.task(number, video, found) for number, (video, found) in enumerate(due))
-        with Processes(allotment.jobs) if executor is None else nullcontext(executor) as place:
-            try:
-                if tasks:
+        if tasks:
+            with _processes(allotment.jobs) if executor is None else nullcontext(executor) as place:
+                try:
                     place.prepare(batch.expectation(ledger.id, tasks))
-                yield from _work(tasks, place, ledger, events)
-            except BaseException:
-                events.stopped(ledger.stop())
-                raise
+                    yield from _work(tasks, place, ledger, events)
+                except BaseException:
+                    events.stopped(ledger.stop())
+                    raise
         return ledger.end(exit_code_of_batch(ledger.outcomes, batch.options))
+
+
+def _processes(jobs: int) -> TaskExecutor:
+    from videodag_cli.batch.executors.processes import Processes
+
+    return Processes(jobs)
 
 
 def _work(tasks: deque[VideoTask], place: TaskExecutor, ledger: Ledger, events: BatchEvents) -> Generator[VideoOutcome]:

@@ -17,8 +17,7 @@ from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.batch.ledger import BatchRecord
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.errors import VideodagError
-from videodag_cli.run.api import as_of_now
-from videodag_cli.run.job import Job
+from videodag_cli.run.job import Job, as_of_now
 from videodag_cli.run.output import OutputFile
 from videodag_cli.run.record import Identity, RunRecord, request_facts
 

@@ -12,7 +12,6 @@ from typing import Any
 from videodag_cli import __version__
 from videodag_cli.batch.ledger import NAME, read_ledger
 from videodag_cli.batch.task import VideoTask
-from videodag_cli.batch.work import plan_of
 from videodag_cli.errors import VideodagError, printable
 from videodag_cli.run.job import Job
 from videodag_cli.run.record import Request, differences
@@ -36,6 +35,8 @@ class Expectation:
 
 def unmet(expected: Expectation) -> Iterator[str]:
     """What is not as expected in this process, each on one line."""
+    from videodag_cli.batch.work import plan_of  # loads decoders, which only a process that runs videos needs
+
     if expected.version != __version__:
         yield f"videodag {__version__} is installed there, {expected.version} here"
         return

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from videodag_cli.batch.api import Batch, run_batch
 from videodag_cli.batch.finding import FoundVideos, find_videos, read_list
-from videodag_cli.batch.forecast import describe
 from videodag_cli.batch.ledger import NAME, BatchRecord
 from videodag_cli.batch.naming import outputs_for
 from videodag_cli.batch.outcome import TOLD, VideoOutcome
@@ -102,6 +101,8 @@ def _show(record: BatchRecord, batch: Batch, wall_time_s: float, *, quiet: bool,
 
 def dry_run(batch: Batch, out: StraightOutput) -> int:
     """List every video with what would be done, and do nothing. Exit 3 is left to the run itself."""
+    from videodag_cli.batch.forecast import describe
+
     streams.print_json(describe(batch), out)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from videodag_cli.cli import streams
 from videodag_cli.cli.device import put_on_device
@@ -13,9 +14,11 @@ from videodag_cli.graph.assignments import overrides
 from videodag_cli.graph.pipeline import find_pipeline, load_pipeline, search_places
 from videodag_cli.graph.plan import Overrides, Plan, make_plan
 from videodag_cli.graph.plugins import Registry
-from videodag_cli.run.opened import RunStart
 from videodag_cli.run.record import RunRecord
 from videodag_cli.vision.onnx.devices import Device
+
+if TYPE_CHECKING:
+    from videodag_cli.run.opened import RunStart
 
 
 class Remarks:

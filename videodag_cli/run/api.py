@@ -22,7 +22,7 @@ from videodag_cli.graph.plan import Overrides, Plan
 from videodag_cli.graph.plugins import Registry
 from videodag_cli.lines import FrameResult
 from videodag_cli.run.execution import Execution, ProgressSink, feed_lines, outcomes
-from videodag_cli.run.job import Continuation, Job, RunOptions, default_workers, exit_code_of, plan_for
+from videodag_cli.run.job import Continuation, Job, RunOptions, as_of_now, default_workers, plan_for
 from videodag_cli.run.opened import RunStart, opened_video
 from videodag_cli.run.output import OutputFile
 from videodag_cli.run.record import RunRecord
@@ -219,12 +219,6 @@ def begin(job: Job, destination: OutputFile) -> RunRecord | None:
         if decision.kind == "fresh":
             destination.start(job.request, job.identity())
         return None
-
-
-def as_of_now(record: RunRecord, options: RunOptions, assertions: list[dict[str, Any]]) -> RunRecord:
-    """A finished record as of a run with these options: what damage is accepted, and what is asserted, may have changed."""
-    code = exit_code_of(record.accounting, options, assertions)
-    return record.model_copy(update={"exit_code": code, "status": "up_to_date", "assertions": assertions})
 
 
 def judge_assertions(

@@ -22,6 +22,7 @@ from videodag_cli.run.record import (
     Accounting,
     Identity,
     Request,
+    RunRecord,
     make_request,
 )
 from videodag_cli.run.sinks import OUTPUT_FORMATS
@@ -178,3 +179,9 @@ def exit_code_of(accounting: Accounting, options: RunOptions, outcomes: Sequence
     if accounting.failed or (accounting.undecodable and lost) or (accounting.contradictions and not accepted):
         return 4
     return 0 if all(outcome["holds"] for outcome in outcomes) else 5
+
+
+def as_of_now(record: RunRecord, options: RunOptions, assertions: list[dict[str, Any]]) -> RunRecord:
+    """A finished record as of a run with these options: what damage is accepted, and what is asserted, may have changed."""
+    code = exit_code_of(record.accounting, options, assertions)
+    return record.model_copy(update={"exit_code": code, "status": "up_to_date", "assertions": assertions})

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from videodag_cli.engine.shared import SharedCall, shared_calls
 from videodag_cli.errors import VideodagError, lacks_memory, no_memory, printable
 from videodag_cli.graph.plan import Plan
-from videodag_cli.run.api import as_of_now, begin, destination_of, judge_assertions
+from videodag_cli.run.api import begin, destination_of, judge_assertions
 from videodag_cli.run.execution import Execution, ProgressSink
-from videodag_cli.run.job import Continuation, Job, RunOptions
+from videodag_cli.run.job import Continuation, Job, RunOptions, as_of_now
 from videodag_cli.run.opened import Checked, CpuShare, Prepared, RunStart, start_digest
 from videodag_cli.run.output import OutputFile
 from videodag_cli.run.record import RunRecord
