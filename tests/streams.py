@@ -69,13 +69,13 @@ def joined_units(units: Iterable[bytes]) -> bytes:
     return b"".join(struct.pack(">I", len(unit)) + unit for unit in units)
 
 
-def coded(codec: str, path: Path, indices: Sequence[int], **options: str) -> Coded:
+def coded(codec: str, path: Path, indices: Sequence[int], *, layout: str = "yuv420p", **options: str) -> Coded:
     """Encode painted pictures, their headers in the container alone where the codec knows such."""
     with av.open(str(path), "w") as file:
         chosen = {**DEFAULTS.get(codec, {}), **options}
         stream: Any = file.add_stream(LIBRARIES.get(codec, codec), rate=25, options=chosen)
         stream.width, stream.height = SIZE
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else layout
         stream.codec_context.flags |= GLOBAL_HEADER
         for count, index in enumerate(indices):
             frame = av.VideoFrame.from_ndarray(paint(index), format="bgr24")

@@ -17,6 +17,7 @@ import pytest
 
 from tests.clips import Image, read_index
 from tests.streams import Coded, bringing, coded, described_twice, following, joined_units, write
+from videodag_cli.video.index import ENTRY
 from videodag_cli.video.opening import open_reader
 from videodag_cli.video.probing import probe
 from videodag_cli.video.source import Probe
@@ -233,3 +234,42 @@ def test_a_frame_is_the_same_wherever_decoding_starts(codec: str, name: str, tmp
         some = pictures(found, targets, **options)
         assert list(some) == [index for index in targets if index > after]
         assert all(np.array_equal(image, full[index]) for index, image in some.items())
+
+
+LOSSLESS = "qp=0:cabac=0:8x8dct=1:partitions=i8x8"
+OLD_ENCODER = {"4:2:0": ("yuv420p", LOSSLESS), "4:4:4": ("yuv444p", LOSSLESS)}
+"""Whatever the version, a decoder finds no fault with these."""
+
+
+def by_an_encoder(version: int, folder: Path, layout: str, params: str) -> Path:
+    """A clip that says it is from that version of x264, in its first packet alone."""
+    stream = coded(
+        "h264", folder / "coded.mov", range(HALF), layout=layout, **{"x264-params": f"keyint=10:scenecut=0:{params}"}
+    )
+    first = stream.samples[0]
+    name = re.search(rb"x264 - core \d+", first.data)
+    assert name is not None
+    named = b"x264 - core %0*d" % (len(name[0]) - 12, version)
+    samples = [replace(first, data=first.data.replace(name[0], named)), *stream.samples[1:]]
+    assert not any(b"x264 - core" in sample.data for sample in samples[1:])
+    return write(folder / "clip.mov", replace(stream, samples=samples))
+
+
+@pytest.mark.parametrize("name", OLD_ENCODER)
+def test_a_fault_of_the_encoder_is_made_up_for_wherever_decoding_starts(name: str, tmp_path: Path) -> None:
+    """Of the pictures by x264 before version 151 FFmpeg makes others, if it has seen the version."""
+    other = by_ffmpeg(by_an_encoder(151, tmp_path, *OLD_ENCODER[name]))
+    path = by_an_encoder(148, tmp_path, *OLD_ENCODER[name])
+    expected = by_ffmpeg(path)
+    assert expected != other
+    found = probe(path)
+    for targets in (range(HALF), range(15, HALF), [HALF - 1], np.flatnonzero(found.index.keyframe).tolist()):
+        some = pictures(found, targets)
+        assert {index: digest(image) for index, image in some.items()} == {index: expected[index] for index in targets}
+
+
+@pytest.mark.parametrize(("version", "layout", "params"), [(151, "yuv420p", LOSSLESS), (34, "yuv420p", "crf=20")])
+def test_an_encoder_without_faults_leaves_every_entry(version: int, layout: str, params: str, tmp_path: Path) -> None:
+    found = probe(by_an_encoder(version, tmp_path, layout, params))
+    assert np.flatnonzero(found.index.flags & ENTRY).tolist() == [0, 10, 20]
+    assert not found.index.headers_differ

@@ -215,6 +215,37 @@ class ParameterSets(Headers):
 
 
 class H264Sets(ParameterSets):
+    """FFmpeg's decoder also goes by the version of x264 in the first packet: it makes up for faults of old ones."""
+
+    _ENCODER = re.compile(rb"x264 - core (\d{1,9})")
+    _MADE_UP_FOR = 151
+    """Versions before this one coded pictures of the profile `_LOSSLESS` otherwise than the standard."""
+    _LOSSLESS = 244
+    """High 4:4:4 Predictive."""
+    _FIRST_MADE_UP_FOR = 34
+    """The same for B-pictures of every profile."""
+
+    def _brought(self, packet: memoryview) -> Brought:
+        before, behind = super()._brought(packet)
+        for unit in nal_units(packet, self.length_bytes):
+            if self._is_picture(unit):
+                break
+            if unit[0] & 31 == 6:
+                before += self._encoder(bytes(unit), before)
+        return before, behind
+
+    def _encoder(self, sei: bytes, before: list[Header]) -> list[Header]:
+        """The version of the encoder, where it makes a difference."""
+        found = self._ENCODER.search(sei)
+        if found is None:
+            return []
+        version = int(found[1])
+        held = [*self._in_force.values(), *before]
+        lossless = any(header.content[1:2] == bytes([self._LOSSLESS]) for header in held)
+        if version < self._FIRST_MADE_UP_FOR or (version < self._MADE_UP_FOR and lossless):
+            return [Header("encoder", found[1])]
+        return [Header("encoder", b"")] if "encoder" in self._in_force else []
+
     @staticmethod
     def _unwrap(extradata: bytes) -> tuple[int, list[memoryview]]:
         if len(extradata) < 7 or extradata[0] != 1:
