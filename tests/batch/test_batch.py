@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from jsonschema import Draft202012Validator
 from tests.graphs import node
 from videodag_cli.batch.api import Batch, run_batch
 from videodag_cli.batch.executors.in_process import InProcess
+from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.batch.ledger import BatchRecord, read_ledger
 from videodag_cli.errors import OutputError, RequestError
 from videodag_cli.run.execution import feed_lines
@@ -57,6 +60,38 @@ def test_the_file_holds_what_the_batch_returned(batch: Make, tmp_path: Path) -> 
     Draft202012Validator(load_schema("batch")).validate(raw)
     assert raw["schema"] == "videodag.batch/1"
     assert raw["counts"] == {"done": 2, "failed": 1}
+
+
+def test_what_is_no_readable_file_fails_alone(batch: Make, videos: Path, tmp_path: Path) -> None:
+    (videos / "nowhere.mp4").symlink_to("gone.mp4")
+    (videos / "loop.mp4").symlink_to("loop.mp4")
+    os.mkfifo(videos / "pipe.mp4")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(videos / "socket.mp4"))
+    for name in (b"not\xffutf8.mp4", b"two\nlines.mp4", b"n" * 240 + b".mp4"):
+        os.link(videos / "a.mp4", os.path.join(os.fsencode(videos), name))
+    made = batch()
+    refused = FoundVideo(str(videos / "cam"), "cam", "in/cam: the folder cannot be read: permission denied")
+    made = replace(made, outputs={**made.outputs, refused: (tmp_path / "out/cam.p0.jsonl",)})
+    (videos / "a.mp4").rename(videos / "moved.mp4")
+    record = run(made)
+    assert {Path(outcome.video).name: outcome.word for outcome in record.videos} == {
+        "a.mp4": "input.missing",
+        "b.MOV": None,
+        "cam": "input.unreadable",
+        "loop.mp4": "input.unreadable",
+        "n" * 240 + ".mp4": "output.failed",
+        "not\\xffutf8.mp4": None,
+        "nowhere.mp4": "input.missing",
+        "pipe.mp4": "input.not_file",
+        "socket.mp4": "input.not_file",
+        "text.mp4": "input.not_mp4",
+        "two\\nlines.mp4": None,
+    }
+    assert {o.status for o in record.videos if o.word is None} == {"done"}
+    assert read_ledger(tmp_path / "out" / "batch.json") == record
+    known = {Path(outcome.video).name for outcome in run(made).videos if outcome.known}
+    assert known == {"cam", "pipe.mp4", "socket.mp4", "text.mp4"}
 
 
 def test_a_second_run_opens_no_video(batch: Make, monkeypatch: pytest.MonkeyPatch) -> None:

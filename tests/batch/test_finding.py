@@ -116,3 +116,30 @@ def test_a_list_that_is_missing_or_of_the_other_kind_is_refused(tmp_path: Path) 
     file.write_bytes(b"a.mp4\0b.mp4\0")
     with pytest.raises(RequestError, match="give -0"):
         read_list(str(file))
+
+
+def test_a_folder_that_cannot_be_read_is_named_while_the_others_are_searched(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if os.path.basename(path) == "cam1":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    found = find_videos(["in"]).videos
+    assert [(video.name, video.refusal) for video in found] == [
+        ("a.mp4", ""), ("cam2/a.mp4", ""), ("cam1", "in/cam1: the folder cannot be read: permission denied"),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="in/cam1: the folder cannot be read") as error:
+        find_videos(["in/cam1"])
+    assert error.value.word == "input.unreadable"
+
+
+def test_a_file_reached_through_two_names_of_its_folder_runs_once(folder: Path) -> None:
+    Path("again").symlink_to("in")
+    videos = find_videos(["in", "again"]).videos
+    outputs = outputs_for(videos, ["p", "q"], folder=Path("out"), format="jsonl")
+    assert [video.path for video in outputs] == ["in/a.mp4", "in/cam1/B.MOV", "in/cam1/c.M4v", "in/cam2/a.mp4"]

@@ -16,7 +16,7 @@ from videodag_cli import __version__
 from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.batch.ledger import BatchRecord
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
-from videodag_cli.errors import VideodagError
+from videodag_cli.errors import InputError, VideodagError
 from videodag_cli.run.job import Job, as_of_now
 from videodag_cli.run.output import OutputFile
 from videodag_cli.run.record import Identity, RunRecord, request_facts
@@ -78,6 +78,11 @@ def decide_video(
     judged: by output, what earlier batches found of assertions.
     """
     outcome = VideoOutcome(video=shown_path(video.path), pipeline=job.plan.pipeline.id, output=name, request=digest)
+    if video.refusal:
+        earlier = known.get(outcome.output)
+        refused = outcome.refused(InputError(video.refusal, word="input.unreadable"))
+        is_known = earlier is not None and (earlier.word, earlier.message) == (refused.word, refused.message)
+        return VideoDecision("none", refused.model_copy(update={"known": is_known}))
     try:
         identity = job.identity()
         identity = identity.model_copy(update={"path": shown_path(os.path.abspath(video.path))})

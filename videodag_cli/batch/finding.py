@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from videodag_cli.errors import InputError, RequestError, printable
@@ -42,6 +42,8 @@ class FoundVideo:
     """As given, or below the folder that was given."""
     name: str
     """Path below the named folder, or the file's own name; what the names of its outputs begin with."""
+    refusal: str = ""
+    """Of a folder that cannot be read: why. It counts as one video that failed."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,19 @@ class FoundVideos:
 def find_videos(arguments: Sequence[str], *, root: str | None = None) -> FoundVideos:
     """Every video that the arguments name.
 
-    A folder is searched through all its folders (hidden ones and links to folders left out), a pattern (`*`, `?`, `[...]`, `**`)
+    A folder is searched through all its folders (hidden ones and links to folders left out); one that cannot be read is named, with
+    the reason. A pattern (`*`, `?`, `[...]`, `**`)
     that no shell has expanded is expanded. A file is taken whatever it is called: if it cannot be run, that is its own failure.
     A file that is named twice is one video, named as it was first. root: outputs are named by the path below this folder.
-    Raises `InputError` where a folder cannot be read or a pattern matches nothing, `RequestError` for a path outside of `root`.
+    Raises `InputError` where a named folder cannot be read or a pattern matches nothing, `RequestError` for a path outside of `root`.
     """
     videos: dict[str, FoundVideo] = {}
     others: Counter[str] = Counter()
     for argument in arguments:
-        for path, name in _named(argument, others):
+        for video in _named(argument, others):
             if root is not None:
-                name = _below(path, root)
-            videos.setdefault(os.path.abspath(path), FoundVideo(path, name))
+                video = replace(video, name=_below(video.path, root))
+            videos.setdefault(os.path.abspath(video.path), video)
     return FoundVideos(tuple(videos.values()), others)
 
 
@@ -95,8 +98,8 @@ def read_list(source: str, *, null: bool = False) -> list[str]:
     return [os.fsdecode(part) for part in parts if part]
 
 
-def _named(argument: str, others: Counter[str]) -> Iterable[tuple[str, str]]:
-    """Paths and names of what one argument means."""
+def _named(argument: str, others: Counter[str]) -> Iterable[FoundVideo]:
+    """What one argument means."""
     if os.path.isdir(argument):
         yield from _in_folder(argument, others)
     elif glob.has_magic(argument) and not os.path.lexists(argument):
@@ -107,18 +110,22 @@ def _named(argument: str, others: Counter[str]) -> Iterable[tuple[str, str]]:
             if os.path.isdir(match):
                 yield from _in_folder(match, others)
             elif match.lower().endswith(SUFFIXES):
-                yield match, os.path.basename(match)
+                yield FoundVideo(match, os.path.basename(match))
             else:
                 _count_other(match, others)
     else:
-        yield argument, os.path.basename(argument)
+        yield FoundVideo(argument, os.path.basename(argument))
 
 
-def _in_folder(folder: str, others: Counter[str]) -> Iterable[tuple[str, str]]:
+def _in_folder(folder: str, others: Counter[str]) -> Iterable[FoundVideo]:
+    refused: list[FoundVideo] = []
+
     def refuse(error: OSError) -> None:
-        raise InputError(
-            f"{printable(error.filename)}: the folder cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from error
+        path = os.fspath(error.filename)
+        message = f"{printable(path)}: the folder cannot be read: {(error.strerror or str(error)).lower()}"
+        if path == folder:
+            raise InputError(message, word="input.unreadable") from error
+        refused.append(FoundVideo(path, os.path.relpath(path, folder), message))
 
     for where, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -127,9 +134,10 @@ def _in_folder(folder: str, others: Counter[str]) -> Iterable[tuple[str, str]]:
             if file.startswith("."):
                 continue
             if file.lower().endswith(SUFFIXES):
-                yield path, os.path.relpath(path, folder)
+                yield FoundVideo(path, os.path.relpath(path, folder))
             else:
                 _count_other(file, others)
+    yield from refused
 
 
 def _count_other(path: str, others: Counter[str]) -> None:

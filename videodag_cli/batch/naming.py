@@ -9,6 +9,7 @@ from pathlib import Path
 from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.errors import RequestError, printable
 from videodag_cli.run.sinks import make_sink
+from videodag_cli.system.files import is_same_file
 
 
 def output_name(name: str, pipeline_id: str, format: str) -> str:
@@ -19,17 +20,23 @@ def output_name(name: str, pipeline_id: str, format: str) -> str:
 def outputs_for(
     videos: Iterable[FoundVideo], pipeline_ids: Sequence[str], *, folder: Path, format: str
 ) -> dict[FoundVideo, tuple[Path, ...]]:
-    """Each video's outputs, one for each pipeline. Raises `RequestError` where two outputs would have one name."""
+    """Each video's outputs, one for each pipeline. A file that is named again, through a link to its folder, is left out.
+
+    Raises `RequestError` where the outputs of two files would have one name.
+    """
     found: dict[FoundVideo, tuple[Path, ...]] = {}
     owner: dict[str, FoundVideo] = {}
     for video in videos:
         names = [output_name(video.name, pipeline_id, format) for pipeline_id in pipeline_ids]
         for name in names:
             other = owner.setdefault(name, video)
+            if other is not video and is_same_file(other.path, video.path):
+                break
             if other is not video:
                 raise RequestError(
                     f"{printable(other.path)} and {printable(video.path)} would both be written to {printable(name)}; "
                     "name the folder they are in, or give --root FOLDER so that their folders become part of the names"
                 )
-        found[video] = tuple(folder / os.fspath(name) for name in names)
+        else:
+            found[video] = tuple(folder / os.fspath(name) for name in names)
     return found

@@ -125,10 +125,11 @@ def _error(record: BatchRecord, batch: Batch) -> VideodagError:
     told = f"{len(bad):,} of {len(record.videos):,} failed"
     if known:
         told += f", {'all' if known == len(bad) else f'{known:,}'} of them known from an earlier run"
-    first = next((outcome for outcome in bad if not outcome.known), bad[0])
+    decisive = [outcome for outcome in bad if outcome.exit_code == record.exit_code] or bad
+    first = next((outcome for outcome in decisive if not outcome.known), decisive[0])
     message = f"{told}; {_told(first, batch)}; all are in {printable(batch.folder / NAME)}"
     if record.exit_code == 6:
-        return OutputError(message, word=next((o.word for o in bad if o.exit_code == 6), None))
+        return OutputError(message, word=first.word)
     if record.exit_code == 5:
         return DifferenceError(message, word="check.assertion")
     return IncompleteError(message)
@@ -148,7 +149,7 @@ def table(record: BatchRecord, batch: Batch, wall_time_s: float) -> Iterator[str
         rows.append(("rate", f"{frames / max(wall_time_s, 1e-9):,.1f} frames/s"))
     width = max(len(name) for name, _ in rows)
     several = f" through {len(batch.plans)} pipelines" if len(batch.plans) > 1 else ""
-    yield f"{len(batch.found.videos):,} videos{several} in {wall_time_s:.1f} s -> {printable(batch.folder)}"
+    yield f"{len(batch.outputs):,} videos{several} in {wall_time_s:.1f} s -> {printable(batch.folder)}"
     yield from (f"  {name:<{width}}  {value}" for name, value in rows)
     if batch.found.others:
         yield f"  {batch.found.told_others}"

@@ -166,7 +166,8 @@ class Job:
         try:
             return Identity.of(self.path)
         except FileNotFoundError as error:
-            raise InputError(f"{printable(self.path)}: there is no such file", word="input.missing") from error
+            what = "is a link to a file that does not exist" if self.path.is_symlink() else "there is no such file"
+            raise InputError(f"{printable(self.path)}: {what}", word="input.missing") from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError(f"{printable(self.path)}: {reason.lower()}", word="input.unreadable") from error

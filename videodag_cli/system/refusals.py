@@ -33,6 +33,10 @@ def output_error(error: OSError, path: object) -> OutputError:
     hint = _HINTS.get(word, "")
     if error.errno == errno.EFBIG:
         hint = "; raise the limit on file sizes (ulimit -f) and run the same command again"
+    if error.errno == errno.ENAMETOOLONG:
+        hint = (
+            "; rename the video, or give -o a shorter name: with '.part.json' behind it, it must have at most 255 bytes"
+        )
     return OutputError(f"{printable(path, limit=300)}: {printable(reason)}{hint}", word=word)
 
 
