@@ -173,6 +173,7 @@ PRINTED: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     "summary": [("summary", ("a.jsonl",)), ("intervals", ("a.jsonl", "--every", "10s"))],
     "ranges": [("ranges", ("a.jsonl", "b.jsonl", "--where", "track.count > 0"))],
     "static": [("static", ("a.jsonl", "--min-frames", "2"))],
+    "duplicates": [("duplicates", ("h.jsonl", "--min", "1s"))],
     "diff": [("diff", ("a.jsonl", "b.jsonl"))],
     "probe": [("probe", ("clip.mp4",)), ("probe", ("--full", "damaged_box.mp4"))],
     "model": [("model", ("people",)), ("model", ("people", "--try", "clip.mp4"))],
@@ -205,6 +206,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     still = [line(i, {"track": [box(1, 2, 30, 40, tracker_id=i % 2)], "n": i}) for i in range(4)]
     results_files.write(made / "a.jsonl", still)
     results_files.write(made / "b.jsonl", [*still[:3], line(3, None)])
+    moving = [f"{(i * 0x9E3779B97F4A7C15) % 2**64:016x}" for i in range(10)] * 2
+    results_files.write(made / "h.jsonl", [line(5 * i, {"hash": {"phash": h}}) for i, h in enumerate(moving)])
     case = '[[case]]\nname = "it"\nclip = "none.mp4"\npipeline = "quality"\nsampling = {max_frames = 1}\nassert = ["always a > 1"]'
     (made / "s.videodag.toml").write_text(case)
     (made / "out").mkdir()

@@ -15,7 +15,8 @@ def convert(
     to: Annotated[
         ConvertFormat | None,
         typer.Option(
-            "--to", help="Format; default: from the extension .csv, .parquet, .jsonl, .json (coco), .txt (mot) or .vtt."
+            "--to",
+            help="Format; default: from the extension .csv, .parquet, .jsonl, .json (coco), .txt (mot), .vtt, .edl or .otio.",
         ),
     ] = None,
     table: Annotated[
@@ -32,6 +33,10 @@ def convert(
         bool,
         typer.Option("--clock", help="Let intervals begin at full minutes, hours, ... of the clock (run --clock)."),
     ] = False,
+    rate: Annotated[
+        str | None,
+        typer.Option(metavar="FPS", help="Frames per second of edl and otio, where the video's vary: 25, 29.97."),
+    ] = None,
     node: Annotated[
         list[str] | None,
         typer.Option("--node", metavar="NODE", help="Take only the outputs of this node."),
@@ -39,7 +44,7 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing when all went well.")] = False,
 ) -> None:
-    """Write results as a table (CSV, Parquet, JSON lines), as COCO JSON, as MOTChallenge text or as WebVTT."""
+    """Write results as a table (CSV, Parquet, JSON lines), COCO JSON, MOTChallenge text or WebVTT, or cuts as EDL or OTIO."""
     from videodag_cli.convert import convert as convert_files
     from videodag_cli.errors import printable
 
@@ -51,6 +56,7 @@ def convert(
         every=every,
         clock=clock,
         nodes=node or (),
+        rate=rate,
         overwrite=overwrite,
     )
     if quiet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,7 +28,13 @@ def ranges(
     gap: Annotated[
         str | None, typer.Option(metavar="TIME", help="Bridge gaps up to this long, such as 1s; applied before --min.")
     ] = None,
-    format: Annotated[Literal["jsonl", "csv", "vtt"], typer.Option(help="Form of the ranges.")] = "jsonl",
+    format: Annotated[
+        Literal["jsonl", "csv", "vtt", "edl", "otio"], typer.Option(help="Form of the ranges.")
+    ] = "jsonl",
+    rate: Annotated[
+        str | None,
+        typer.Option(metavar="FPS", help="Frames per second of edl and otio, where the video's vary: 25, 29.97."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     cut: Annotated[
         CutMethod | None,
@@ -55,8 +61,8 @@ def ranges(
     from videodag_cli.times import microseconds, parse_seconds
 
     several = len(results) > 1
-    if several and format == "vtt":
-        raise RequestError(f"vtt holds one video; print the ranges of {len(results)} results files one by one")
+    if several and format in ("vtt", "edl", "otio"):
+        raise RequestError(f"{format} holds one video; print the ranges of {len(results)} results files one by one")
     if results.count("-") > 1:
         raise RequestError("standard input can be read once")
     if cut is not None and format != "jsonl":
@@ -65,6 +71,8 @@ def ranges(
         raise RequestError("--json prints one document; leave out --format and --cut")
     if video is not None and (cut is None or several):
         raise RequestError("--video needs --cut and a single results file")
+    if rate is not None and format not in ("edl", "otio"):
+        raise RequestError("--rate belongs to --format edl and otio")
     condition = parse_where(where)
     gap_us = 0 if gap is None else microseconds(parse_seconds(gap, what="--gap"))
     min_us = 0 if min_ is None else microseconds(parse_seconds(min_, what="--min"))
@@ -82,6 +90,16 @@ def ranges(
     def unseen(source: str, why: str) -> None:
         streams.say(f"videodag: note: {f'{shown_name(source)}: ' if several else ''}{why}")
 
+    if format in ("edl", "otio"):
+        _print_edit(
+            find_ranges(
+                read_lines(results[0]), condition, gap_us=gap_us, min_us=min_us, on_unseen=partial(unseen, results[0])
+            ),
+            results[0],
+            format,
+            rate,
+        )
+        return
     listed = []
     for source in results:
         found = find_ranges(
@@ -94,6 +112,19 @@ def ranges(
                 typer.echo(write(item, source))
     if as_json:
         streams.print_json({"where": where, "ranges": listed})
+
+
+def _print_edit(found: Iterable[TimeRange], source: str, form: str, rate: str | None) -> None:
+    from videodag_cli.convert.editing import frame_axis
+    from videodag_cli.convert.scene_edit import edit_text
+    from videodag_cli.results.reading import read_record, shown_name
+
+    axis = frame_axis(read_record(source), shown_name(source), rate=rate)
+    clips = [
+        axis.clip(round(item.start_s * 1_000_000), round(item.end_s * 1_000_000), f"range {rank}")
+        for rank, item in enumerate(found, 1)
+    ]
+    typer.echo(edit_text(form, clips, axis), nl=False)
 
 
 def _cutters(how: CutMethod, video: str | None) -> Callable[[TimeRange, str], str]:

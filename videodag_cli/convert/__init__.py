@@ -1,4 +1,4 @@
-"""Results in the formats that other programs read: flat tables (also by intervals of time), COCO, MOTChallenge, WebVTT.
+"""Results in the formats that other programs read: flat tables (also by intervals of time), COCO, MOTChallenge, WebVTT, EDL, OTIO.
 
 Every writer streams: memory does not grow with the number of lines. What must be known before the first byte (the columns of a table, the
 categories) is found by reading the sources twice.
@@ -17,7 +17,7 @@ from videodag_cli.results.intervals import parse_every
 from videodag_cli.results.reading import with_records
 from videodag_cli.system.files import whole_file
 
-ConvertFormat = Literal["csv", "parquet", "jsonl", "coco", "mot", "vtt"]
+ConvertFormat = Literal["csv", "parquet", "jsonl", "coco", "mot", "vtt", "edl", "otio"]
 TableName = Literal["frames", "detections", "tracks", "intervals"]
 
 CONVERT_FORMATS: dict[ConvertFormat, str] = {
@@ -27,6 +27,8 @@ CONVERT_FORMATS: dict[ConvertFormat, str] = {
     "coco": "boxes as COCO JSON",
     "mot": "tracks as MOTChallenge text, frames counted from 1",
     "vtt": "texts, cuts, crossings and visits as WebVTT cues",
+    "edl": "scenes between cuts as a CMX 3600 edit decision list",
+    "otio": "the same as an OpenTimelineIO timeline",
 }
 TABLES: dict[TableName, str] = {
     "frames": "one row per line, one column per output",
@@ -35,7 +37,17 @@ TABLES: dict[TableName, str] = {
     "intervals": "one row per interval of time and output",
 }
 TABULAR = ("csv", "parquet", "jsonl")
-EXTENSIONS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".json": "coco", ".txt": "mot", ".vtt": "vtt"}
+EDITS = ("edl", "otio")
+EXTENSIONS = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".json": "coco",
+    ".txt": "mot",
+    ".vtt": "vtt",
+    ".edl": "edl",
+    ".otio": "otio",
+}
 
 
 Writer = Callable[[Sequence[ResultsFile], BinaryIO], Converted]
@@ -50,6 +62,7 @@ def convert(
     every: str | None = None,
     clock: bool = False,
     nodes: Sequence[str] = (),
+    rate: str | None = None,
     overwrite: bool = False,
 ) -> Converted:
     """Write the results files `sources` as one file `output`; `-` is standard input or output.
@@ -59,6 +72,7 @@ def convert(
     every: how long the intervals of the table `intervals` are, as in `1m`.
     clock: let them begin at multiples of that length on the clock of the lines.
     nodes: take only the outputs of these nodes; a path such as `node.type` takes one output.
+    rate: frames per second of an edit, where the video's varies or is not known.
     """
     form = _format(output, to)
     if table is not None and form not in TABULAR:
@@ -69,13 +83,15 @@ def convert(
         raise RequestError("--clock belongs to --table intervals")
     if every is not None and table != "intervals":
         raise RequestError("--every needs --table intervals")
+    if rate is not None and form not in EDITS:
+        raise RequestError("--rate belongs to edl and otio")
     if not sources:
         raise RequestError("name at least one results file")
-    if form in ("mot", "vtt") and len(sources) > 1:
+    if form in ("mot", "vtt", *EDITS) and len(sources) > 1:
         raise RequestError(f"{form} holds one video; convert {len(sources)} results files one by one")
     if [str(s) for s in sources].count("-") > 1:
         raise RequestError("standard input can be read once")
-    write = _writer(form, table or "frames", tuple(nodes), every, clock=clock)
+    write = _writer(form, table or "frames", tuple(nodes), every, clock=clock, rate=rate)
     twice = form in (*TABULAR, "coco")
     with (
         opened_results(sources, twice=twice) as found,
@@ -98,7 +114,9 @@ def _format(output: str | Path, to: str | None) -> str:
     return EXTENSIONS[extension]
 
 
-def _writer(form: str, table: str, nodes: tuple[str, ...], every: str | None, *, clock: bool) -> Writer:
+def _writer(
+    form: str, table: str, nodes: tuple[str, ...], every: str | None, *, clock: bool, rate: str | None
+) -> Writer:
     from functools import partial
 
     if form in TABULAR:
@@ -120,6 +138,10 @@ def _writer(form: str, table: str, nodes: tuple[str, ...], every: str | None, *,
         return lambda sources, stream: Converted(
             form, write_rows(tables.table_of(table, sources, nodes), stream), "row"
         )
+    if form in EDITS:
+        from videodag_cli.convert import scene_edit
+
+        return partial(scene_edit.write, nodes=nodes, form=form, rate=rate)
     from videodag_cli.convert import coco, mot, vtt
 
     writers: dict[str, Callable[..., Converted]] = {"coco": coco.write, "mot": mot.write, "vtt": vtt.write}

@@ -23,6 +23,7 @@ NAMES: dict[str, str] = {
     "diff": "what `diff --json` prints",
     "ranges": "what `ranges --json` prints",
     "intervals": "what `summary --every --json` prints: a list of the rows of `convert --table intervals`",
+    "duplicates": "what `duplicates --json` prints",
     "static": "what `static --json` prints",
     "status": "what `status --json` prints",
     "clean": "what `clean --json` prints",
