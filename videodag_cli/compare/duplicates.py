@@ -316,7 +316,7 @@ def _runs(a: Hashes, b: Hashes, offset: float, min_s: float) -> Iterator[Stretch
             b.name,
             b_start,
             b_end,
-            inside.stop - inside.start,
+            int(inside.stop - inside.start),
             round(mean, 2),
             copy and a is not b,
         )
