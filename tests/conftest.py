@@ -1,14 +1,53 @@
-"""What holds for every test: the shared folder is there before the processes are that share it; properties are never timed."""
+"""What holds for every test: the shared folder is there before the processes are that share it; properties are never timed; what is
+started at great cost is started once, and not in the daily loop."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.browser import launched
 from tests.shared import shared_folder
 
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+COSTLY = ("cluster", "server", "browser")
+"""Fixtures that start other programs. Tests that use one are slow, and one process runs all of them."""
+
 
 def pytest_configure() -> None:
     shared_folder()
+
+
+@pytest.fixture(
+    scope="module"
+)  # not longer: while a browser is open, nothing else in this process can run an event loop
+def browser() -> Iterator[Any]:
+    with launched() as opened:
+        yield opened
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests with costly fixtures, and put those of each fixture where the tests of one xdist process begin.
+
+    `pytest -n N` first hands each process one run of neighbours, a quarter of its share of the tests.
+    """
+    groups: dict[str, list[pytest.Item]] = {name: [] for name in COSTLY}
+    rest: list[pytest.Item] = []
+    for item in items:
+        uses = next((name for name in COSTLY if name in getattr(item, "fixturenames", ())), None)
+        (rest if uses is None else groups[uses]).append(item)
+        if uses is not None:
+            item.add_marker(pytest.mark.slow)
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    run = len(items) // (4 * processes)
+    items[:] = rest
+    for number, group in enumerate(groups.values()):
+        start = run * (number % processes)
+        items[start:start] = group

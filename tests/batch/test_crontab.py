@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.commands import ROOT
 
 CRONTAB = re.compile(r"^```crontab\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -20,6 +22,7 @@ def crontab(page: str) -> str:
     return str(found)
 
 
+@pytest.mark.slow
 def test_each_night_ends_as_the_guide_says(tmp_path: Path, videos: Path) -> None:
     settings, line = crontab("README.md").splitlines()
     assert settings.startswith("MAILTO=")

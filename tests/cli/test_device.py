@@ -49,6 +49,7 @@ def test_a_pipeline_without_a_network_has_nothing_to_put_on_a_device() -> None:
         given("quality", "cpu")
 
 
+@pytest.mark.slow
 def test_a_run_names_its_device_in_the_record(tmp_path: Path) -> None:
     clip = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
     output = tmp_path / "o.jsonl"

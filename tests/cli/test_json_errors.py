@@ -29,6 +29,7 @@ def only(done: Done) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -81,12 +82,14 @@ def test_failures_on_record_have_their_exit_code_and_no_advice(tmp_path: Path) -
     assert (done.code, found["exit_code"], found["word"], found["right"]) == (4, 4, "run.incomplete", None)
 
 
+@pytest.mark.slow
 def test_a_limit_kept_by_a_parent_process_is_said_once(tmp_path: Path) -> None:
     file = write(tmp_path, document([node("hostile.slow", sleep_s=5)]))
     done = call(run_arguments(CLIP, file, "--timeout", "1", "--json-errors"))
     assert (done.code, only(done)["word"]) == (7, "stopped.timeout")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_said_as_an_object(number: signal.Signals, tmp_path: Path) -> None:
     process = start(
@@ -119,6 +122,7 @@ def test_a_signal_while_the_command_is_loaded_is_said_as_an_object() -> None:
     assert (done.code, only(done)["word"]) == (143, "stopped.signal")
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_said_as_an_object_by_who_watched_it(tmp_path: Path) -> None:
     process = start(
         run_arguments(CLIP, write(tmp_path, document([node("hostile.slow", sleep_s=0.2)])), "--json-errors")

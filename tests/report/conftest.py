@@ -8,15 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser import launched
-
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,7 +15,6 @@ import numpy as np
 import pytest
 
 from tests import results_files
-from tests.browser import launched
 from tests.commands import videodag
 from tests.results_files import CLIPS, parsed
 from videodag_cli.check.check import check_case
@@ -67,12 +65,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.code == 4, done.err  # the clip that is not there outranks differences
     (made / "check.json").write_bytes(done.out)
     return made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as opened:
-        yield opened
 
 
 def pages(folder: Path) -> list[Path]:

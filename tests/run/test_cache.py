@@ -408,6 +408,7 @@ def edits(clip: Path, folder: Path, tools: Registry, *, seed: int, count: int) -
     return recalled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_after_random_edits_the_bytes_are_those_without(clip: Path, tmp_path: Path, tools: Registry, seed: int) -> None:
     assert edits(clip, tmp_path, tools, seed=seed, count=12) > 50
@@ -511,6 +512,7 @@ def test_a_video_that_changes_meanwhile_leaves_nothing(tmp_path: Path, tools: Re
     assert all(kept.size < 400 for kept in CacheFolder(tmp_path / "c").files())
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_do_not_disturb_each_other(clip: Path, tmp_path: Path, tools: Registry) -> None:
     plain = run(clip, tmp_path, tools, CHAIN, EDGES)[0]
     found: list[bytes] = []
@@ -530,6 +532,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(clip: Path, tmp_path: Path, 
     assert found == [plain] * 9
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_what_a_later_one_can_use(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     slow = (

@@ -64,6 +64,7 @@ def test_what_does_not_decide_is_refused(given: str, name: str, said: str) -> No
         resolved(given, f"{name}.mp4")
 
 
+@pytest.mark.slow
 def test_lines_have_the_instant_of_their_frame_whenever_the_file_was_written(tmp_path: Path) -> None:
     clip = tmp_path / "cam_20260301_235959.mp4"
     clip.write_bytes((CLIPS / "synthetic.mp4").read_bytes())
@@ -82,6 +83,7 @@ def test_lines_have_the_instant_of_their_frame_whenever_the_file_was_written(tmp
     assert "clock 2026-03-01T23:59:59.000000Z -> 2026-03-01T23:59:58.000000Z" in other.err
 
 
+@pytest.mark.slow
 def test_the_container_says_when_it_was_made_or_is_refused(tmp_path: Path) -> None:
     clip = made(tmp_path / "a.mp4", "-metadata", "creation_time=2026-11-25T08:00:00.000000Z")
     done = videodag(*QUICK, clip, "--clock", "container", "-o", tmp_path / "a.jsonl")
@@ -119,6 +121,7 @@ def test_drop_frame_counting_leaves_out_two_numbers_in_nine_of_ten_minutes() -> 
         Timecode.parse("00:00:00;00", Fraction(25))
 
 
+@pytest.mark.slow
 def test_lines_have_the_timecode_of_the_track(tmp_path: Path) -> None:
     clip = made(tmp_path / "a.mov", "-timecode", "01:02:59;28")
     assert b'"timecode": "01:02:59;28"' in videodag("probe", "--json", clip).out

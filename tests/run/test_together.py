@@ -192,6 +192,7 @@ def test_a_tee_keeps_nothing_for_who_has_left_and_raises_behind_the_frames() -> 
             next(branch)
 
 
+@pytest.mark.slow
 def test_the_command_writes_an_output_for_each_and_names_who_failed(clip: Path, tmp_path: Path) -> None:
     write(tmp_path, document(["bright", "mean"], id="good"))
     write(tmp_path, document(["bright", node("bad:fails_at", frames=[2])], id="bad"))
@@ -209,6 +210,7 @@ def test_the_command_writes_an_output_for_each_and_names_who_failed(clip: Path, 
         assert call(command("run", *where, clip, *more)).code == 2
 
 
+@pytest.mark.slow
 def test_a_batch_gives_the_same(clip: Path, tmp_path: Path) -> None:
     write(tmp_path, document(["bright", "mean"], id="one"))
     write(tmp_path, document(["bright", "counter"], id="two"))

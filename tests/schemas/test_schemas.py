@@ -218,6 +218,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "schema", "arguments"), [(n, s, a) for n, found in PRINTED.items() for s, a in found])
 def test_what_a_command_prints_with_json_is_valid(
     name: str, schema: str, arguments: tuple[str, ...], folder: Path
@@ -236,6 +237,7 @@ def test_names_that_are_not_utf8_are_escaped_in_documents(tmp_path: Path) -> Non
     assert found["ranges"][0]["source"].endswith("a\\xff.jsonl")
 
 
+@pytest.mark.slow
 def test_the_command_lists_and_prints_schemas() -> None:
     assert [text.split()[0] for text in videodag("schema").text.splitlines()] == list(NAMES)
     assert json.loads(videodag("schema", "line").out) == load_schema("line")

@@ -120,6 +120,7 @@ def test_broken_forms_are_refused(server: Server) -> None:
     assert not list((server.data / "uploads").iterdir())
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_the_upload_and_nothing_else(tmp_path: Path) -> None:
     """The limit on the size of files stands for the disk."""
     clip = encode(tmp_path / "clip.mp4", indices=range(4))
@@ -139,6 +140,7 @@ def workers(server: Server) -> list[int]:
     return [pid for pid, role in processes(server.data).items() if role == "worker"]
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_loses_its_job_and_does_not_disturb_it(tmp_path: Path) -> None:
     """The worker is stopped in the middle of a job, another one finishes it, then the first continues."""
     with served(tmp_path, "--jobs", "1", "--lease", "1s") as server:

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.browser import launched
 from tests.clips import encode, read_index
 from tests.commands import ROOT
 from tests.services import Server, served
@@ -39,12 +38,6 @@ INK = """() => {
   return [width, height, Array.from({ length: width * height }, (_, i) => (data[4 * i + 3] > 128 ? 1 : 0)).join('')];
 }"""
 """Where something is drawn over it."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -103,6 +103,7 @@ def test_names_of_files_mean_the_same_in_every_locale(
     assert record["input"]["path"] == f"{shown}.mp4"
 
 
+@pytest.mark.slow
 def test_a_table_of_a_name_that_is_not_utf_8_can_be_read_by_others(folder: Path, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     table = tmp_path / "t.parquet"
@@ -110,6 +111,7 @@ def test_a_table_of_a_name_that_is_not_utf_8_can_be_read_by_others(folder: Path,
     assert set(pandas.read_parquet(table)["source"]) == {f"{ESCAPED}.jsonl"}
 
 
+@pytest.mark.slow
 def test_many_videos_from_a_list_of_names_that_are_not_utf_8(folder: Path, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_bytes(b"".join(os.fsencode(f"{folder}/{name}.mp4\n") for name in (LATIN, UTF_8)))

@@ -119,6 +119,7 @@ def test_equal_pictures_have_no_error(tmp_path: Path) -> None:
         assert line["result"]["ssim"]["average"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_clip_without_its_first_frame_is_refused_and_its_alignment_found(tmp_path: Path) -> None:
     reference = encode(tmp_path / "a.mp4", indices=range(40))
     clip = encode(tmp_path / "b.mp4", indices=range(1, 40))
@@ -143,6 +144,7 @@ def test_missing_and_doubled_frames_are_named(tmp_path: Path) -> None:
     assert [line["result"]["alignment"]["reference_frame"] for line in found] == shown
 
 
+@pytest.mark.slow
 def test_clips_that_begin_elsewhere_or_have_another_rate_are_paired_by_time(tmp_path: Path) -> None:
     reference = encode(tmp_path / "a.mp4", indices=range(40))
     late = encode(tmp_path / "b.mp4", indices=range(10, 30), ticks=range(10, 30))
@@ -161,6 +163,7 @@ def test_clips_that_begin_elsewhere_or_have_another_rate_are_paired_by_time(tmp_
     assert record["remarks"] == ["node 'ssim': 20 frames have no frame of the reference at their time and no score"]
 
 
+@pytest.mark.slow
 def test_the_reference_belongs_to_the_request_and_has_the_size_of_the_video(tmp_path: Path) -> None:
     reference = encode(tmp_path / "a.mp4", indices=range(10))
     compared(tmp_path, reference, reference, "ssim")

@@ -194,6 +194,7 @@ def dwell_over(truth: Truth, *, stride: int, seen: Any = lambda frame, identity:
     return ended, last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [1, 2, 5])
 def test_dwell_equals_construction(stride: int) -> None:
     """One walks out of the left half in frame 70, the other walks into it in frame 51."""

@@ -114,6 +114,7 @@ def test_missing_folder_text_and_empty_files_are_refused(tmp_path: Path) -> None
         assert caught.value.word == "param.file"
 
 
+@pytest.mark.slow
 def test_a_cut_off_model_is_refused_without_a_word_from_onnxruntime(tmp_path: Path) -> None:
     whole = model_path("blazeface_short_range_128.onnx").read_bytes()
     (tmp_path / "cut.onnx").write_bytes(whole[:100_000])
@@ -147,6 +148,7 @@ def test_weights_in_another_file_are_refused_before_it_is_opened(tmp_path: Path)
     assert external_files(path.read_bytes()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["detect.Objects", "detect.FaceFinder", "text.Read"])
 def test_no_tool_leaves_anything_in_the_users_home(tool: str, tmp_path: Path) -> None:
     """onnxruntime's telemetry would keep its data base there."""

@@ -121,6 +121,7 @@ def test_a_folder_that_an_exporter_wrote_is_called_what_it_holds(inside: str, ki
         read_model(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_folder_in_place_of_a_model_is_one_line_and_exit_2(tmp_path: Path) -> None:
     (tmp_path / "best.onnx").write_bytes(b"x")
     for arguments in (
@@ -135,6 +136,7 @@ def test_a_folder_in_place_of_a_model_is_one_line_and_exit_2(tmp_path: Path) -> 
     assert f"param 'labels': {tmp_path} is a folder; name a file" in done.error
 
 
+@pytest.mark.slow
 def test_weights_in_place_of_a_model_are_one_line_and_exit_2(tmp_path: Path) -> None:
     path = tmp_path / "yolov8n.pt"
     path.write_bytes(zipped(WEIGHTS))

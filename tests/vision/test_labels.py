@@ -151,6 +151,7 @@ def first_class(model: Path, labels: str, cwd: Path) -> Any:
     return done.lines[0]["result"]["detect"][0]["class_name"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "labels", ["ant,bee,fly", "ant, bee ,fly,", '["ant", "bee", "fly"]', "my,own.txt", "data.yaml"]
 )
