@@ -7,32 +7,31 @@ frame that plainly shows another frame of the reference fails instead of getting
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
-from videodag_cli.data import Floats, Frame, Image, VideoInfo
-from videodag_cli.errors import ParamError, printable
+from videodag_cli.data import Frame, VideoInfo
+from videodag_cli.errors import ParamError
 from videodag_cli.tools.params import NotNegative
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.likeness import mean_squared_errors, ssim
+from videodag_cli.vision.reference import CLEARLY, MOST_DIFFERENT, Drift, Pairs, ReferenceVideo, ShownFrame
 
-ReferenceVideo = Annotated[Path, Field(description="the video to compare with, MP4 or MOV, of the same size")]
+Reference = Annotated[Path, Field(description="the video to compare with, MP4 or MOV, of the same size")]
 Offset = Annotated[
     float, Field(allow_inf_nan=False, description="seconds added to a frame's time to find its frame in the reference")
 ]
-TOLERANCE_S = 0.002
-"""Two times are the same when no further apart: containers round them differently."""
-AROUND = 8
-"""Frames of the reference on both sides that a frame is held against, to see that the clips are not shifted."""
-SIDE = 32
-"""Side of the small grey pictures that tell frames apart."""
-CLEARLY = 4.0
-"""How many times nearer, in squared differences, another frame has to be."""
+Pairing = Annotated[
+    Literal["checked", "time"],
+    Field(
+        description="checked: a frame that clearly shows another frame of the reference than the one at its time, or none, fails; time: it is "
+        "scored against that one whatever it shows"
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,108 +69,23 @@ class Alignment:
     """Root of the mean squared difference of small grey pictures, 0 to 255, to the most similar one."""
 
 
-class _Second:
-    """The reference, read forward."""
-
-    def __init__(self, video: VideoInfo, path: Path, offset_s: float) -> None:
-        from videodag_cli.video.opening import open_reader
-        from videodag_cli.video.probing import probe
-
-        self._found = probe(path)
-        if (self._found.info.width, self._found.info.height) != (video.width, video.height):
-            raise ParamError(
-                f"reference {printable(path.name)} is {self._found.info.width}x{self._found.info.height}, the video "
-                f"{video.width}x{video.height}: bring both to one size first"
-            )
-        self.times_us = self._found.index.times_us()
-        self._offset_us = round(offset_s * 1_000_000)
-        self._reader = open_reader(self._found, np.arange(len(self.times_us)))
-        self._frames: Iterator[Frame] | None = None
-        self._pictures: dict[int, Image] = {}
-        self._small: dict[int, Floats] = {}
-        self._read = -1
-
-    def close(self) -> None:
-        self._reader.close()
-
-    def partner(self, frame: Frame) -> int | None:
-        """The frame of the reference at this frame's time."""
-        time_us = round(frame.time_s * 1_000_000) + self._offset_us
-        near = int(np.searchsorted(self.times_us, time_us))
-        best = min(
-            (rank for rank in (near - 1, near) if 0 <= rank < len(self.times_us)),
-            key=lambda rank: abs(int(self.times_us[rank]) - time_us),
-        )
-        return best if abs(int(self.times_us[best]) - time_us) <= TOLERANCE_S * 1_000_000 else None
-
-    def within(self, frame: Frame, window_s: float) -> range:
-        """The frames of the reference no further than that from this frame's time."""
-        time_us = round(frame.time_s * 1_000_000) + self._offset_us
-        low, high = (time_us + sign * round(window_s * 1_000_000) for sign in (-1, 1))
-        return range(int(np.searchsorted(self.times_us, low)), int(np.searchsorted(self.times_us, high, side="right")))
-
-    def read(self, first: int, last: int) -> None:
-        """Have the small pictures of the frames from first to last; earlier ones are forgotten."""
-        if self._frames is None:
-            self._frames = iter(self._reader)
-        while self._read < min(last, len(self.times_us) - 1):
-            found = next(self._frames, None)
-            if found is None:
-                break
-            self._read = found.index
-            if found.index >= first:
-                self._pictures[found.index] = found.image
-                self._small[found.index] = _small(found)
-        for kept in (self._pictures, self._small):
-            for rank in [rank for rank in kept if rank < first]:
-                del kept[rank]
-
-    def differences(self, frame: Frame, ranks: Sequence[int]) -> dict[int, float]:
-        """Mean squared difference of the small pictures, of those that could be decoded."""
-        own = _small(frame)
-        return {rank: float(np.mean((own - self._small[rank]) ** 2)) for rank in ranks if rank in self._small}
-
-    def picture(self, frame: Frame) -> tuple[int, Image] | None:
-        """The partner and its picture; None where there is none, or it cannot be decoded.
-
-        Raises ValueError where the frame clearly shows another frame of the reference.
-        """
-        rank = self.partner(frame)
-        if rank is None:
-            return None
-        ranks = range(max(0, rank - AROUND), min(len(self.times_us), rank + AROUND + 1))
-        self.read(ranks.start, ranks.stop - 1)
-        found = self.differences(frame, ranks)
-        if rank not in found:
-            return None
-        nearest = min(found, key=lambda other: (found[other], abs(other - rank)))
-        if found[rank] > CLEARLY * found[nearest] + CLEARLY:
-            offset_s = int(self.times_us[nearest]) / 1_000_000 - frame.time_s
-            raise ValueError(
-                f"shows frame {nearest} of the reference and not frame {rank}, which has its time: the clips are not aligned; "
-                f"offset_s={offset_s:.6g} would pair these two, and compare.alignment tells how all frames lie"
-            )
-        return rank, self._pictures[rank]
-
-
-def _small(frame: Frame) -> Floats:
-    import cv2
-
-    return np.asarray(cv2.resize(frame.gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float64)
-
-
 def _whole(frame: Frame) -> Frame:
     if not frame.to_source.is_identity:
         raise ValueError("whole frames are compared: put it before tools that crop or resize")
     return frame
 
 
-def _unscored(instances: Sequence[object]) -> list[str]:
-    count = sum(getattr(instance, "unpaired", 0) for instance in instances)
-    return [f"{count} frames have no frame of the reference at their time and no score"] if count else []
+def _pairing_remarks(instances: Sequence[PsnrTool | SsimTool]) -> list[str]:
+    said = []
+    for instance in instances:
+        count = instance.pairs.unpaired
+        if count:
+            said.append(f"{count} frames have no frame of the reference at their time and no score")
+        said += instance.pairs.remarks()
+    return said
 
 
-@tool(version=1, id="psnr")
+@tool(version=2, id="psnr")
 class PsnrTool:
     """Peak signal-to-noise ratio against the reference's frame of the same time, in decibels: of red, green, blue, and of all.
 
@@ -179,14 +93,17 @@ class PsnrTool:
     the reference fails.
     """
 
-    def __init__(self, video: VideoInfo, *, reference: ReferenceVideo, offset_s: Offset = 0.0) -> None:
-        self._second = _Second(video, reference, offset_s)
-        self.unpaired = 0
+    def __init__(
+        self, video: VideoInfo, *, reference: Reference, offset_s: Offset = 0.0, pairing: Pairing = "checked"
+    ) -> None:
+        self._second = ReferenceVideo(video, reference, offset_s)
+        self.pairs = Pairs(video, self._second)
+        self._checked = pairing == "checked"
 
     def __call__(self, frame: Frame) -> Psnr:
-        pair = self._second.picture(_whole(frame))
+        pair = self._second.picture(_whole(frame), checked=self._checked)
+        self.pairs.add(frame, None if pair is None else pair[0])
         if pair is None:
-            self.unpaired += 1
             return Psnr(None, None, None, None, None, None)
         rank, picture = pair
         b, g, r = mean_squared_errors(frame.image, picture).tolist()
@@ -198,10 +115,10 @@ class PsnrTool:
 
     @staticmethod
     def remarks(instances: Sequence[PsnrTool]) -> list[str]:
-        return _unscored(instances)
+        return _pairing_remarks(instances)
 
 
-@tool(version=1, id="ssim")
+@tool(version=2, id="ssim")
 class SsimTool:
     """Structural similarity to the reference's frame of the same time, 1 for equal pictures: of red, green, blue, and their mean.
 
@@ -209,16 +126,19 @@ class SsimTool:
     the reference fails.
     """
 
-    def __init__(self, video: VideoInfo, *, reference: ReferenceVideo, offset_s: Offset = 0.0) -> None:
+    def __init__(
+        self, video: VideoInfo, *, reference: Reference, offset_s: Offset = 0.0, pairing: Pairing = "checked"
+    ) -> None:
         if min(video.width, video.height) < 8:
             raise ParamError("compare.ssim needs pictures of at least 8x8 pixels")
-        self._second = _Second(video, reference, offset_s)
-        self.unpaired = 0
+        self._second = ReferenceVideo(video, reference, offset_s)
+        self.pairs = Pairs(video, self._second)
+        self._checked = pairing == "checked"
 
     def __call__(self, frame: Frame) -> Ssim:
-        pair = self._second.picture(_whole(frame))
+        pair = self._second.picture(_whole(frame), checked=self._checked)
+        self.pairs.add(frame, None if pair is None else pair[0])
         if pair is None:
-            self.unpaired += 1
             return Ssim(None, None, None, None, None)
         rank, picture = pair
         b, g, r = ssim(frame.image, picture).tolist()
@@ -229,10 +149,10 @@ class SsimTool:
 
     @staticmethod
     def remarks(instances: Sequence[SsimTool]) -> list[str]:
-        return _unscored(instances)
+        return _pairing_remarks(instances)
 
 
-@tool(version=1, id="alignment")
+@tool(version=2, id="alignment")
 class AlignmentTool:
     """Which frame of the reference each frame shows, among those around its time: how the clips lie.
 
@@ -244,36 +164,49 @@ class AlignmentTool:
         self,
         video: VideoInfo,
         *,
-        reference: ReferenceVideo,
+        reference: Reference,
         offset_s: Offset = 0.0,
         window_s: Annotated[
-            NotNegative, Field(le=60, description="how far from a frame's time its frame is looked for")
+            NotNegative,
+            Field(
+                le=60,
+                description="how far from a frame's time its frame is looked for first; then in the whole reference",
+            ),
         ] = 1.0,
         max_difference: Annotated[
             NotNegative, Field(description="largest difference, in grey levels, of frames that belong together")
-        ] = 12.0,
+        ] = MOST_DIFFERENT,
     ) -> None:
-        self._second = _Second(video, reference, offset_s)
+        self._second = ReferenceVideo(video, reference, offset_s)
+        self.pairs = Pairs(video, self._second)
+        self.drift = Drift()
         self._window_s, self._max_difference = window_s, max_difference
 
     def __call__(self, frame: Frame) -> Alignment:
-        ranks = self._second.within(_whole(frame), self._window_s)
-        if not ranks:
+        near = self._second.differences(frame, self._second.within(_whole(frame), self._window_s))
+        found = sorted((difference, rank) for rank, difference in near.items())
+        best = ShownFrame(found[0][1], found[0][0]) if found else None
+        alike = len(found) > 1 and found[1][0] <= CLEARLY / 2 * found[0][0] + CLEARLY / 2
+        if best is None or best.squared_difference > self._max_difference**2:
+            elsewhere = self._second.anywhere(frame)
+            if elsewhere is not None and (best is None or elsewhere.squared_difference < best.squared_difference):
+                best, alike = elsewhere, elsewhere.others_alike
+        if best is None:
             return Alignment(None, None, None, None)
-        self._second.read(ranks.start, ranks.stop - 1)
-        found = sorted((difference, rank) for rank, difference in self._second.differences(frame, ranks).items())
-        if not found:
-            return Alignment(None, None, None, None)
-        least, rank = found[0]
-        difference = math.sqrt(least)
-        alike = len(found) > 1 and found[1][0] <= CLEARLY / 2 * least + CLEARLY / 2
+        difference = math.sqrt(best.squared_difference)
         if alike or difference > self._max_difference:
             return Alignment(None, None, None, difference)
-        time_s = int(self._second.times_us[rank]) / 1_000_000
-        return Alignment(rank, time_s, time_s - frame.time_s, difference)
+        time_s = self._second.time_s(best.rank)
+        self.pairs.add(frame, best.rank)
+        self.drift.add(frame.time_s, time_s - frame.time_s)
+        return Alignment(best.rank, time_s, time_s - frame.time_s, difference)
 
     def close(self) -> None:
         self._second.close()
+
+    @staticmethod
+    def remarks(instances: Sequence[AlignmentTool]) -> list[str]:
+        return [text for instance in instances for text in (*instance.drift.remarks(), *instance.pairs.remarks())]
 
 
 def _decibels(mse: float) -> float | None:
