@@ -14,7 +14,10 @@ import pytest
 
 from tests.clips import encode
 from tests.commands import videodag
+from tests.graphs import document, node, write
 from tests.results_files import CLIPS, parsed
+from videodag_cli.run.api import run_video
+from videodag_cli.run.job import RunOptions
 
 
 def compared(
@@ -160,7 +163,10 @@ def test_clips_that_begin_elsewhere_or_have_another_rate_are_paired_by_time(tmp_
         None if i % 2 else i // 2 for i in range(39)
     ] + [None]
     record = json.loads((tmp_path / "two.jsonl.run.json").read_text())
-    assert record["remarks"] == ["node 'ssim': 20 frames have no frame of the reference at their time and no score"]
+    assert record["remarks"] == [
+        "node 'ssim': 20 frames have no frame of the reference at their time and no score",
+        "node 'ssim': the video has 25 frames/s and the reference 12.5: only frames of equal time are pairs",
+    ]
 
 
 @pytest.mark.slow
@@ -176,3 +182,70 @@ def test_the_reference_belongs_to_the_request_and_has_the_size_of_the_video(tmp_
     compared_with = videodag("run", "-q", "-p", tmp_path / "two.json", small)
     assert compared_with.code == 2
     assert "reference a.mp4 is 160x112, the video 80x64" in compared_with.err
+
+
+def here(
+    folder: Path, clip: Path, reference: Path, tool: str, **params: Any
+) -> tuple[list[Any], list[str], dict[int, str]]:
+    """The same in this process: results (None where a frame failed), remarks of the run, messages of failures by frame."""
+    nodes = [node(f"{tool}:compare.{tool}", reference=str(reference), **params)]
+    output = folder / "here.jsonl"
+    options = RunOptions(force=True, overwrite=True)
+    record = run_video(clip, str(write(folder, document(nodes, id="here"))), output=output, options=options)
+    lines = list(parsed(output))
+    failures = {line["frame_index"]: line["error"]["message"] for line in lines if "error" in line}
+    values = [None if line["result"] is None else line["result"][tool] for line in lines]
+    return values, [remark.partition(": ")[2] for remark in record.remarks], failures
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return encode(tmp_path_factory.mktemp("reference") / "reference.mp4", indices=range(60))
+
+
+def test_a_shift_of_any_size_is_refused_and_found(tmp_path: Path, reference: Path) -> None:
+    clip = encode(tmp_path / "b.mp4", indices=range(24, 60))
+    values, _, failures = here(tmp_path, clip, reference, "psnr")
+    assert values == [None] * 36
+    assert "shows frame 24 of the reference and not frame 0" in failures[0]
+    assert "offset_s=0.96" in failures[0]
+    found, remarks, _ = here(tmp_path, clip, reference, "alignment", window_s=0.2)
+    assert [value["reference_frame"] for value in found] == list(range(24, 60))
+    assert remarks == ["every frame shows the reference's frame of +0.96 s: offset_s=0.96"]
+
+
+def test_missing_and_doubled_frames_at_their_own_times_are_named_and_not_scored(
+    tmp_path: Path, reference: Path
+) -> None:
+    shown = [*range(10), *range(12, 30), 29, *range(31, 60)]
+    clip = encode(tmp_path / "b.mp4", indices=shown, ticks=[*range(10), *range(12, 60)])
+    values, remarks, failures = here(tmp_path, clip, reference, "ssim")
+    assert remarks == ["frames 10 and 11 of the reference are missing in the video"]
+    assert list(failures) == [28]
+    assert "shows frame 29 of the reference and not frame 30" in failures[28]
+    assert [value["reference_frame"] for value in values if value] == [*range(10), *range(12, 30), *range(31, 60)]
+    _, remarks, _ = here(tmp_path, clip, reference, "alignment")
+    assert "frame 28 of the video is the frame before once more" in remarks
+
+
+def test_another_speed_is_named(tmp_path: Path, reference: Path) -> None:
+    fast = encode(tmp_path / "b.mp4", indices=range(60), rate=Fraction(30))
+    found, remarks, _ = here(tmp_path, fast, reference, "alignment")
+    assert [value["reference_frame"] for value in found] == list(range(60))
+    assert remarks == [
+        "the video runs at 1.2 times the speed of the reference: no offset aligns the two",
+        "the video has 30 frames/s and the reference 25: only frames of equal time are pairs",
+    ]
+
+
+def test_what_is_not_in_the_reference_is_refused_unless_its_time_is_to_be_trusted(tmp_path: Path) -> None:
+    source = CLIPS / "synthetic.mp4"
+    clip = worse(source, tmp_path / "negative.mp4", "-vf", "negate")
+    values, _, failures = here(tmp_path, clip, source, "psnr")
+    assert values == [None] * 20
+    assert "shows nothing that is in the reference" in failures[0]
+    assert "pairing=time" in failures[0]
+    values, _, failures = here(tmp_path, clip, source, "psnr", pairing="time")
+    assert not failures
+    expected = ffmpeg_scores(tmp_path, clip, source, "psnr")
+    assert [value["average"] for value in values] == pytest.approx([e["psnr_avg"] for e in expected[:20]], abs=0.006)

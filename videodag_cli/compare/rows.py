@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.compare.tolerance import Tolerance
 from videodag_cli.results.reading import JsonRow, corners
+from videodag_cli.vision.assignment import largest_total
 from videodag_cli.vision.boxes import iou_matrix
 
 Pairs = list[tuple[int, int]]
@@ -90,9 +91,7 @@ def pair_others(
 
 
 def _assigned(cost: NDArray[np.float64], *, limit: float = NO_PAIR - 1) -> Pairs:
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(cost)
+    rows, columns = largest_total(-cost)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if cost[i, j] < limit]
 
 

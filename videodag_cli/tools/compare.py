@@ -19,7 +19,7 @@ from videodag_cli.errors import ParamError
 from videodag_cli.tools.params import NotNegative
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.likeness import mean_squared_errors, ssim
-from videodag_cli.vision.reference import CLEARLY, MOST_DIFFERENT, Drift, Pairs, ReferenceVideo, ShownFrame
+from videodag_cli.vision.reference import CLEARLY, MOST_DIFFERENT, Drift, FramePairs, ReferenceVideo, ShownFrame
 
 Reference = Annotated[Path, Field(description="the video to compare with, MP4 or MOV, of the same size")]
 Offset = Annotated[
@@ -28,8 +28,8 @@ Offset = Annotated[
 Pairing = Annotated[
     Literal["checked", "time"],
     Field(
-        description="checked: a frame that clearly shows another frame of the reference than the one at its time, or none, fails; time: it is "
-        "scored against that one whatever it shows"
+        description="checked: a frame that clearly shows another frame of the reference than the one at its time, or none, fails; time: it "
+        "is scored against that one whatever it shows"
     ),
 ]
 
@@ -97,7 +97,7 @@ class PsnrTool:
         self, video: VideoInfo, *, reference: Reference, offset_s: Offset = 0.0, pairing: Pairing = "checked"
     ) -> None:
         self._second = ReferenceVideo(video, reference, offset_s)
-        self.pairs = Pairs(video, self._second)
+        self.pairs = FramePairs(video, self._second)
         self._checked = pairing == "checked"
 
     def __call__(self, frame: Frame) -> Psnr:
@@ -132,7 +132,7 @@ class SsimTool:
         if min(video.width, video.height) < 8:
             raise ParamError("compare.ssim needs pictures of at least 8x8 pixels")
         self._second = ReferenceVideo(video, reference, offset_s)
-        self.pairs = Pairs(video, self._second)
+        self.pairs = FramePairs(video, self._second)
         self._checked = pairing == "checked"
 
     def __call__(self, frame: Frame) -> Ssim:
@@ -178,7 +178,7 @@ class AlignmentTool:
         ] = MOST_DIFFERENT,
     ) -> None:
         self._second = ReferenceVideo(video, reference, offset_s)
-        self.pairs = Pairs(video, self._second)
+        self.pairs = FramePairs(video, self._second)
         self.drift = Drift()
         self._window_s, self._max_difference = window_s, max_difference
 

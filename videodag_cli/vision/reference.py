@@ -116,7 +116,7 @@ class ReferenceVideo:
         best = ShownFrame(nearest, near[nearest])
         if not _is_clear(near[rank], best) and near[rank] > SUSPICIOUS:
             best = self.anywhere(frame) or best
-        if _is_clear(near[rank], best):
+        if _is_clear(near[rank], best) and best.squared_difference <= MOST_DIFFERENT**2:
             offset_s = self.time_s(best.rank) - frame.time_s
             raise ValueError(
                 f"shows frame {best.rank} of the reference and not frame {rank}, which has its time: the clips are not aligned; "
@@ -125,7 +125,7 @@ class ReferenceVideo:
         if near[rank] > MOST_DIFFERENT**2:
             raise ValueError(
                 f"shows nothing that is in the reference: it differs from frame {rank}, which has its time, by "
-                f"{near[rank] ** 0.5:.0f} grey levels, and no other is clearly nearer; pairing=time scores the two all the same"
+                f"{near[rank] ** 0.5:.0f} grey levels, and no other is like it; pairing=time scores the two all the same"
             )
 
     def anywhere(self, frame: Frame) -> ShownFrame | None:
@@ -182,7 +182,7 @@ def _small(frame: Frame) -> Floats:
     return np.asarray(cv2.resize(frame.gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float64)
 
 
-class Pairs:
+class FramePairs:
     """Which frames were paired, for what is to be said behind the last one."""
 
     def __init__(self, video: VideoInfo, reference: ReferenceVideo) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from videodag_cli.data import Floats, Ints
+from videodag_cli.vision.assignment import largest_total
 from videodag_cli.vision.boxes import iou_matrix
 
 LIKENESS_SCALE = 0.15
@@ -33,11 +34,9 @@ def worth(likeness: Floats) -> Floats:
 
 def assign(overlap: Floats, weight: Floats, *, at_least: float) -> tuple[Ints, Ints]:
     """Rows and columns paired so that overlap times weight is largest in total, among pairs whose overlap reaches `at_least`."""
-    from scipy.optimize import linear_sum_assignment
-
     allowed = (overlap >= at_least) & (overlap > 0)
     if not allowed.any():
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    rows, columns = linear_sum_assignment(np.where(allowed, overlap * weight, 0.0), maximize=True)
+    rows, columns = largest_total(np.where(allowed, overlap * weight, 0.0))
     good = allowed[rows, columns]
     return rows[good].astype(np.int64), columns[good].astype(np.int64)
