@@ -136,6 +136,10 @@ def test_of_several_exit_codes_the_earliest_in_1_6_7_2_3_4_5_wins(codes: list[in
     assert errors.worst(codes) == errors.worst(codes[::-1]) == code
 
 
+def test_every_exit_code_has_a_place_among_those_of_several_parts() -> None:
+    assert set(errors.EXIT_PRECEDENCE) == {int(code) for code in errors.EXIT_CODES if code.isdigit()}
+
+
 def test_every_exit_code_of_an_error_is_explained() -> None:
     assert {errors.exit_code_of_word(word) for word in errors.WORDS} <= set(errors.EXIT_CODES)
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from videodag_cli.errors import InputError, RequestError, printable
 from videodag_cli.results.reading import leaves, read_lines, shown_name
 
-Bits = NDArray[np.uint64]
+HashBits = NDArray[np.uint64]
 Times = NDArray[np.float64]
 Indexes = NDArray[np.int64]
 
@@ -58,7 +58,7 @@ class Hashes:
 
     name: str
     times: Times
-    bits: Bits
+    bits: HashBits
     step_s: float
     """Usual time between two lines."""
     start_s: float
@@ -209,7 +209,7 @@ def _candidates(
             yield int(first[starts[place]]), int(second[starts[place]]), best
 
 
-def _votes(owner: Indexes, times: Times, bits: Bits, band: int, min_s: float) -> tuple[Indexes, Indexes, Times]:
+def _votes(owner: Indexes, times: Times, bits: HashBits, band: int, min_s: float) -> tuple[Indexes, Indexes, Times]:
     """File, file and the distance of times, for frames that agree in this band."""
     key = (bits >> np.uint64(16 * band)) & np.uint64(0xFFFF)
     shuffled = np.random.default_rng(SEED + band).permutation(len(key))
@@ -231,7 +231,7 @@ def _votes(owner: Indexes, times: Times, bits: Bits, band: int, min_s: float) ->
     return first, second, offsets
 
 
-def _first_of_each(owner: Indexes, times: Times, key: Bits) -> NDArray[np.bool_]:
+def _first_of_each(owner: Indexes, times: Times, key: HashBits) -> NDArray[np.bool_]:
     """Marks the first frames of each file that have a key: a still picture has one vote, not thousands."""
     order = np.lexsort((times, owner, key))
     begins = np.r_[True, (np.diff(key[order]) != 0) | (np.diff(owner[order]) != 0)] if len(order) else np.empty(0, bool)
@@ -322,7 +322,7 @@ def _runs(a: Hashes, b: Hashes, offset: float, min_s: float) -> Iterator[Stretch
         )
 
 
-def _spread(one: Bits, other: Bits, *, most: int = 64) -> float:
+def _spread(one: HashBits, other: HashBits, *, most: int = 64) -> float:
     """Mean distance between frames of two stretches, whatever their times: how much their pictures change."""
     pick = [bits[np.linspace(0, len(bits) - 1, min(most, len(bits))).astype(int)] for bits in (one, other)]
     distances = np.bitwise_count(pick[0][:, None] ^ pick[1][None, :]).astype(np.float64)
