@@ -9,9 +9,22 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from tests.detector_tables import HEIGHT, OBJECTS, WIDTH, Case, cells, yolov8, yolox, yolox_decoded
+from tests.detector_tables import (
+    HEIGHT,
+    OBJECTS,
+    SCORES,
+    WIDTH,
+    Case,
+    cells,
+    yolo_nas,
+    yolov5,
+    yolov8,
+    yolox,
+    yolox_decoded,
+)
 from tests.onnx_models import constant_model
 from videodag_cli import Detections, Frame
+from videodag_cli.errors import ParamError
 from videodag_cli.tools.detect import Objects
 
 
@@ -108,3 +121,48 @@ def test_boxes_suppress_each_other_as_the_network_gave_them_and_are_clipped_then
     path = model_file(tmp_path, Case({"output0": table}), **names(1))
     np.testing.assert_allclose(found(Objects(model=path)).xyxy, [[0, 8, 10, 88], [0, 8, 10, 88]], atol=1e-3)
     assert len(found(Objects(model=path, iou=0.35))) == 1
+
+
+def test_the_class_score_of_a_yolov7_with_one_class_means_nothing(tmp_path: Path) -> None:
+    """Its own suppression and its end-to-end export take the objectness alone where there is one class (`nc == 1`), as the column is
+    not trained; YOLOv5 multiplies, and its column is nearly 1."""
+    case = yolov5(1)
+    scores = case.outputs["output0"][0, :, 4] * case.outputs["output0"][0, :, 5]
+    table = case.outputs["output0"].copy()
+    table[0, :, 4], table[0, :, 5] = scores, 0.4
+    path = model_file(tmp_path, Case({"output": table}))
+    with pytest.raises(ParamError, match=r"yolov5 \(.*or yolov7-one-class \(.*set param layout to the one that it is$"):
+        Objects(model=path)
+    tool = Objects(model=path, layout="yolov7-one-class")
+    np.testing.assert_allclose(found(tool).xyxy, OBJECTS, atol=0.02)
+    assert found(tool).confidence == pytest.approx(np.array(SCORES), abs=1e-3)
+    table[0, :, 5] = 0.99998
+    for metadata in ({}, {"stride": "32", **names(1)}):
+        tool = Objects(model=model_file(tmp_path, Case({"output": table}), **metadata))
+        assert tool.description.layout == "yolov5"
+        assert found(tool).confidence == pytest.approx(np.array(SCORES), abs=1e-3)
+    two = model_file(tmp_path, yolov5(2))
+    with pytest.raises(ParamError, match="cannot be yolov7-one-class"):
+        Objects(model=two, layout="yolov7-one-class")
+
+
+@pytest.mark.parametrize("sliced", [False, True])
+def test_damo_yolo_is_told_from_yolo_nas_which_has_the_same_outputs(sliced: bool, tmp_path: Path) -> None:
+    """Its exporter names only the scores, and its networks begin by taking every other pixel; its demo feeds bytes in RGB, with black
+    at the right or below."""
+    boxes, scores = yolo_nas(3).outputs.values()
+    path = model_file(
+        tmp_path, Case({"a" if sliced else "output": scores, "b" if sliced else "902": boxes}), **names(3)
+    )
+    if sliced:
+        model = onnx.load(str(path))
+        ends = {"start": [0], "end": [2], "axis": [3]}
+        model.graph.initializer.extend(numpy_helper.from_array(np.array(v, np.int64), k) for k, v in ends.items())
+        model.graph.node.append(helper.make_node("Slice", ["images", *ends], ["half"]))
+        onnx.save(model, str(path))
+    tool = Objects(model=path)
+    description = tool.description
+    assert (description.layout, description.values, description.fit) == ("damo-yolo", "byte", "corner")
+    np.testing.assert_allclose(found(tool).xyxy, OBJECTS, atol=0.02)
+    other = Objects(model=model_file(tmp_path, yolo_nas(3), **names(3))).description
+    assert (other.layout, other.values) == ("yolo-nas", "unit")

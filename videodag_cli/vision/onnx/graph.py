@@ -27,6 +27,8 @@ class Graph:
     """For each output: the operations that changed its numbers last."""
     whole_parts: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
     """For each output that is joined from parts: which of them were whole numbers before (a Cast made them)."""
+    first: frozenset[str] = frozenset()
+    """The operations that take the model's inputs."""
     patch_side: int = 0
     """Side of the patches that the first convolution cuts the picture into, as vision transformers do; 0 where none does."""
 
@@ -59,7 +61,8 @@ def graph_of(model: bytes) -> Graph:
     last = {name.decode("utf-8", "replace"): _changed_by(name, made_by) for name in outputs}
     parts = {name.decode("utf-8", "replace"): _cast_parts(name, made_by) for name in outputs}
     side = max((side for name, side in convolutions if name in inputs), default=0)
-    return Graph(frozenset(operation for operation, _ in made_by.values()), last, parts, side)
+    first = frozenset(operation for operation, taken in made_by.values() if inputs & set(taken))
+    return Graph(frozenset(operation for operation, _ in made_by.values()), last, parts, first, side)
 
 
 def _names(info: memoryview) -> list[bytes]:

@@ -116,7 +116,11 @@ def _read(evidence: Evidence, name: str, reading: Reading, further: Callable[[],
         raise ParamError(
             f"model {printable(name)} can be read in more than one way, and nothing in its file or its outputs decides: {listed}; "
             f"found outputs {_shapes(evidence)}; set param layout to the one that it is"
-            + (", or give its labels" if evidence.label_count is None else "")
+            + (
+                ", or give its labels"
+                if evidence.label_count is None and len({k.class_count for k in fitting}) > 1
+                else ""
+            )
         )
     raise _none(evidence, name, rejected)
 

@@ -3,7 +3,8 @@
 Sources: Carion et al., "End-to-End Object Detection with Transformers", 2020 (softmax, the last class means nothing; pictures normalised
 as ImageNet); Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection", 2023, and D-FINE (sigmoid, 0..1); RF-DETR by Roboflow
 (`dets` and `labels`, sigmoid, normalised as ImageNet; a model of one's own has a last column that means nothing, COCO's has 91 category
-numbers); YOLO-NAS by super-gradients (corners in pixels and scores of every cell); YOLOv4 in PyTorch by Tianxiaomo (corners as fractions,
+numbers); YOLO-NAS by super-gradients (corners in pixels and scores of every cell); DAMO-YOLO by Alibaba has
+the same and takes its picture as bytes; YOLOv4 in PyTorch by Tianxiaomo (corners as fractions,
 1xNx1x4, and scores); SSD in PyTorch by qfgaohao (corners as fractions, softmax applied, the first class means nothing).
 """
 
@@ -256,6 +257,12 @@ def _yolo_nas(evidence: Evidence, layout: Layout) -> str | None:
     assert isinstance(layout, BoxesAndScores)
     if evidence.grid_of(pair.rows) is None:
         return f"{pair.rows} boxes are not one for each cell"
+    damo = pair.scores == "output" or "Slice" in evidence.graph.first
+    if damo != (layout.name == "damo-yolo"):
+        seen = "the output of scores is called output, or the picture is cut into four first"
+        return (
+            f"{seen}, as in DAMO-YOLO" if damo else "neither its outputs' names nor its first operation are DAMO-YOLO's"
+        )
     if not _is_unit(evidence, pair):
         return "numbers outside 0..1 where class scores should be"
     if _sums(evidence, pair):
@@ -303,6 +310,7 @@ def _ssd(evidence: Evidence, layout: Layout) -> str | None:
 
 
 _STRETCHED = InputFormat(fit="stretch")
+_DAMO = InputFormat(fit="corner", values="byte", border=0)
 _NORMALISED = InputFormat(fit="stretch", values="imagenet")
 KINDS = (
     LayoutKind(
@@ -332,6 +340,12 @@ KINDS = (
         "yolo-nas",
         "YOLO-NAS: boxes in pixels and scores of every cell",
         _shaped("yolo-nas", "scores within 0..1, one row for each cell", InputFormat(fit="corner"), _dense_read),
+        _yolo_nas,
+    ),
+    LayoutKind(
+        "damo-yolo",
+        "DAMO-YOLO: boxes in pixels and scores of every cell, the picture as bytes",
+        _shaped("damo-yolo", "scores within 0..1, one row for each cell", _DAMO, _dense_read),
         _yolo_nas,
     ),
     LayoutKind(

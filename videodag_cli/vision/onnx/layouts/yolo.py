@@ -7,7 +7,7 @@ al., 2021), whose boxes are relative to their cells and whose sizes are logarith
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,7 @@ _YOLOX = InputFormat(fit="corner", channels="bgr", values="byte")
 _COCO_CLASSES = 80
 _FARTHEST_SLIP = 4.0
 """Half of all predictions are less far from their cells, in cells."""
+_SAME_SCORE = 1e-3
 _FAULTY = 0.1
 """So large a share of the rows may hold what they should not."""
 
@@ -53,6 +54,8 @@ class Yolo(Layout):
     tells_rows = True
     output: str
     objectness: bool
+    one_score: bool = False
+    """The objectness alone is the score: the column of the only class was never trained."""
     across: bool = False
     """Candidates are columns: (batch, 4 + classes, N)."""
     grid: tuple[int, ...] = ()
@@ -66,7 +69,7 @@ class Yolo(Layout):
             scores = activated(np.asarray(scores, np.float64), self.activation)
         best, class_ids = best_class(scores[:, int(self.objectness) :])
         if self.objectness:
-            best = best * scores[:, 0]
+            best = scores[:, 0] if self.one_score else best * scores[:, 0]
         chosen = np.flatnonzero(best > threshold)
         boxes = table[chosen, :4].astype(np.float64)
         if self.grid:
@@ -106,6 +109,24 @@ def _shaped(name: str, *, objectness: bool, across: bool = False, form: InputFor
         )
 
     return shaped
+
+
+def _shaped_of_one_class(evidence: Evidence) -> Layout | None:
+    layout = _shaped("yolov7-one-class", objectness=True, form=_ULTRALYTICS)(evidence)
+    if not isinstance(layout, Yolo) or layout.class_count != 1:
+        return None
+    return replace(layout, one_score=True, reasons=(*layout.reasons, "the score is the objectness alone"))
+
+
+def _yolov7_one_class(evidence: Evidence, layout: Layout) -> str | None:
+    """Trained with one class, YOLOv5 and YOLOv7 learn nothing in its column: YOLOv5 multiplies by it all the same, where it is nearly 1."""
+    assert isinstance(layout, Yolo)
+    if {"names", "stride"} & evidence.facts.metadata.keys():
+        return "the metadata is that of YOLOv5, which multiplies objectness and class"
+    rows = evidence.rows(layout.output)
+    if len(rows) and (rows[:, 5] > 1 - _SAME_SCORE).all():
+        return "the score of the only class is always 1, so it makes no difference"
+    return _yolov5(evidence, layout)
 
 
 def _counted(evidence: Evidence, rows: int) -> str:
@@ -231,6 +252,12 @@ KINDS = (
         "YOLOv5, YOLOv7: cx cy w h, objectness, classes; three for each cell",
         _shaped("yolov5", objectness=True, form=_ULTRALYTICS),
         _yolov5,
+    ),
+    LayoutKind(
+        "yolov7-one-class",
+        "YOLOv7 with one class: cx cy w h, the score, a column without meaning; three for each cell",
+        _shaped_of_one_class,
+        _yolov7_one_class,
     ),
     LayoutKind(
         "yolov6",
