@@ -16,6 +16,8 @@ from tests.detector_tables import (
     WIDTH,
     Case,
     cells,
+    rt_detr,
+    torchvision,
     yolo_nas,
     yolov5,
     yolov8,
@@ -166,3 +168,51 @@ def test_damo_yolo_is_told_from_yolo_nas_which_has_the_same_outputs(sliced: bool
     np.testing.assert_allclose(found(tool).xyxy, OBJECTS, atol=0.02)
     other = Objects(model=model_file(tmp_path, yolo_nas(3), **names(3))).description
     assert (other.layout, other.values) == ("yolo-nas", "unit")
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs"), [((3, HEIGHT, WIDTH), "torchvision"), ((3, "height", "width"), "torchvision")]
+)
+def test_torchvision_takes_one_picture_without_a_batch_axis(
+    shape: tuple[int | str, ...], outputs: str, tmp_path: Path
+) -> None:
+    """`torch.onnx.export(model, ([picture],), ...)`, as its documentation shows."""
+    path = constant_model(tmp_path / "m.onnx", torchvision(3).outputs, shape=shape, metadata=names(3))
+    tool = Objects(model=path, size=None if shape[1] == HEIGHT else f"{WIDTH}x{HEIGHT}")
+    description = tool.description
+    assert (description.layout, description.width, description.height) == (outputs, WIDTH, HEIGHT)
+    assert description.fixed_batch
+    np.testing.assert_allclose(found(tool).xyxy, OBJECTS, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("operations", "patches", "asks"),
+    [((), 0, True), (("TopK",), 0, True), (("TopK", "GridSample"), 0, False), (("TopK", "GridSample"), 16, True)],
+)
+def test_what_transformers_exports_is_asked_for_its_values_unless_the_graph_tells(
+    operations: tuple[str, ...], patches: int, asks: bool, tmp_path: Path
+) -> None:
+    """RT-DETR's image processor only rescales; those of Conditional and Deformable DETR and RF-DETR also normalise, with 80 classes too."""
+    case = rt_detr(80)
+    path = model_file(tmp_path, case)
+    model = onnx.load(str(path))
+    model.graph.input[0].name = "pixel_values"
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 4, 2, 2), np.float32), "grid"))
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(1, np.int64), "one"))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 3, 16, 16), np.float32), "stem"))
+    if "TopK" in operations:
+        model.graph.node.append(helper.make_node("TopK", ["grid", "one"], ["best", "places"]))
+    if "GridSample" in operations:
+        model.opset_import[0].version = 16
+        model.graph.node.append(helper.make_node("GridSample", ["pixel_values", "grid"], ["sampled"]))
+    if patches:
+        sides = [patches, patches]
+        conv = helper.make_node("Conv", ["pixel_values", "stem"], ["patches"], kernel_shape=sides, strides=sides)
+        model.graph.node.append(conv)
+    onnx.save(model, str(path))
+    if asks:
+        with pytest.raises(ParamError, match="set param values"):
+            Objects(model=path)
+        assert Objects(model=path, values="imagenet").description.values == "imagenet"
+    else:
+        assert Objects(model=path).description.values == "unit"

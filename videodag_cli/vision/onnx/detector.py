@@ -442,9 +442,9 @@ def _safe_batch(session: Any, facts: ModelFacts, shape: tuple[int, ...], size: S
 
 def run_model(session: Any, facts: ModelFacts, picture: NDArray[Any], size: Size) -> dict[str, NDArray[Any]]:
     """One call of the model: outputs by name, half precision widened."""
-    feed: dict[str, NDArray[Any]] = {facts.picture.name: picture}
+    feed: dict[str, NDArray[Any]] = {facts.picture.name: picture if facts.batch_axis else picture[0]}
     for port in facts.inputs:
-        if port is not facts.picture:
+        if port.name != facts.picture.name:
             feed[port.name] = _companion(port, len(picture), size)
     values = session.run(None, feed)
     return {

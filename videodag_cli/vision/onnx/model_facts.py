@@ -52,6 +52,8 @@ class ModelFacts:
     """NCHW; else NHWC."""
     fixed_batch: bool
     """The batch axis is 1 and cannot be anything else."""
+    batch_axis: bool = True
+    """False: the input is one picture of 3xHxW, as torchvision's detectors have it; `picture` has the axis all the same."""
 
     @property
     def fixed_size(self) -> tuple[int | None, int | None]:
@@ -89,10 +91,14 @@ def model_facts(session: Any, *, name: str) -> ModelFacts:
     outputs = tuple(_port(p) for p in session.get_outputs())
     metadata = {str(k): str(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
     pictures = [p for p in inputs if len(p.shape) == 4 and p.dtype in _PICTURE_DTYPES]
+    batch_axis = bool(pictures)
+    if not pictures:
+        alone = [p for p in inputs if len(p.shape) == 3 and p.shape[0] == 3 and p.dtype in _PICTURE_DTYPES]
+        pictures = [Port(p.name, (1, *p.shape), p.dtype) for p in alone]
     if len(pictures) != 1:
         listed = ", ".join(str(p) for p in inputs) or "none"
         raise ParamError(
-            f"model {printable(name)} is not a detector this tool can feed: it needs one picture as input, 1x3xHxW or 1xHxWx3 "
+            f"model {printable(name)} is not a detector this tool can feed: it needs one picture as input, 1x3xHxW, 3xHxW or 1xHxWx3 "
             f"of float or uint8; found {listed}",
             word="param.file",
         )
@@ -118,6 +124,7 @@ def model_facts(session: Any, *, name: str) -> ModelFacts:
         picture=picture,
         channels_first=second == 3 or (second is None and last != 3),
         fixed_batch=batch == 1,
+        batch_axis=batch_axis,
     )
 
 

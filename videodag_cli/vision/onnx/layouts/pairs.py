@@ -192,6 +192,8 @@ def _detr(evidence: Evidence, layout: Layout) -> str | None:
 
 
 def _rt_read(evidence: Evidence, pair: _Pair) -> dict[str, Any]:
+    """Of what Transformers exports (`pixel_values`), RT-DETR and D-FINE take 0..1; they choose the best queries and sample places of the
+    picture, and do not begin with patches. Conditional and Deformable DETR and RF-DETR want what ImageNet has."""
     extra = evidence.label_count is not None and evidence.label_count == pair.columns - 1
     corners = (
         "pred_box" not in pair.boxes.lower()
@@ -199,7 +201,8 @@ def _rt_read(evidence: Evidence, pair: _Pair) -> dict[str, Any]:
         and not boxes_inside(_top(evidence, pair))
     )
     normalised = pair.columns == _COCO_CATEGORIES
-    open_values = evidence.input_named("pixel_values") and pair.columns not in (80, _COCO_CATEGORIES)
+    chooses = evidence.graph.has("TopK") and evidence.graph.has("GridSample") and not evidence.graph.patch_side
+    open_values = evidence.input_named("pixel_values") and not normalised and not chooses
     return {
         "activation": "none" if _is_unit(evidence, pair) else "sigmoid",
         "background": "last" if extra else "none",
