@@ -85,10 +85,10 @@ def parse_zone(text: str) -> timezone:
     """`Z` or `+01:00`. Raises ValueError."""
     found = _ZONE.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no zone; write Z or +01:00")
+        raise ValueError(f"{text!r} is not a time zone; write Z or +01:00")
     if found[1] is None:
         return UTC
     away = timedelta(hours=int(found[2]), minutes=int(found[3]))
     if int(found[3]) > 59 or away >= timedelta(days=1):
-        raise ValueError(f"{text!r} is no zone; write Z or +01:00")
+        raise ValueError(f"{text!r} is not a time zone; write Z or +01:00")
     return timezone(-away if found[1] == "-" else away)

@@ -122,7 +122,7 @@ def test_json_holds_everything(folder: Path) -> None:
         (["best.onnx", "--try", "none.mp4"], "input.missing", "none.mp4: there is no such file"),
         (["best.onnx", "--try", "data.yaml"], "input.not_mp4", "neither an MP4 or MOV file nor a picture"),
         (["best.onnx", "--try", "."], "input.not_file", "is not a regular file"),
-        (["best.onnx", "--try", str(CLIP), "--at", "99999"], "input.no_frames", "holds no frame from 99999 on"),
+        (["best.onnx", "--try", str(CLIP), "--at", "99999"], "input.no_frames", "has no frame from 99999 on"),
     ],
 )
 def test_what_cannot_be_is_one_line(arguments: list[str], word: str, message: str, folder: Path) -> None:

@@ -409,7 +409,7 @@ def test_requests_that_make_no_sense_say_what_would(tmp_path: Path) -> None:
     for sources, output, options, said in [
         ([source], "t.xyz", {}, r"does not say which format"),
         ([source], "t.vtt", {"table": "frames"}, "--table is only for csv, parquet and jsonl"),
-        ([source, source], "t.vtt", {}, "holds one video"),
+        ([source, source], "t.vtt", {}, "describes one video"),
         (["-", "-"], "t.csv", {}, "can be read once"),
         ([], "t.csv", {}, "at least one"),
     ]:

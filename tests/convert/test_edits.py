@@ -107,8 +107,8 @@ def test_a_rate_that_varies_is_refused_until_one_is_given(tmp_path: Path) -> Non
     [
         ("25/2", {}, "have no timecode"),
         ("25", {"frame_rate": None}, "give --rate"),
-        ("25", {"timecode": "00:00:00:77"}, "is no timecode at 25"),
-        ("24", {"frame_rate": "30"}, "is no frame at 30"),
+        ("25", {"timecode": "00:00:00:77"}, "is not a timecode at 25"),
+        ("24", {"frame_rate": "30"}, "is not the time of a frame at 30"),
     ],
 )
 def test_times_that_are_no_frame_numbers_are_refused(

@@ -93,7 +93,7 @@ def read_list(source: str, *, null: bool = False) -> list[str]:
     except OSError as error:
         raise InputError(f"--from-file {printable(source)}: {(error.strerror or str(error)).lower()}") from error
     if not null and b"\0" in data:
-        raise RequestError(f"--from-file {printable(source)}: holds NUL bytes; give -0 if they end the paths")
+        raise RequestError(f"--from-file {printable(source)}: contains NUL bytes; give -0 if they end the paths")
     parts = data.split(b"\0") if null else [line.removesuffix(b"\r") for line in data.split(b"\n")]
     return [os.fsdecode(part) for part in parts if part]
 

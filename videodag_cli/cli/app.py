@@ -21,14 +21,14 @@ COMPLETION = "_VIDEODAG_COMPLETE"
 COMMANDS: dict[str, dict[str, str]] = {
     "Run": {
         "run": "Run a pipeline over videos and write one JSON line per sampled frame.",
-        "status": "Say what an output folder holds: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.",
+        "status": "Show what an output folder contains: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.",
         "plan": "Run some of a video's frames, and say what the whole run will take: time, memory, the slowest part, the command to use.",
         "cache": "Look into and clear the folder of `run --cache`.",
         "clean": "List the outputs of an output folder whose input no longer exists; with --yes, remove them.",
         "check": "Run suites of regression checks: exit 5 on a difference, 4 on a failed run, 2 on a bad suite.",
     },
     "Work with results": {
-        "summary": "Say what a results file holds: frames, failures, numbers, classes, tracks, texts.",
+        "summary": "Show what a results file contains: frames, failures, numbers, classes, tracks, texts.",
         "report": "Write one HTML page with timelines, tracks, events, timings and a frame browser; it opens offline.",
         "ranges": "Print the time ranges in which an expression is true.",
         "duplicates": "Find clips that are copies of each other, and stretches that come more than once.",
@@ -42,7 +42,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "worker": "Run the jobs of a service; with --queue, on as many machines as share its data folder.",
     },
     "Look things up": {
-        "probe": "Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged.",
+        "probe": "Show what a video file contains and what to watch for; with --full, exit 4 when it is damaged.",
         "model": "Show what an ONNX file is read as, and why: layout, input, classes; with --try, what it finds in one frame.",
         "pipelines": "List, draw and check pipelines.",
         "tools": "List and describe tools.",

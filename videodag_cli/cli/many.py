@@ -158,7 +158,7 @@ def table(record: BatchRecord, batch: Batch, wall_time_s: float) -> Iterator[str
         word = f" [{outcome.word}]" if outcome.word else ""
         yield f"  {TOLD.get(outcome.status, outcome.status)}{word}: {_told(outcome, batch)}"
     if len(told) > SHOWN_FAILURES:
-        yield f"  and {len(told) - SHOWN_FAILURES:,} more; {printable(batch.folder / NAME)} holds them all"
+        yield f"  and {len(told) - SHOWN_FAILURES:,} more; {printable(batch.folder / NAME)} lists them all"
 
 
 def _told(outcome: VideoOutcome, batch: Batch) -> str:

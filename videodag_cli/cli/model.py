@@ -123,7 +123,7 @@ def _tried(
     found = probe(source)
     targets = select(found.index, Sampling(start=None if at is None else parse_position(at), max_frames=1))
     if not len(targets):
-        raise InputError(f"{printable(source)}: holds no frame from {at} on", word="input.no_frames")
+        raise InputError(f"{printable(source)}: has no frame from {at} on", word="input.no_frames")
     with open_reader(found, targets) as reader, Engine(plan, found.info) as engine:
         results = list(engine.run(reader))
         if not results:

@@ -33,7 +33,7 @@ def probe(
         typer.Option(metavar="N", help="Refuse more decoded pixels per byte (1000000; 15000 beyond 4096x4096)."),
     ] = None,
 ) -> None:
-    """Show what a video file holds and what to watch for; with --full, exit 4 when it is damaged."""
+    """Show what a video file contains and what to watch for; with --full, exit 4 when it is damaged."""
     from videodag_cli.cli.streams import print_json
     from videodag_cli.errors import IncompleteError
     from videodag_cli.video.full import decode_everything

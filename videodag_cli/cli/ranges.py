@@ -62,7 +62,7 @@ def ranges(
 
     several = len(results) > 1
     if several and format in ("vtt", "edl", "otio"):
-        raise RequestError(f"{format} holds one video; print the ranges of {len(results)} results files one by one")
+        raise RequestError(f"{format} describes one video; print the ranges of {len(results)} results files one by one")
     if results.count("-") > 1:
         raise RequestError("standard input can be read once")
     if cut is not None and format != "jsonl":

@@ -40,7 +40,7 @@ def run(
     video: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="VIDEO...", help="MP4 or MOV files, folders that hold some, or patterns.", show_default=False
+            metavar="VIDEO...", help="MP4 or MOV files, folders that contain some, or patterns.", show_default=False
         ),
     ] = None,
     frame_stride: Annotated[
@@ -118,7 +118,7 @@ def run(
         typer.Option(
             metavar="FILE",
             parser=file_to_write,
-            help="Also write the run record to FILE; with standard output there is no other.",
+            help="Also write the run record to FILE; standard output has no record of its own.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,

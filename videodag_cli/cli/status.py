@@ -14,7 +14,7 @@ def status(
     ],
     json: Annotated[bool, typer.Option("--json", help="Print every output as JSON.")] = False,
 ) -> None:
-    """Say what an output folder holds: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.
+    """Show what an output folder contains: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.
 
     Nothing is written. An output is stale when its input, its pipeline, a tool or a file of a param has changed since.
     """

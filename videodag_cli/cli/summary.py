@@ -26,7 +26,7 @@ def summary(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Say what a results file holds: frames, failures, numbers, classes, tracks, texts."""
+    """Show what a results file contains: frames, failures, numbers, classes, tracks, texts."""
     from videodag_cli.errors import RequestError
     from videodag_cli.results.reading import read_lines, shown_name
     from videodag_cli.results.summary import Summary

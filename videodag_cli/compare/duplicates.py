@@ -111,7 +111,7 @@ def read_hashes(source: str | Path, *, node: str | None = None) -> Hashes:
                 bits.append(_bits(value, source))
     if not found:
         raise InputError(
-            f"{shown_name(source)}: holds no hashes; run the pipeline hashes, or another one with hash.frame",
+            f"{shown_name(source)}: contains no hashes; run the pipeline hashes, or another one with hash.frame",
             word="input.not_results",
         )
     if len(found) > 1:

@@ -88,7 +88,7 @@ def convert(
     if not sources:
         raise RequestError("name at least one results file")
     if form in ("mot", "vtt", *EDITS) and len(sources) > 1:
-        raise RequestError(f"{form} holds one video; convert {len(sources)} results files one by one")
+        raise RequestError(f"{form} describes one video; convert {len(sources)} results files one by one")
     if [str(s) for s in sources].count("-") > 1:
         raise RequestError("standard input can be read once")
     write = _writer(form, table or "frames", tuple(nodes), every, clock=clock, rate=rate)

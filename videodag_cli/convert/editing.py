@@ -52,7 +52,7 @@ class FrameAxis:
         number = round(place)
         if self.exact and abs(place - number) > TOLERANCE_FRAMES:
             raise InputError(
-                f"{printable(self.media)}: {time_us / 1_000_000} s is no frame at {self.rate} frames per second; "
+                f"{printable(self.media)}: {time_us / 1_000_000} s is not the time of a frame at {self.rate} frames per second; "
                 "--rate gives the rate of the edit, and takes the nearest frame",
                 word="input.unsupported",
             )

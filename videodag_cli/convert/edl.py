@@ -22,7 +22,7 @@ def edl_lines(clips: Iterable[EditedClip], axis: FrameAxis) -> Iterator[str]:
     place = 0
     for rank, clip in enumerate(clips, 1):
         if rank > MAX_EVENTS:
-            raise RequestError(f"an EDL holds {MAX_EVENTS} events; write otio, or take less")
+            raise RequestError(f"an EDL has at most {MAX_EVENTS} events; write otio, or take less")
         length = clip.end - clip.start
         times = (axis.timecode.at(clip.start), axis.timecode.at(clip.end), record.at(place), record.at(place + length))
         yield f"{rank:03d}  AX       V     C        {' '.join(times)}"

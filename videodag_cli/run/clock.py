@@ -86,7 +86,7 @@ def _pattern(given: str) -> tuple[re.Pattern[str], re.Pattern[str], timezone | N
     while rest:
         if rest[0] == "%" and len(rest) > 1 and rest[1] in _FIELDS:
             if rest[1] in fields:
-                raise RequestError(f"{shown}: %{rest[1]} is there twice")
+                raise RequestError(f"{shown}: %{rest[1]} appears twice")
             fields.append(rest[1])
             parts.append(_FIELDS[rest[1]])
             rest = rest[2:]

@@ -25,10 +25,10 @@ class Timecode:
 
     @classmethod
     def parse(cls, text: str, frame_rate: Fraction) -> Timecode:
-        """Raises ValueError for text that is no timecode at this rate."""
+        """Raises ValueError for text that is not a timecode at this rate."""
         found = _TEXT.fullmatch(text)
         if found is None:
-            raise ValueError(f"{text!r} is no timecode")
+            raise ValueError(f"{text!r} is not a timecode")
         hours, minutes, seconds, frames = (int(found[group]) for group in (1, 2, 3, 5))
         drop = found[4] != ":"
         rate = round(frame_rate)
@@ -39,7 +39,7 @@ class Timecode:
                 f"drop-frame timecode belongs to 30000/1001 and 60000/1001 frames per second, not to {frame_rate}"
             )
         if hours > 23 or minutes > 59 or seconds > 59 or frames >= rate:
-            raise ValueError(f"{text!r} is no timecode at {rate} frames per second")
+            raise ValueError(f"{text!r} is not a timecode at {rate} frames per second")
         dropped = rate // 15
         if drop and minutes % 10 and not seconds and frames < dropped:
             raise ValueError(f"{text!r} is a number that drop-frame counting leaves out")

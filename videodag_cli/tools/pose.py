@@ -40,7 +40,7 @@ class Landmarks:
         model: Annotated[
             Literal["full", "lite"],
             Field(
-                description="full: reports reliably where there is no whole person; lite: half the work, less reliable"
+                description="full: reliably reports that no whole person is seen; lite: half the work, less reliable"
             ),
         ] = "full",
         points: Annotated[

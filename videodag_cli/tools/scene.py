@@ -29,7 +29,7 @@ MaxFlash = Annotated[
     Field(
         ge=0,
         le=2,
-        description="longest flash in seconds: a change that is undone within this time is no cut; 0: every change may be one",
+        description="longest flash in seconds: a change that is undone within this time is not a cut; 0: every change may be one",
     ),
 ]
 LumaOnly = Annotated[bool, Field(description="compare brightness alone, not hue and saturation")]

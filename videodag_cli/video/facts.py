@@ -60,7 +60,9 @@ class MeasuredFacts(BaseModel):
     header_frame_count: int | None = Field(description="Frames that the header claims")
     packet_count: int
     discarded_packet_count: int = Field(description="Packets that an edit list hides")
-    pictureless_packet_count: int = Field(default=0, description="Packets that hold no new picture, which is no damage")
+    pictureless_packet_count: int = Field(
+        default=0, description="Packets that hold no new picture, which is not damage"
+    )
     paired_frame_count: int = Field(default=0, description="Frames whose two fields are packets of their own")
     reordered_frame_count: int = Field(
         default=0,

@@ -11,7 +11,7 @@ from videodag_cli.video.source import Probe
 
 
 def decode_everything(probe: Probe) -> FullFacts:
-    """Decode every frame of a video and say which ones could not be decoded right."""
+    """Decode every frame of a video and say which ones could not be decoded correctly."""
     decoded = 0
     with open_reader(probe, np.arange(len(probe.index))) as reader:
         for _ in reader:

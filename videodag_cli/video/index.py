@@ -168,7 +168,7 @@ class PacketIndex:
 
     @property
     def pictureless(self) -> NDArray[np.bool_]:
-        """By position: whether no picture comes out for the packet, which is no damage."""
+        """By position: whether no picture comes out for the packet, which is not damage."""
         return np.asarray((self.flags & PICTURELESS) != 0)
 
     @property

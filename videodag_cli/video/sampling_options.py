@@ -18,7 +18,7 @@ LENGTH_PATTERN = rf"^(?=.*[1-9]) *{_LENGTH} *$"
 POSITION_PATTERN = rf"^ *([0-9]{{1,15}}f|-?{_LENGTH}) *$"
 """What `parse_position` reads."""
 _SMALLEST, _LARGEST = 1e-12, 1e14
-"""Of numbers that have a text of at most 30 decimals."""
+"""Of numbers that are written with at most 30 decimals."""
 _ABOVE = {"type": "number", "minimum": _SMALLEST, "maximum": _LARGEST}
 _BELOW = {"type": "number", "minimum": -_LARGEST, "maximum": -_SMALLEST}
 

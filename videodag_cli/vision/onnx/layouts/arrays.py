@@ -197,7 +197,7 @@ def _against(check: Against, *, corners: bool = True, first: int | None = None) 
         if why := check(evidence, layout):
             return why
         if not all_whole(classes):
-            return f"{parts.classes} holds numbers that are not whole"
+            return f"{parts.classes} contains numbers that are not whole"
         if not within_unit(np.maximum(scores, 0)):
             return "numbers outside 0..1 where scores should be"
         held = classes[scores > 0.01]
