@@ -112,6 +112,7 @@ def _screen(shown: str, facts: VideoFacts) -> list[str]:
             f"from {timestamp(facts.first_time_s or 0)} for {timestamp(facts.duration_s)} ({facts.duration_s:g} s)",
         ),
         *([("created", facts.creation_time)] if facts.creation_time else []),
+        *([("recorded", facts.recorded_time)] if facts.recorded_time else []),
         *([("timecode", facts.timecode)] if facts.timecode else []),
         ("keyframes", f"{facts.keyframe_count}, at most {facts.longest_keyframe_gap} frames apart"),
         ("other streams", "; ".join(others) or "none"),

@@ -12,6 +12,7 @@ from videodag_cli.convert.cut_method import CutMethod
 
 if TYPE_CHECKING:
     from videodag_cli.expressions.timing import TimeRange
+    from videodag_cli.results.clock_zero import ClockSeen
 
 
 def ranges(
@@ -35,6 +36,9 @@ def ranges(
         str | None,
         typer.Option(metavar="FPS", help="Frames per second of edl and otio, where the video's vary: 25, 29.97."),
     ] = None,
+    clock: Annotated[
+        bool, typer.Option("--clock", help="Add start_time and end_time to csv; lines must have time (run --clock).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     cut: Annotated[
         CutMethod | None,
@@ -57,6 +61,7 @@ def ranges(
     from videodag_cli.cli import streams
     from videodag_cli.errors import RequestError
     from videodag_cli.expressions.timing import find_ranges, parse_where
+    from videodag_cli.results.clock_zero import ClockSeen
     from videodag_cli.results.reading import read_lines, shown_name
     from videodag_cli.times import microseconds, parse_seconds
 
@@ -73,14 +78,17 @@ def ranges(
         raise RequestError("--video needs --cut and a single results file")
     if rate is not None and format not in ("edl", "otio"):
         raise RequestError("--rate belongs to --format edl and otio")
+    if clock and format != "csv":
+        raise RequestError("--clock belongs to --format csv; other forms have times where the lines do")
     condition = parse_where(where)
     gap_us = 0 if gap is None else microseconds(parse_seconds(gap, what="--gap"))
     min_us = 0 if min_ is None else microseconds(parse_seconds(min_, what="--min"))
     if cut is not None:
         write = _cutters(cut, video)
     elif format == "csv":
-        typer.echo(f"{'source,' if several else ''}start_s,end_s,start_frame,end_frame,frames")
-        write = _csv if several else _csv_of_one
+        clocks = ",start_time,end_time" if clock else ""
+        typer.echo(f"{'source,' if several else ''}start_s,end_s,start_frame,end_frame,frames{clocks}")
+        write = partial(_csv, several=several, clock=clock)
     elif format == "vtt":
         typer.echo("WEBVTT\n")
         write = partial(_cue, where=where)
@@ -102,14 +110,19 @@ def ranges(
         return
     listed = []
     for source in results:
+        seen = ClockSeen()
         found = find_ranges(
-            read_lines(source), condition, gap_us=gap_us, min_us=min_us, on_unseen=partial(unseen, source)
+            seen.watch(read_lines(source), source),
+            condition,
+            gap_us=gap_us,
+            min_us=min_us,
+            on_unseen=partial(unseen, source),
         )
         for item in found:
             if as_json:
-                listed.append({"source": source, **asdict(item)})
+                listed.append({"source": source, **asdict(item), **seen.times(item.start_s, item.end_s)})
             else:
-                typer.echo(write(item, source))
+                typer.echo(write(item, source, seen))
     if as_json:
         streams.print_json({"where": where, "ranges": listed})
 
@@ -127,7 +140,7 @@ def _print_edit(found: Iterable[TimeRange], source: str, form: str, rate: str | 
     typer.echo(edit_text(form, clips, axis), nl=False)
 
 
-def _cutters(how: CutMethod, video: str | None) -> Callable[[TimeRange, str], str]:
+def _cutters(how: CutMethod, video: str | None) -> Callable[[TimeRange, str, ClockSeen], str]:
     """Gives the command for a range of a results file; each file's video is opened once, when it is needed."""
     from videodag_cli.convert.cutting import Cutter
     from videodag_cli.results.origin import require_video
@@ -135,7 +148,7 @@ def _cutters(how: CutMethod, video: str | None) -> Callable[[TimeRange, str], st
 
     opened: dict[str, Cutter] = {}
 
-    def command(found: TimeRange, source: str) -> str:
+    def command(found: TimeRange, source: str, _: ClockSeen) -> str:
         if source not in opened:
             record = read_record(source)
             stream = ((record or {}).get("request") or {}).get("stream")
@@ -145,41 +158,47 @@ def _cutters(how: CutMethod, video: str | None) -> Callable[[TimeRange, str], st
     return command
 
 
-def _jsonl(found: TimeRange, source: str) -> str:
+def _jsonl(found: TimeRange, source: str, seen: ClockSeen) -> str:
     from dataclasses import asdict
 
     import orjson
 
     from videodag_cli.errors import printable
 
-    return orjson.dumps({"source": printable(source), **asdict(found)}).decode()
+    return orjson.dumps(
+        {"source": printable(source), **asdict(found), **seen.times(found.start_s, found.end_s)}
+    ).decode()
 
 
-def _jsonl_of_one(found: TimeRange, _: str) -> str:
+def _jsonl_of_one(found: TimeRange, _: str, seen: ClockSeen) -> str:
     from dataclasses import asdict
 
     import orjson
 
-    return orjson.dumps(asdict(found)).decode()
+    return orjson.dumps({**asdict(found), **seen.times(found.start_s, found.end_s)}).decode()
 
 
-def _csv(found: TimeRange, source: str) -> str:
+def _csv(found: TimeRange, source: str, seen: ClockSeen, *, several: bool, clock: bool) -> str:
     import csv
     import io
     from dataclasses import astuple
 
+    from videodag_cli.errors import InputError
+    from videodag_cli.results.reading import shown_name
+
+    times = seen.times(found.start_s, found.end_s)
+    if clock and not times:
+        raise InputError(
+            f"{shown_name(source)}: its lines have no time; run it with --clock, or leave out --clock",
+            word="input.not_results",
+        )
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow((source, *astuple(found)))
+    row = ([source] if several else []) + [*astuple(found), *(times.values() if clock else ())]
+    csv.writer(text, lineterminator="").writerow(row)
     return text.getvalue()
 
 
-def _csv_of_one(found: TimeRange, _: str) -> str:
-    from dataclasses import astuple
-
-    return ",".join(str(value) for value in astuple(found))
-
-
-def _cue(found: TimeRange, _: str, *, where: str) -> str:
+def _cue(found: TimeRange, _: str, __: ClockSeen, *, where: str) -> str:
     from videodag_cli.convert.vtt import cue, escaped, milliseconds
 
     return cue(milliseconds(found.start_s), milliseconds(found.end_s), escaped(" ".join(where.split())))

@@ -13,6 +13,7 @@ from videodag_cli.compare.changes import thresholds as thresholds_of
 from videodag_cli.compare.tolerance import Tolerances
 from videodag_cli.compare.values import FrameComparer
 from videodag_cli.errors import RequestError, printable
+from videodag_cli.results.clock_zero import zero_of
 from videodag_cli.results.reading import JsonLine, is_boxes, read_lines, read_record
 
 SCREENFUL = 20
@@ -168,6 +169,8 @@ def _one_frame(comparison: Comparison, comparer: FrameComparer, before: JsonLine
 
     if abs(time_s - before["time_s"]) > TIME_GRACE_S:
         add("", "time", f"its time was {before['time_s']:.6f} s, now it is {time_s:.6f} s")
+    for name, words in _other_clocks(before, after):
+        add("", name, words)
     old, new = before["result"], after["result"]
     if old is not None and new is not None:
         try:
@@ -185,6 +188,20 @@ def _one_frame(comparison: Comparison, comparer: FrameComparer, before: JsonLine
         was, now = before.get("error") or {}, after.get("error") or {}
         if (was.get("node"), was.get("type")) != (now.get("node"), now.get("type")):
             add(str(now.get("node", "")), "error", f"failed with {_failure(now)}, expected {_failure(was)}")
+
+
+def _other_clocks(before: JsonLine, after: JsonLine) -> Iterator[tuple[str, str]]:
+    """Where the instant (`time`) or the timecode is not what was expected; a clock that only the new result has is nothing to compare."""
+    if "time" in before:
+        expected, found = zero_of((before,), "the expected result"), zero_of((after,), "the new result")
+        if expected is None or found is None or abs(found - expected) > TIME_GRACE_S * 1_000_000:
+            yield (
+                "clock",
+                f"its instant was {printable(before['time'], limit=40)}, now it is {printable(after.get('time'), limit=40)}",
+            )
+    if "timecode" in before and before["timecode"] != after.get("timecode"):
+        now = printable(after.get("timecode"), limit=40)
+        yield "timecode", f"its timecode was {printable(before['timecode'], limit=40)}, now it is {now}"
 
 
 def _failure(error: Mapping[str, Any]) -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 from videodag_cli.errors import InputError, RequestError, printable
 from videodag_cli.times import EPOCH, MICROSECOND, parse_instant, parse_zone, rfc3339
 
+AGREEMENT_US = 2_000_000
+"""Two times of one container that are no farther apart mean the same; both are written in whole seconds."""
 CONTAINER = "container"
 """The clock is said by the container: `creation_time`."""
 _FIELDS = {
@@ -64,18 +66,39 @@ def resolved(given: str, video: str | Path) -> str:
     return rfc3339(parse_instant(given))
 
 
-def clock_of(request: str, metadata: Mapping[str, str], shown: str) -> Clock:
-    """The clock of a request, over a video whose container says `metadata`. Raises InputError."""
+def clock_of(request: str, said: Mapping[str, str | None], shown: str) -> Clock:
+    """The clock of a request, over a video whose container says `creation_time` and `recorded_time`. Raises InputError.
+
+    A program that exports a recording writes its own `creation_time` and keeps what the phone said: then they contradict each other.
+    """
     if request != CONTAINER:
         return Clock(parse_instant(request))
-    said = metadata.get("creation_time", "")
+    created, recorded = said.get("creation_time"), said.get("recorded_time")
     try:
-        return Clock(parse_instant(said))
+        instants = [parse_instant(_with_colon(text)) for text in (created, recorded) if text]
     except ValueError as error:
+        raise _no_time(shown) from error
+    if not instants:
+        raise _no_time(shown)
+    if max(instants) - min(instants) > AGREEMENT_US:
         raise InputError(
-            f"{shown}: its container says no time of creation, so --clock container has none; give the instant of its time 0",
+            f"{shown}: its container says that it was created at {printable(created, limit=40)} and recorded at "
+            f"{printable(recorded, limit=40)}, so --clock container does not decide; give the instant of its time 0",
             word="input.unsupported",
-        ) from error
+        )
+    return Clock(instants[0])
+
+
+def _no_time(shown: str) -> InputError:
+    return InputError(
+        f"{shown}: its container says no time of creation, so --clock container has none; give the instant of its time 0",
+        word="input.unsupported",
+    )
+
+
+def _with_colon(text: str) -> str:
+    """Phones write the offset as `+0200`."""
+    return re.sub(r"([+-]\d{2})(\d{2})$", r"\1:\2", text)
 
 
 def _pattern(given: str) -> tuple[re.Pattern[str], re.Pattern[str], timezone | None]:

@@ -21,7 +21,7 @@ class Stamps:
     def of(cls, clock: str | None, found: Probe, *, timecode: bool) -> Stamps:
         """clock: as in the request. Raises InputError for a video that does not say what is asked of it."""
         facts = found.facts
-        said = {} if facts.creation_time is None else {"creation_time": facts.creation_time}
+        said = {"creation_time": facts.creation_time, "recorded_time": facts.recorded_time}
         return cls(
             None if clock is None else clock_of(clock, said, found.shown), _timecode(found) if timecode else None
         )

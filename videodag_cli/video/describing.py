@@ -89,6 +89,7 @@ def describe_video(
         first_time_s=index.time_s(0),
         duration_s=float(round(end, 6)),
         creation_time=_told(container.metadata.get("creation_time")),
+        recorded_time=_told(container.metadata.get("com.apple.quicktime.creationdate")),
         timecode=_told(stream.metadata.get("timecode") or _first_timecode(container)),
         edit_list=bool(track and _real_edits(track)),
         fragmented=movie.fragments > 0,

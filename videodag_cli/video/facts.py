@@ -74,6 +74,10 @@ class MeasuredFacts(BaseModel):
     first_time_s: float | None
     duration_s: float
     creation_time: str | None = Field(default=None, description="What the container says of its creation, RFC 3339")
+    recorded_time: str | None = Field(
+        default=None,
+        description="What a phone says of the recording, in local time with its offset (com.apple.quicktime.creationdate)",
+    )
     timecode: str | None = Field(default=None, description="SMPTE timecode of the first frame; a semicolon: drop-frame")
     edit_list: bool
     fragmented: bool
