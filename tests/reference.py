@@ -167,6 +167,41 @@ def pipelines() -> str:
     return "\n".join(["| pipeline | output nodes | what a line holds |", "|---|---|---|", *rows])
 
 
+def one_page() -> str:
+    """Everything by name, as short as it can be said; entries do not begin with code, so that `help` finds each in its own place."""
+    parts = ["## Commands", ""]
+    for name, function in commands():
+        entries = list(options(function))
+        usage = " ".join(names.strip("`") for _, names, _ in entries if not names.startswith("`-"))
+        given = ", ".join(names for _, names, _ in entries if names.startswith("`-"))
+        about = (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " ")
+        parts.append(
+            f"- {' '.join(('videodag', name, usage)).strip()}: {about}{f' Options: {given}.' if given else ''}"
+        )
+    parts += ["", "## Exit codes", "", *(f"- {code}: {meaning}" for code, meaning in errors.EXIT_CODES.items())]
+    parts += ["", f"Error words: {', '.join(errors.WORDS)}.", "", "## Pipelines", ""]
+    for path in sorted(builtin_folder().glob("*.json")):
+        pipeline = load_pipeline(path).pipeline
+        parts.append(f"- {pipeline.id} (outputs {', '.join(pipeline.output_nodes)}): {pipeline.description}")
+    parts += ["", "## Tools", ""]
+    plugins, _ = Registry().all()
+    for plugin in plugins:
+        if plugin.distribution != "videodag":
+            continue
+        for spec in plugin.tools.values():
+            facts = described(plugin, spec)
+            takes = ", ".join(label["label"] for label in facts["inputs"])
+            params = ", ".join(param["name"] for param in facts["params"])
+            gives = " and ".join(facts["outputs"])
+            parts.append(
+                f"- {facts['id']} ({takes}; gives {gives}): {facts['summary']}{f' Params: {params}.' if params else ''}"
+            )
+    parts += ["", "## Pages", ""]
+    pages = [path for path in sorted(DOCS.glob("*.md")) if path.stem != "llms"]
+    parts += [f"- [{path.stem}]({path.name}): {path.read_text().split(chr(10))[2]}" for path in pages]
+    return "\n".join(parts)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "commands": command_pages,
     "tools": tool_pages,
@@ -174,6 +209,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "words": error_words,
     "tolerances": tolerances,
     "pipelines": pipelines,
+    "one-page": one_page,
 }
 
 

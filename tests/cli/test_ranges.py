@@ -6,12 +6,14 @@ import contextlib
 import csv
 import io
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.commands import Done, videodag
+from tests.results_files import line, write
 from videodag_cli.cli import app
 
 SAMPLES = Path(__file__).parents[2] / "sample_videos"
@@ -155,3 +157,28 @@ def test_ranges_of_several_files_say_whose_they_are(results: Path, tmp_path: Pat
     assert [row[:2] for row in rows[3:]] == [[str(other), "0.5"], [str(other), "3.5"]]
     refused = ranges(results, other, *where, "--format", "vtt")
     assert (refused.code, refused.text) == (2, "")
+
+
+def clocked(path: Path, zero: str) -> Path:
+    start = datetime.fromisoformat(zero)
+    lines = [line(i, {"n": i}) for i in range(5)]
+    for each in lines:
+        instant = start + timedelta(seconds=each["time_s"])
+        each["time"] = instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return write(path, lines)
+
+
+def test_ranges_are_on_the_clock_where_lines_have_one(tmp_path: Path) -> None:
+    path = clocked(tmp_path / "a.jsonl", "2026-03-29T00:59:59.990000+00:00")
+    (found,) = videodag("ranges", path, "--where", "n > 0").lines
+    assert (found["start_time"], found["end_time"]) == ("2026-03-29T01:00:00.030000Z", "2026-03-29T01:00:00.190000Z")
+    assert found["start_s"] == 0.04
+    table = videodag("ranges", path, "--where", "n > 0", "--format", "csv", "--clock").text.splitlines()
+    assert table == [
+        "start_s,end_s,start_frame,end_frame,frames,start_time,end_time",
+        "0.04,0.2,1,4,4,2026-03-29T01:00:00.030000Z,2026-03-29T01:00:00.190000Z",
+    ]
+    without = write(tmp_path / "b.jsonl", [line(i, {"n": i}) for i in range(5)])
+    assert "start_time" not in videodag("ranges", without, "--where", "n > 0").lines[0]
+    refused = videodag("ranges", without, "--where", "n > 0", "--format", "csv", "--clock")
+    assert (refused.code, refused.word) == (3, "input.not_results")

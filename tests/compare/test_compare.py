@@ -474,3 +474,15 @@ def test_any_value_equals_itself_and_comparing_never_crashes(value: Any, data: s
         comparison = compared(lines(other), lines(value))
         assert not comparison.is_equal
         assert all("\n" not in text for text in comparison.lines())
+
+
+def test_another_clock_or_timecode_is_a_difference_and_a_new_one_is_not() -> None:
+    plain: list[dict[str, Any]] = [{"frame_index": i, "time_s": float(i), "result": {"n": 1}} for i in range(2)]
+    old = [
+        {**item, "time": f"2026-11-25T08:00:0{i}.000000Z", "timecode": f"00:00:00:0{i}"} for i, item in enumerate(plain)
+    ]
+    later = [{**item, "time": item["time"].replace("T08", "T09"), "timecode": "01:00:00:00"} for item in old]
+    assert compare_lines(old, old).is_equal
+    assert compare_lines(plain, old).is_equal
+    assert compare_lines(old, later).counts == {("", "clock"): 2, ("", "timecode"): 2}
+    assert compare_lines(old, plain).counts == {("", "clock"): 2, ("", "timecode"): 2}

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
+import opentimelineio
 import pytest
 
-from tests.commands import videodag
+from tests.commands import Done, videodag
 from tests.results_files import CLIPS, parsed
 from videodag_cli.errors import InputError, RequestError
 from videodag_cli.run.clock import resolved
@@ -34,6 +35,9 @@ def made(path: Path, *options: str) -> Path:
         ("name:*_%Y%m%d_%H%M%S@+01:00", "north_20260101_003000", "2025-12-31T23:30:00.000000Z"),
         ("name:%Y-%m-%dT%H%M%S%z*", "2026-03-01T120000-0800 gate", "2026-03-01T20:00:00.000000Z"),
         ("name:%Y%m%d%H%M@Z", "202602281234", "2026-02-28T12:34:00.000000Z"),
+        ("name:PXL_%Y%m%d_%H%M%S%f@Z", "PXL_20240703_081530123", "2024-07-03T08:15:30.123000Z"),
+        ("name:%Y-%m-%d_%H-%M-%S-*@-07:00", "2024-07-03_10-15-30-front", "2024-07-03T17:15:30.000000Z"),
+        ("name:%Y_%m%d_%H%M%S_*@+02:00", "2024_0703_101530_001F", "2024-07-03T08:15:30.000000Z"),
         ("name:cam.%s", "cam.1700000000", "2023-11-14T22:13:20.000000Z"),
     ],
 )
@@ -131,3 +135,42 @@ def test_lines_have_the_timecode_of_the_track(tmp_path: Path) -> None:
     assert found[:4] == ["01:02:59;28", "01:02:59;29", "01:03:00;02", "01:03:00;03"]
     refused = videodag(*QUICK, made(tmp_path / "b.mov"), "--timecode")
     assert (refused.code, "it has no timecode" in refused.err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("rate", "drop"),
+    [
+        ("30000/1001", True),
+        ("30000/1001", False),
+        ("60000/1001", True),
+        ("24000/1001", False),
+        ("25", False),
+        ("50", False),
+    ],
+)
+def test_timecodes_are_those_of_opentimelineio(rate: str, drop: bool) -> None:
+    exact = Fraction(rate)
+    start = Timecode.parse(f"00:00:00{';' if drop else ':'}00", exact)
+    for number in (0, 1, 29, 1799, 1800, 17_981, 17_982, 53_945, 107_892, 1_000_003, 2_589_407):
+        expected = opentimelineio.opentime.to_timecode(
+            opentimelineio.opentime.RationalTime(number, float(exact)), float(exact), drop
+        )
+        assert start.at(number) == expected
+
+
+def test_what_a_phone_says_of_the_recording_has_to_agree_with_the_container(tmp_path: Path) -> None:
+    """Phones write both; what exports a clip later may write its own time of creation."""
+
+    def said(created: str, recorded: str) -> Done:
+        options = ("-movflags", "use_metadata_tags", "-metadata", f"creation_time={created}")
+        clip = made(
+            tmp_path / f"{created[:10]}.mov", *options, "-metadata", f"com.apple.quicktime.creationdate={recorded}"
+        )
+        return videodag(*QUICK, clip, "--clock", "container", "-o", tmp_path / "a.jsonl", "--overwrite")
+
+    agreed = said("2024-07-03T08:15:30Z", "2024-07-03T10:15:30+0200")
+    assert agreed.code == 0, agreed.err
+    assert parsed(tmp_path / "a.jsonl")[0]["time"] == "2024-07-03T08:15:30.000000Z"
+    exported = said("2024-09-01T12:00:00Z", "2024-07-03T10:15:30+0200")
+    assert (exported.code, exported.word) == (3, "input.unsupported")
+    assert "recorded at 2024-07-03T10:15:30+0200" in exported.err

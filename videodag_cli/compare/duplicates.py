@@ -42,7 +42,7 @@ MAX_GAP_S = 1.0
 COPY_SHARE = 0.9
 """Stretches that cover so much of both clips make them copies."""
 BANDS = 4
-PARTNERS = 24
+PARTNERS = 12
 """Frames that one meets in each band, at most."""
 VOTES_PER_KEY = 8
 """Frames of one file that vote with the same band."""
