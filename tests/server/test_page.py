@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.clips import encode, read_index
+from tests.clips import encode, read_index, turned, vfr_ticks
 from tests.commands import ROOT
 from tests.services import Server, served
 
@@ -168,6 +170,13 @@ def test_skeletons_are_drawn_where_the_line_has_them(open_page: Open, server: Se
         assert not all(hits[1]), "points of another frame"
 
 
+def picture(page: Any) -> Any:
+    """The picture on screen."""
+    found = cv2.imdecode(np.frombuffer(base64.b64decode(page.evaluate(PICTURE)), np.uint8), cv2.IMREAD_COLOR)
+    assert found is not None
+    return found.astype(np.uint8)
+
+
 def test_the_picture_on_screen_is_that_of_the_line(open_page: Open, server: Server, tmp_path: Path) -> None:
     """The clip paints its frame index, which is read back from the screen."""
     clip = encode(tmp_path / "clip.mp4", indices=range(60), options={"bf": "2"})
@@ -177,12 +186,48 @@ def test_the_picture_on_screen_is_that_of_the_line(open_page: Open, server: Serv
     page = ready(open_page(f"/?job={job_id}"))
     for number in (6, 1, 8):
         show(page, number, lines[number]["frame_index"])
-        png = np.frombuffer(base64.b64decode(page.evaluate(PICTURE)), np.uint8)
-        picture = cv2.imdecode(png, cv2.IMREAD_COLOR)
-        assert picture is not None
-        assert read_index(picture.astype(np.uint8)) == lines[number]["frame_index"]
+        assert read_index(picture(page)) == lines[number]["frame_index"]
     page.click("#play")
     page.wait_for_selector('#canvas[data-frame="56"][data-exact="false"]', timeout=20_000)  # frame 59 was not sampled
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["begins at 5 s", "variable frame rate", "turned"])
+def test_the_picture_on_screen_is_that_of_the_line_in_any_container(
+    open_page: Open, server: Server, tmp_path: Path, kind: str
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    if kind == "turned":
+        turned(clip, 90)
+    elif kind == "variable frame rate":
+        encode(clip, indices=range(20), ticks=vfr_ticks(20), time_base=Fraction(1, 1000))
+    else:
+        made = encode(tmp_path / "made.mp4", indices=range(20), options={"bf": "2"})
+        subprocess.run(["ffmpeg", "-v", "error", "-i", made, "-c", "copy", "-output_ts_offset", "5", clip], check=True)
+    job_id = server.accepted("count", clip)
+    server.over(job_id)
+    lines = [json.loads(line) for line in server.lines(job_id).splitlines()]
+    assert (lines[0]["time_s"] == 5.0) == (kind == "begins at 5 s")
+    page = ready(open_page(f"/?job={job_id}"))
+    for number in (12, 3, len(lines) - 1):
+        show(page, number, lines[number]["frame_index"])
+        assert read_index(picture(page)) == lines[number]["frame_index"]
+
+
+@pytest.mark.slow
+def test_a_video_that_the_browser_cannot_play_has_its_results_all_the_same(
+    open_page: Open, server: Server, tmp_path: Path
+) -> None:
+    clip = encode(tmp_path / "clip.mp4", indices=range(20), codec="mpeg4")
+    job_id = server.accepted("count", clip, options={"frame_stride": 3})
+    server.over(job_id)
+    page = ready(open_page(f"/?job={job_id}"))
+    page.wait_for_selector("#blind:not([hidden])")
+    assert page.is_hidden("#play")
+    for number, frame_index in ((4, 12), (1, 3)):
+        show(page, number, frame_index)
+        assert page.inner_text("#frame-name") == f"Frame {frame_index}"
+        assert page.inner_text("#pointer") == f"0:00.{frame_index * 40:03d}"
 
 
 def test_a_job_is_watched_cancelled_and_removed(open_page: Open, server: Server) -> None:

@@ -9,6 +9,7 @@ const player = (() => {
   const pages = new Map(); // number -> promise of lines
   let job = null;
   let shown = -1; // the media time on screen
+  let blind = false; // the browser cannot play the video
   let fromVideo = false;
 
   // The sampled frame that is on screen, or the last one before it.
@@ -16,12 +17,7 @@ const player = (() => {
     const after = firstAtLeast(DATA.frames.time_s, time + AHEAD_S);
     return Math.max(0, after - 1);
   }
-  const isExact = () => Math.abs(DATA.frames.time_s[state.line] - shown) < Math.max(AHEAD_S, frameSeconds() / 2);
-
-  function frameSeconds() {
-    const [up, down = '1'] = String(job.summary.video.frame_rate ?? '25').split('/');
-    return Number(down) / Number(up) || 0.04;
-  }
+  const isExact = () => blind || Math.abs(DATA.frames.time_s[state.line] - shown) < AHEAD_S;
 
   function onFrame(_, { mediaTime }) {
     shown = mediaTime;
@@ -105,6 +101,17 @@ const player = (() => {
     }
   }
 
+  // Results without a picture: what was found is drawn all the same, frame by frame.
+  function goBlind() {
+    if (blind) return;
+    blind = true;
+    shown = DATA.frames.time_s[state.line];
+    for (const id of ['play', 'speed']) byId(id).hidden = true;
+    byId('blind').hidden = false;
+    byId('stage').classList.add('blind');
+    draw();
+  }
+
   async function start(found) {
     job = found;
     const { block, ...data } = await ask(`/video/jobs/${job.job_id}/columns`);
@@ -118,8 +125,11 @@ const player = (() => {
     prepareConfidence();
     drawTimelines();
     byId('frame-table').show();
-    on('line', () => { if (!fromVideo) { shown = -1; seekTo(state.line); } });
-    on('line', throttled(() => { describeFrame(); showRaw(); byId('seek').value = String(state.line); if (video.error) draw(); }));
+    on('line', () => {
+      if (blind) shown = DATA.frames.time_s[state.line];
+      else if (!fromVideo) { shown = -1; seekTo(state.line); }
+    });
+    on('line', throttled(() => { describeFrame(); showRaw(); byId('seek').value = String(state.line); if (blind) draw(); }));
     on('thresholds', throttled(() => { describeConfidence(); describeFrame(); draw(); }));
     on('theme', throttled(draw));
     new ResizeObserver(throttled(draw)).observe(canvas);
@@ -130,7 +140,7 @@ const player = (() => {
     byId('next').addEventListener('click', () => choose(state.line + 1));
     byId('go').addEventListener('change', (event) => chooseFrame(Number(event.target.value)));
     byId('speed').addEventListener('change', (event) => { video.playbackRate = Number(event.target.value); });
-    const toggle = () => (video.paused ? video.play().catch(showProblem) : video.pause());
+    const toggle = () => (blind ? null : video.paused ? video.play().catch(showProblem) : video.pause());
     byId('play').addEventListener('click', toggle);
     canvas.addEventListener('click', toggle);
     canvas.addEventListener('keydown', (event) => {
@@ -139,12 +149,8 @@ const player = (() => {
       if (event.key === ' ') { event.preventDefault(); toggle(); }
     });
     for (const name of ['play', 'pause', 'ended']) video.addEventListener(name, () => { byId('play').textContent = video.paused ? 'Play' : 'Pause'; });
-    video.addEventListener('error', () => {
-      byId('stage').classList.add('blind');
-      byId('pointer').textContent = 'This browser cannot play the video; boxes are drawn without it.';
-      shown = DATA.frames.time_s[state.line];
-      draw();
-    });
+    video.addEventListener('error', goBlind);
+    video.addEventListener('loadedmetadata', () => { if (!video.videoWidth) goBlind(); }); // only its sound can be played
     video.requestVideoFrameCallback(onFrame);
     video.addEventListener('loadeddata', () => choose(state.line), { once: true });
     video.src = `/video/jobs/${job.job_id}/video`;
