@@ -66,6 +66,13 @@ def test_a_job_has_the_bytes_of_the_command_line(server: Server) -> None:
     assert str(server.data) not in json.dumps(job)
 
 
+def test_a_job_says_the_pipeline_as_it_was_named(server: Server) -> None:
+    """Another one of the same id may come first on a command line."""
+    job = server.over(server.accepted("builtin:quality", options={"max_frames": 1}))
+    assert job["pipeline_id"] == "builtin:quality"
+    assert job["summary"]["pipeline"]["id"] == "quality"
+
+
 def test_without_a_sampling_every_frame_runs(server: Server) -> None:
     job_id = server.accepted("count")
     assert server.over(job_id)["lines"] == len(on_command_line(server, "count").splitlines())

@@ -110,7 +110,7 @@ class Service:
             sync_folder(self.places.jobs)
         job = self.table.add(
             job_id,
-            pipeline_id=asked.loaded.pipeline.id,
+            pipeline_id=received.fields["pipeline_id"],
             file_name=received.file_name,
             file_bytes=received.file_bytes,
             request=request,
