@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.commands import call, command
+from tests.services import on_command_line, served
 from videodag_cli.server.jobs import Ending, JobRow, JobTable, new_id
 
 
@@ -71,3 +81,52 @@ def test_machines_share_a_table_without_the_write_ahead_log(tmp_path: Path) -> N
     add(table)
     assert not list(tmp_path.glob("*-wal"))
     assert JobTable(tmp_path / "jobs.sqlite", shared=True).counts() == {"queued": 1}
+
+
+@pytest.mark.parametrize("kind", ["another version", "no database"])
+def test_another_table_is_refused_and_kept(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "jobs.sqlite"
+    if kind == "no database":
+        path.write_bytes(b"nothing of the kind, and longer than a header" * 4)
+    else:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE jobs (id TEXT PRIMARY KEY, state TEXT, number INTEGER)")
+    before = path.read_bytes()
+    done = call(command("serve", "--port", "0", "--data-dir", tmp_path))
+    assert (done.code, done.word) == (6, "output.failed")
+    assert "--data-dir" in done.error
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting needs root")
+def test_a_full_disk_is_told_and_a_job_can_be_removed_to_make_room(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", data], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with served(tmp_path, "--jobs", "1") as server:
+            right = on_command_line(server, "slow", "--max-frames", "40")
+            done = server.accepted("count", options={"max_frames": 3})
+            assert server.over(done)["status"] == "completed"
+            running = server.accepted("slow", options={"max_frames": 40})
+            server.wait_until(running, frames=1)
+            filler = data / "filler"
+            with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            answer = server.send("count")
+            assert (answer.status_code, answer.json()["word"]) == (507, "output.full")
+            answer = server.http.get(f"/video/jobs/{done}/results?format=csv")
+            assert (answer.status_code, answer.json()["word"]) == (507, "output.full")
+            assert str(tmp_path) not in answer.text
+            assert "full" in server.http.get("/health/ready").text
+            assert server.http.delete(f"/video/jobs/{done}").status_code == 204
+            assert not (data / "jobs" / done).exists()
+            assert not list((data / "uploads").iterdir())
+            filler.unlink()
+            assert server.over(running)["status"] == "completed"
+            assert server.lines(running) == right
+    finally:
+        subprocess.run(["umount", "-l", data], check=True)

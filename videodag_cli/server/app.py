@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -44,6 +45,8 @@ from videodag_cli.server.upload import receive
 from videodag_cli.server.views import job_view
 
 POLL_S = 0.1
+FREE_BYTES = 1 << 20
+"""With less, nothing can be accepted."""
 PAGE_LINES = 1000
 MAX_PAGE_LINES = 10_000
 _WAIT = re.compile(r"\bwait=(\d{1,6})\b")
@@ -73,6 +76,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.state.root = service.places.root
     metrics = Metrics(service)
     for kind in (VideodagError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, on_error)
@@ -353,6 +357,8 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
             lacks.append(f"the queue {service.bell.label} does not answer; jobs wait until it does")
         if not os.access(service.places.uploads, os.W_OK):
             lacks.append("the data folder cannot be written to")
+        if shutil.disk_usage(service.places.root).free < FREE_BYTES:
+            lacks.append("the disk of the data folder is full")
         return JsonAnswer({"status": "not ready" if lacks else "ok", "lacks": lacks}, 503 if lacks else 200)
 
     @app.get(

@@ -17,12 +17,22 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from videodag_cli.errors import OutputError, printable
+
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
 BUSY_S = 20.0
 """How long a statement waits for another process's."""
 CRASHES = 2
 """A job whose process died is run again so often."""
+
+_FAILURES = {
+    sqlite3.SQLITE_FULL: "output.full",
+    sqlite3.SQLITE_IOERR: "output.failed",
+    sqlite3.SQLITE_READONLY: "output.failed",
+    sqlite3.SQLITE_CANTOPEN: "output.failed",
+}
+"""What the disk can do to the table, as error words."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -123,10 +133,19 @@ class JobTable:
 
     def __init__(self, path: Path, *, shared: bool = False) -> None:
         """shared: machines share the file over a network, where SQLite's write-ahead log does not work."""
+        """Raises `OutputError` for a file that is not such a table, or that another version made."""
         self.path = path
-        with self._connected() as connection:
-            connection.execute(f"PRAGMA journal_mode={'TRUNCATE' if shared else 'WAL'}")
-            connection.executescript(_SCHEMA)
+        try:
+            with self._connected() as connection:
+                if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone():
+                    connection.execute(f"SELECT {_COLUMNS}, key, not_before_s, lease_until_s FROM jobs LIMIT 0")
+                connection.execute(f"PRAGMA journal_mode={'TRUNCATE' if shared else 'WAL'}")
+                connection.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            raise OutputError(
+                f"{printable(path)}: is not a table of jobs of this version of videodag ({printable(error)}); give another --data-dir",
+                word="output.failed",
+            ) from error
         self._kept_open = sqlite3.connect(
             path, check_same_thread=False
         )  # the last one to close would tidy the log each time
@@ -139,8 +158,14 @@ class JobTable:
     def _connected(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)) as connection:
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA synchronous=FULL")
-            yield connection
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+                yield connection
+            except sqlite3.OperationalError as error:
+                word = _FAILURES.get((error.sqlite_errorcode or 0) & 0xFF)
+                if word is None:
+                    raise
+                raise OutputError(f"the table of jobs: {printable(error)}", word=word) from error
 
     def _select(self, where: str, values: Sequence[object] = ()) -> list[JobRow]:
         with self._connected() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from videodag_cli.errors import WORDS, InputError, RequestError, VideodagError, printable
+from videodag_cli.errors import WORDS, InputError, OutputError, RequestError, VideodagError, printable
 from videodag_cli.server.request import FieldError
 
 TYPE = "urn:videodag:error:"
@@ -77,6 +78,9 @@ def _response(
 
 async def on_error(request: Request, error: Exception) -> Response:
     """Any exception as a response."""
+    if isinstance(error, OutputError):  # where the service keeps its data is nobody's business
+        message = error.message.replace(f"{printable(request.app.state.root)}{os.sep}", "")
+        return _response(status_of(error), error.word, message)
     if isinstance(error, VideodagError):
         return problem(error)
     if isinstance(error, RequestValidationError):

@@ -108,14 +108,18 @@ class Service:
             folder.mkdir(mode=0o700)
             move(received.path, folder / VIDEO)
             sync_folder(self.places.jobs)
-        job = self.table.add(
-            job_id,
-            pipeline_id=received.fields["pipeline_id"],
-            file_name=received.file_name,
-            file_bytes=received.file_bytes,
-            request=request,
-            key=key,
-        )
+        try:
+            job = self.table.add(
+                job_id,
+                pipeline_id=received.fields["pipeline_id"],
+                file_name=received.file_name,
+                file_bytes=received.file_bytes,
+                request=request,
+                key=key,
+            )
+        except BaseException:
+            self.places.remove(job_id)
+            raise
         if job.id != job_id:
             self.places.remove(job_id)  # another request with the same key was faster
             return _same(job, request)
@@ -129,8 +133,8 @@ class Service:
             if self.job(job.id).state == "cancelled":
                 self.places.remove(job.id)
             return False
-        if self.table.remove(job.id):
-            self.places.remove(job.id)
+        self.places.remove(job.id)  # before the table is written to: it may be what makes room on a full disk
+        self.table.remove(job.id)
         return True
 
     def reconcile(self) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from videodag_cli.errors import StopSignal, VideodagError
+from videodag_cli.errors import OutputError, StopSignal, VideodagError
 from videodag_cli.guard.supervise import ending
 from videodag_cli.run.record import RunRecord, load_record
 from videodag_cli.server import process_names
@@ -56,16 +56,21 @@ class Worker:
         """Work until a signal is raised; what runs then goes back to the queue and continues later."""
         try:
             while True:
-                self._upkeep()
-                self._take()
-                self._listen()
+                try:
+                    self._upkeep()
+                    self._take()
+                    self._listen()
+                except OutputError:  # a full disk: what runs goes on, and a job whose end is not noted is found again
+                    time.sleep(POLL_S)
         except StopSignal:
             for running in self._running.values():
                 running.child.ask_to_stop()
             for job_id, running in self._running.items():
                 running.child.end()
-                self._table.give_back(job_id, self.name)
-            self._table.left(self.name)
+                with contextlib.suppress(OutputError):
+                    self._table.give_back(job_id, self.name)
+            with contextlib.suppress(OutputError):
+                self._table.left(self.name)
             raise
 
     def _upkeep(self) -> None:
