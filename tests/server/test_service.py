@@ -7,6 +7,7 @@ import http.client
 import io
 import json
 import re
+import signal
 import socket
 import time
 from pathlib import Path
@@ -391,6 +392,7 @@ def test_a_token_opens_everything_and_nothing_is_open_without_it(tmp_path: Path)
     [
         (("--host", "0.0.0.0"), "usage", "VIDEODAG_TOKEN"),
         (("--queue", "http://x"), "usage", "redis://"),
+        (("--queue", "redis://host:99999/0"), "usage", "redis://"),
         (("--max-upload", "many"), "usage", "--max-upload"),
         (("--host", "203.0.113.1", "--insecure"), "output.failed", "203.0.113.1"),
     ],
@@ -399,6 +401,29 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path, arguments: tuple[str, 
     done = call(command("serve", "--port", "0", "--data-dir", tmp_path / "data", *arguments))
     assert done.word == code
     assert told in done.error
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = call(command("serve", "--port", port, "--data-dir", tmp_path / "data"))
+    assert (done.code, done.word) == (6, "output.failed")
+    assert f"127.0.0.1:{port}" in done.error
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_well_also_when_it_comes_twice(tmp_path: Path, number: signal.Signals) -> None:
+    with served(tmp_path, "--jobs", "1") as server:
+        job_id = server.accepted("slow")
+        server.wait_until(job_id, frames=1)
+        server.process.send_signal(number)
+        server.process.send_signal(number)
+        assert server.process.wait(30) == 0
+        assert server.process.stderr is not None
+        assert b"Traceback" not in server.process.stderr.read()
+    with served(tmp_path, "--jobs", "1") as server:
+        assert server.over(job_id)["status"] == "completed"
+        assert server.lines(job_id) == on_command_line(server, "slow")
 
 
 def test_two_servers_do_not_share_a_folder(server: Server) -> None:

@@ -73,10 +73,13 @@ def open_bell(data_dir: Path, queue: str | None) -> Bell:
         path = data_dir / "queue.sqlite"
         return Bell(storage.SqliteStorage(NAME, filename=str(path), timeout=20), path.name)
     parts = urlsplit(queue)
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise RequestError(
-            f"--queue {printable(queue, limit=80)!r}: give the address of a Redis server, as redis://host:6379/0"
-        )
+    try:
+        known = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+    except ValueError:  # no port
+        known = False
+    if not known:
+        shown = printable(f"{parts.scheme}:...", limit=80)  # it may hold a password
+        raise RequestError(f"--queue {shown}: give the address of a Redis server, as redis://host:6379/0")
     label = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
     try:
         from redis import ConnectionPool

@@ -36,7 +36,6 @@ class _Server(uvicorn.Server):
     """Ends on a signal as a service does: with exit code 0."""
 
     should_exit: bool
-    force_exit: bool
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -46,8 +45,9 @@ class _Server(uvicorn.Server):
         yield
 
     def _stop(self) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = AppStatus.should_exit = True
+        self.should_exit = AppStatus.should_exit = (
+            True  # a second signal changes nothing: it ends within `STOP_S` anyway
+        )
 
 
 def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
