@@ -1,9 +1,13 @@
-"""A folder of one-minute clips, one frame a second of each: one command, against a loop, `xargs`, and a pool written by hand."""
+"""A folder of one-minute clips, one frame a second of each: one command, against a loop, `xargs`, and a pool written by hand.
+
+And with a pipeline that computes most of the time: videos side by side against one after the other.
+"""
 
 from __future__ import annotations
 
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from tests.benchmarks.contenders import loop
@@ -11,6 +15,8 @@ from tests.benchmarks.measure import VIDEODAG, Contender
 from tests.benchmarks.report import Section, Settings, compare
 
 CLIPS = 40
+COMPUTED_CLIPS = 7
+"""An odd number, so that two at once leave one for the end."""
 RUN = f"{shlex.quote(VIDEODAG)} run -q -p quality --every 1"
 
 
@@ -20,6 +26,42 @@ def measure(settings: Settings) -> list[Section]:
     folder.mkdir()
     for number in range(4 if settings.quick else CLIPS):
         shutil.copyfile(clip, folder / f"{number:02}.mp4")
+    return [*_against_others(folder, settings), *_jobs(clip, settings)]
+
+
+def _jobs(clip: Path, settings: Settings) -> list[Section]:
+    """Two videos at once on two CPUs."""
+    folder = settings.scratch / "computed"
+    folder.mkdir()
+    for number in range(2 if settings.quick else COMPUTED_CLIPS):
+        shutil.copyfile(clip, folder / f"{number}.mp4")
+
+    def run(*options: str) -> list[str]:
+        output = str(settings.scratch / "-".join(("out", *options)))
+        more = ("-q", "-p", "people", "--every", "1", "--force", "--output-dir", output, str(folder))
+        return [VIDEODAG, "run", *options, *more]
+
+    serial, one, two = "--jobs 1 --workers 1", "--jobs 1", "--jobs 2"
+    both = Contender(two, run("-j", "2"), serial, {"wall": 1 / 1.8}, cpus=2)
+    return [
+        compare(
+            "batch: people, jobs and workers on 2 CPUs",
+            [
+                Contender(serial, run("-j", "1", "--workers", "1"), cpus=2),
+                Contender(one, run("-j", "1"), serial, cpus=2),
+                both,
+            ],
+            settings,
+        ),
+        compare(
+            "batch: people, two jobs against one with all workers",
+            [Contender(one, run("-j", "1"), cpus=2), replace(both, base=one, limits={"wall": 1.05})],
+            settings,
+        ),
+    ]
+
+
+def _against_others(folder: Path, settings: Settings) -> list[Section]:
     one = "videodag run FOLDER"
     each = f"{RUN} --force --output-dir {shlex.quote(str(settings.scratch / 'out'))} {shlex.quote(str(folder))}"
     return [
