@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ from videodag_cli.batch.api import Batch, run_batch
 from videodag_cli.batch.executors.in_process import InProcess
 from videodag_cli.batch.finding import FoundVideo
 from videodag_cli.batch.ledger import BatchRecord, read_ledger
-from videodag_cli.errors import OutputError, RequestError
+from videodag_cli.cli.many import table
+from videodag_cli.errors import OutputError, RequestError, StopSignal
 from videodag_cli.run.execution import feed_lines
 from videodag_cli.schemas import load_schema
 from videodag_cli.system.locks import lock_folder
@@ -163,6 +165,26 @@ def test_an_assertion_that_breaks_names_its_videos(batch: Make, videos: Path) ->
     assert record.exit_code == 5
     assert run(batch(assertions=("always mean > 1000",))).exit_code == 5
     assert run(batch()).exit_code == 0
+
+
+def test_a_signal_leaves_one_video_interrupted_and_the_rest_not_run(
+    batch: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(task: Any, on_progress: Any) -> None:
+        on_progress(3, 12)
+        raise StopSignal(signal.SIGINT)
+
+    monkeypatch.setattr("videodag_cli.batch.executors.in_process.run_guarded", stop)
+    made = batch()
+    with pytest.raises(StopSignal):
+        run(made)
+    record = read_ledger(tmp_path / "out" / "batch.json")
+    assert record is not None
+    assert (record.status, by_name(record)) == (
+        "interrupted",
+        {"a.mp4": "interrupted", "b.MOV": "not_run", "text.mp4": "not_run"},
+    )
+    assert list(table(record, made, 1.0))[1:3] == ["  interrupted  1", "  not run      2"]
 
 
 def test_what_was_judged_before_is_not_read_again(
