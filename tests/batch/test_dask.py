@@ -135,13 +135,20 @@ def older(init: Callable[..., None]) -> Callable[..., None]:
     return lambda self, **more: init(self, **{**more, "version": "0.0.1"})
 
 
-def test_an_address_where_nobody_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("videodag_cli.batch.executors.dask.CONNECT_WITHIN_S", 1)
-    with (
-        pytest.raises(RequestError, match=r"--dask tcp://127.0.0.1:1: no scheduler answers"),
-        OnDask("tcp://127.0.0.1:1"),
-    ):
+def test_an_address_where_nobody_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("distributed.Client", lambda *a, **k: pytest.fail("it would go on trying"))
+    file = tmp_path / "scheduler.json"
+    file.write_text('{"address": "tcp://127.0.0.1:1"}')
+    for address in ("tcp://127.0.0.1:1", str(file)):
+        with (
+            pytest.raises(RequestError, match=rf"--dask {address}: no scheduler answers there \(Connection refused"),
+            OnDask(address),
+        ):
+            pass
+    file.write_text("{}")
+    with pytest.raises(RequestError, match="the file names no address"), OnDask(str(file)):
         pass
+    monkeypatch.undo()
     with pytest.raises(RequestError, match=r"--dask nothing\.json"), OnDask("nothing.json"):
         pass
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 import time
 import uuid
@@ -19,6 +20,9 @@ from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
+
+import orjson
 
 from videodag_cli.batch.executors import TaskProgress
 from videodag_cli.batch.executors.worker_process import Died, WorkerProcess
@@ -30,6 +34,7 @@ from videodag_cli.run.job import default_workers
 
 LOCAL = "local"
 CONNECT_WITHIN_S = 15
+REACHED_WITHIN_S = 5
 RETRIES = 2
 AHEAD = 1000
 """Tasks that the scheduler knows of at once: enough for a cluster that grows with its work."""
@@ -82,12 +87,14 @@ class OnDask:
                 )  # fmt: skip
                 self._client = distributed.Client(self._cluster, **more)
             elif os.path.isfile(self._address):
+                _require_listener(str(orjson.loads(Path(self._address).read_bytes())["address"]))
                 self._client = distributed.Client(scheduler_file=self._address, **more)
             else:
+                _require_listener(self._address)
                 self._client = distributed.Client(self._address, **more)
-        except (OSError, ValueError, TypeError, ImportError) as error:
+        except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
             raise RequestError(
-                f"--dask {printable(self._address)}: no scheduler answers there ({printable(error, limit=200)}); give an address such "
+                f"--dask {printable(self._address)}: no scheduler answers there ({_reason(error)}); give an address such "
                 "as tcp://host:8786, a scheduler file, or local"
             ) from error
         self._client.subscribe_topic(self._id, self._told)
@@ -170,6 +177,19 @@ class OnDask:
         if entry is not None:
             task, on_progress = entry
             on_progress(task, done, total)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return "the file names no address"
+    return printable(getattr(error, "strerror", None) or error, limit=200)
+
+
+def _require_listener(address: str) -> None:
+    """Raise `OSError` at once where nobody listens: a client would go on trying."""
+    parts = urlsplit(address)
+    if parts.scheme in ("tcp", "tls") and parts.hostname and parts.port:
+        socket.create_connection((parts.hostname, parts.port), timeout=REACHED_WITHIN_S).close()
 
 
 def _absolute(task: VideoTask) -> VideoTask:
