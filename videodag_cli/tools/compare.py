@@ -19,7 +19,7 @@ from videodag_cli.errors import ParamError
 from videodag_cli.tools.params import NotNegative
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.likeness import mean_squared_errors, ssim
-from videodag_cli.vision.reference import CLEARLY, MOST_DIFFERENT, Drift, FramePairs, ReferenceVideo, ShownFrame
+from videodag_cli.vision.reference import CLEARLY, MOST_DIFFERENT, Drift, FramePairs, ReferenceFrame, ReferenceVideo
 
 Reference = Annotated[Path, Field(description="the video to compare with, MP4 or MOV, of the same size")]
 Offset = Annotated[
@@ -185,7 +185,7 @@ class AlignmentTool:
     def __call__(self, frame: Frame) -> Alignment:
         near = self._second.differences(frame, self._second.within(_whole(frame), self._window_s))
         found = sorted((difference, rank) for rank, difference in near.items())
-        best = ShownFrame(found[0][1], found[0][0]) if found else None
+        best = ReferenceFrame(found[0][1], found[0][0]) if found else None
         alike = len(found) > 1 and found[1][0] <= CLEARLY / 2 * found[0][0] + CLEARLY / 2
         if best is None or best.squared_difference > self._max_difference**2:
             elsewhere = self._second.anywhere(frame)

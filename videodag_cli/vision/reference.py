@@ -31,7 +31,7 @@ MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class ShownFrame:
+class ReferenceFrame:
     """A frame of the reference that shows what a frame of the video shows."""
 
     rank: int
@@ -113,7 +113,7 @@ class ReferenceVideo:
 
     def _check(self, frame: Frame, rank: int, near: dict[int, float]) -> None:
         nearest = min(near, key=lambda other: (near[other], abs(other - rank)))
-        best = ShownFrame(nearest, near[nearest])
+        best = ReferenceFrame(nearest, near[nearest])
         if not _is_clear(near[rank], best) and near[rank] > SUSPICIOUS:
             best = self.anywhere(frame) or best
         if _is_clear(near[rank], best) and best.squared_difference <= MOST_DIFFERENT**2:
@@ -128,7 +128,7 @@ class ReferenceVideo:
                 f"{near[rank] ** 0.5:.0f} grey levels, and no other is like it; pairing=time scores the two all the same"
             )
 
-    def anywhere(self, frame: Frame) -> ShownFrame | None:
+    def anywhere(self, frame: Frame) -> ReferenceFrame | None:
         """The frame of the whole reference that is most like this one."""
         ranks, pictures = self._overview()
         if not len(ranks):
@@ -141,7 +141,7 @@ class ReferenceVideo:
         best = int(np.argmin(squared))
         nearest = float(squared[best])
         alike = int((squared <= CLEARLY / 2 * nearest + CLEARLY / 2).sum()) > 1
-        return ShownFrame(int(ranks[best]), nearest, alike)
+        return ReferenceFrame(int(ranks[best]), nearest, alike)
 
     def _overview(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Small pictures of the whole reference, read when they are first wanted."""
@@ -171,7 +171,7 @@ class ReferenceVideo:
             del self._pictures[rank], self._small[rank]
 
 
-def _is_clear(squared_difference: float, other: ShownFrame) -> bool:
+def _is_clear(squared_difference: float, other: ReferenceFrame) -> bool:
     """Whether another frame is so much nearer that it is the one that is shown."""
     return squared_difference > CLEARLY * other.squared_difference + CLEARLY
 
