@@ -32,6 +32,7 @@ GROUPS = (
     "serve",
     "plan",
     "rerun",
+    "networks",
 )
 PACKAGES = ("videodag", "opencv-python-headless", "av", "numpy", "onnxruntime", "scenedetect-headless")
 

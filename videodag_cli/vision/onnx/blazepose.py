@@ -26,7 +26,7 @@ FACTOR = 1.25
 """Side of the square that is looked at, against the longer side of the box."""
 _COUNT = len(BLAZEPOSE_POINTS)
 _KERNEL, _LEAST = 7, 0.5
-_BATCH = 8
+_BATCH = 2
 _OUTPUTS = ["landmarks", "presence", "heatmap", "mask"]
 
 
@@ -100,17 +100,17 @@ def refined(points: Floats, heat: NDArray[np.float32]) -> Floats:
     As in MediaPipe, which tests the column in place of the row: a point below the map is still refined by the part of the window inside.
     """
     height, width, _ = heat.shape
-    reach = (_KERNEL - 1) // 2
+    columns, rows = (points / SIDE * (width, height)).astype(np.int64).T  # towards zero, as in MediaPipe
+    reach = np.arange(_KERNEL) - _KERNEL // 2
+    x, y = columns[:, None] + reach, rows[:, None] + reach
+    inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
+    window = heat[
+        y.clip(0, height - 1)[:, :, None], x.clip(0, width - 1)[:, None, :], np.arange(len(points))[:, None, None]
+    ]
+    shares = sigmoid(window) * inside
+    hot = (columns >= 0) & (columns < width) & (rows >= 0) & (shares.max(axis=(1, 2)) >= _LEAST)
+    shares, total = shares[hot], shares[hot].sum(axis=(1, 2))
     moved = points.copy()
-    for number, (x, y) in enumerate(points):
-        column, row = int(x / SIDE * width), int(y / SIDE * height)
-        if not 0 <= column < width or row < 0:
-            continue
-        left, right = max(0, column - reach), min(width, column + reach + 1)
-        top, bottom = max(0, row - reach), min(height, row + reach + 1)
-        shares = sigmoid(heat[top:bottom, left:right, number])
-        if shares.size and shares.max() >= _LEAST:
-            total = shares.sum()
-            moved[number, 0] = (shares.sum(0) @ np.arange(left, right)) / total / width * SIDE
-            moved[number, 1] = (shares.sum(1) @ np.arange(top, bottom)) / total / height * SIDE
+    moved[hot, 0] = (shares.sum(axis=1) * x[hot]).sum(axis=1) / total / width * SIDE
+    moved[hot, 1] = (shares.sum(axis=2) * y[hot]).sum(axis=1) / total / height * SIDE
     return moved
