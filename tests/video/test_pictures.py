@@ -132,6 +132,21 @@ def test_fields_of_b_pictures_are_put_in_order(first: str, mixed: bool, timed: b
     assert found.facts.reordered_frame_count == (0 if timed else 8)
 
 
+def test_a_picture_that_waits_for_many_is_not_lost(tmp_path: Path) -> None:
+    """Each group is coded from its last picture backwards: that one comes out behind 29 that are later in the file."""
+    coded = [0]
+    for last in (30, 60, 90):
+        coded += [last, *range(last - 29, last)]
+    kinds = {0: "IDR", **dict.fromkeys((30, 60, 90), "P")}
+    pictures = [(index, H264Picture(kinds.get(index, "B"), number, index)) for number, index in enumerate(coded)]
+    path = h264(tmp_path / "a.mp4", pictures, [2 * index + 2 for index, _ in pictures])
+    found = probe(path)
+    assert ffmpegs_order(path) == list(range(91))
+    assert shown(found) == list(range(91))
+    for targets in ([30], [30, 60, 90], [60], [29, 30, 31]):
+        assert [read_index(image) for image in read(found, targets).values()] == targets
+
+
 def test_both_fields_in_one_sample_are_one_frame(tmp_path: Path) -> None:
     samples = [
         Sample(

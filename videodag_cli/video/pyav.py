@@ -38,7 +38,8 @@ need, because the queue of packets under way goes on being decoded while a pictu
 MIN_SKIPPED_PACKETS = 3
 """A seek has to save at least this many packets."""
 REORDER_FRAMES = 18
-"""Decoders hold at most 16 pictures: one that has not come out after this many later ones never will."""
+"""Decoders hold at most 16 pictures: one that has not come out after this many that are later both in the file and in time never
+will. In the file alone says nothing: a keyframe may be held until all that lead up to it are out."""
 RUN_UP_GROUPS = 2
 """A continued run decodes this many groups of pictures again."""
 AFTER_DAMAGE = "a picture on which sampled frames depend cannot be decoded; they may show its traces"
@@ -415,12 +416,16 @@ class PyavReader(Reader):
                     yield frame
             elif rank in self._dropped:
                 raise _Restart
-            elif drained or sum(out > position for out in self._came_out) >= REORDER_FRAMES:
+            elif drained or self._later_count(position, rank) >= REORDER_FRAMES:
                 self._alarm(position)
                 self._settled += 1
                 self._undecodable.append(rank)
             else:
                 return
+
+    def _later_count(self, position: int, rank: int) -> int:
+        """How many of the last pictures that came out are later than this one."""
+        return sum(out > position and self._index.rank[out] > rank for out in self._came_out)
 
     def _follows_damage(self, rank: int, position: int) -> bool:
         """Whether decoding did not start anew between a damaged packet, that others refer to, and this one."""
