@@ -177,7 +177,8 @@ def batch_kills(folder: Path, *, count: int, seed: int = 0, deadline_s: float = 
     done = 0
     while done < count and time.monotonic() < end:
         for kind, variant in variants.items():
-            for target in TARGETS[: 3 if KINDS[kind][1] else 2]:
+            # With --isolate, a child that is killed costs the frame it was at, as a tool that crashes does.
+            for target in TARGETS[: 3 if KINDS[kind][1] == WATCHED else 2]:
                 kill_once(variant, target, chance, tally)
         done = sum(counter["kills"] for counter in tally.counts.values())
     return tally
