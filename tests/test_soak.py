@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.commands import ROOT
-from tests.soak import batch_kills
+from tests.soak import batch_kills, serve_kills
 from tests.soak.against_ffmpeg import compare, compare_folder
 from tests.soak.faults import disk, faults, files
 from tests.soak.fuzz import DAMAGES, fuzz
@@ -48,6 +48,12 @@ def test_kills_in_a_batch(tmp_path: Path) -> None:
         batch_kills.kill_once(variant, target, random.Random(5), tally)
     assert not tally.problems, str(tally)
     assert sum(counter["equal bytes"] for counter in tally.counts.values()) == 2
+
+
+def test_kills_of_a_service(tmp_path: Path) -> None:
+    tally = serve_kills.serve_kills(tmp_path, count=1, seed=6, deadline_s=600, targets=("server and worker",))
+    assert not tally.problems, str(tally)
+    assert tally.counts["server and worker"]["kills"] == 1
 
 
 def test_damaged_clips(tmp_path: Path) -> None:

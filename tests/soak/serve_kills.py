@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -94,7 +95,7 @@ def kill_once(folder: Path, clip: Path, reference: bytes, target: str, chance: r
     tally.require(target, not left, f"processes are left: {left}")
 
 
-def serve_kills(folder: Path, *, count: int, seed: int, deadline_s: float) -> Tally:
+def serve_kills(folder: Path, *, count: int, seed: int, deadline_s: float, targets: Sequence[str] = TARGETS) -> Tally:
     """So many kills, each at another moment."""
     tally = Tally("SIGKILL of a service")
     folder = folder / "serve"
@@ -111,5 +112,5 @@ def serve_kills(folder: Path, *, count: int, seed: int, deadline_s: float) -> Ta
         if not reference:
             with served(place, "--jobs", "0") as server:
                 reference = on_command_line(server, PIPELINE, clip=clip)
-        kill_once(place, clip, reference, TARGETS[number % len(TARGETS)], chance, tally)
+        kill_once(place, clip, reference, targets[number % len(targets)], chance, tally)
     return tally
