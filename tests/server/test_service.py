@@ -428,3 +428,12 @@ def test_a_signal_ends_it_well_also_when_it_comes_twice(tmp_path: Path, number: 
 
 def test_two_servers_do_not_share_a_folder(server: Server) -> None:
     assert call(command("serve", "--port", "0", "--data-dir", server.data)).word == "output.locked"
+
+
+def test_jobs_share_what_costly_tools_found(tmp_path: Path) -> None:
+    with served(tmp_path, "--cache", str(tmp_path / "kept")) as server:
+        first, second = (server.accepted("builtin:codes", options={"max_frames": 3}) for _ in range(2))
+        lines = [server.lines(job_id) for job_id in (first, second) if server.over(job_id)]
+        plain = call(command("run", "-q", "-p", "builtin:codes", "--max-frames", "3", CLIP))
+        assert lines == [plain.out] * 2
+    assert "codes.read" in call(command("cache", "info", tmp_path / "kept")).text

@@ -96,6 +96,17 @@ def serve(
     plugins_dir: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Also load the tools in DIR/*.py.", rich_help_panel=MACHINE)
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep results of detectors, OCR and pose in DIR for later jobs, as run --cache does.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    cache_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="Most bytes that --cache holds.", rich_help_panel=MACHINE)
+    ] = "2G",
     lease: Lease = "10s",
 ) -> None:
     """Serve jobs over HTTP, and a page to use them: upload a video, name a pipeline, read the results."""
@@ -135,6 +146,8 @@ def serve(
         names=frozenset(allow_host or ()),
         pipeline_folders=tuple(folder.absolute() for folder in pipelines_dir or ()),
         plugin_folders=make_registry(plugins_dir).folders,
+        cache=None if cache is None else cache.absolute(),
+        cache_bytes=None if cache is None else parse_byte_count(cache_size, what="--cache-size"),
         limits=limits,
     )
     from videodag_cli.server.serving import serve as serve_until_stopped

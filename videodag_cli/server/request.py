@@ -87,6 +87,10 @@ class Asked:
         arguments = ["run", "--pipeline", os.path.abspath(self.loaded.path)]
         for folder in settings.plugin_folders:
             arguments += ["--plugins-dir", os.path.abspath(folder)]
+        if settings.cache is not None:
+            arguments.append(f"--cache={settings.cache}")
+            if settings.cache_bytes is not None:
+                arguments.append(f"--cache-size={settings.cache_bytes}")
         if limits.max_pixels is not None:
             arguments.append(f"--max-pixels={limits.max_pixels}")
         if limits.max_frames is not None:

@@ -53,4 +53,8 @@ class Settings:
     """Host names it answers to, besides loopback and addresses."""
     pipeline_folders: tuple[Path, ...] = ()
     plugin_folders: tuple[Path, ...] = ()
+    cache: Path | None = None
+    """Absolute path of a folder in which jobs keep results of costly tools (`--cache`)."""
+    cache_bytes: int | None = None
+    """About the most that is kept there."""
     limits: ServiceLimits = field(default_factory=ServiceLimits)
