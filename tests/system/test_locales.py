@@ -104,6 +104,17 @@ def test_names_of_files_mean_the_same_in_every_locale(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", [LATIN, UTF_8])
+def test_a_batch_in_the_c_locale_opens_files_of_every_name(
+    name: str, folder: Path, latin_locale: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    line = command("run", "-q", "-p", "codes", f"{name}.mp4", "--output-dir", made)
+    done = call(line, cwd=folder, env=surroundings("C", latin_locale))
+    assert (done.code, done.err) == (0, "")
+    assert [path.name for path in made.glob("*.jsonl")] == [f"{name}.mp4.codes.jsonl"]
+
+
 def test_a_table_of_a_name_that_is_not_utf_8_can_be_read_by_others(folder: Path, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     table = tmp_path / "t.parquet"

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import orjson
 from videodag_cli.guard.supervise import memory_bytes
 from videodag_cli.server import process_names
 from videodag_cli.server.command_main import ENVIRONMENT
+from videodag_cli.system.loading import as_this_one
 
 _ERROR = re.compile(r"videodag: error\[([a-z_.0-9]+)\]: (.*)", re.DOTALL)
 _KEPT_BYTES = 1 << 16
@@ -33,7 +33,7 @@ class Child:
         environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "videodag_cli.server.command_main", *arguments],
+                [*as_this_one(), "-P", "-m", "videodag_cli.server.command_main", *arguments],
                 cwd=folder,
                 env={**environment, ENVIRONMENT: f"{os.getpid()},{alive_read}"},
                 stdin=subprocess.DEVNULL,

@@ -31,3 +31,8 @@ def read_names_as_utf8() -> None:
     """Where the locale is not UTF-8, begin again in Python's UTF-8 mode: bytes of names mean the same in every locale, and files too."""
     if sys.getfilesystemencoding() != "utf-8" and UTF8_MARK not in sys._xoptions and sys.executable:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", "-X", UTF8_MARK, *sys.orig_argv[1:]])
+
+
+def as_this_one() -> list[str]:
+    """What Python is to be given so that names of files mean the same in a process that this one starts."""
+    return [sys.executable, *(("-X", "utf8") if sys.flags.utf8_mode else ())]

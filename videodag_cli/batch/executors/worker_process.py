@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -18,6 +17,7 @@ from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import VideoTask
 from videodag_cli.errors import StoppedError, StopSignal
 from videodag_cli.guard.supervise import ending
+from videodag_cli.system.loading import as_this_one
 from videodag_cli.system.shared_memory import SharedNumber
 
 STOP_WITHIN_S = 0.7
@@ -41,7 +41,7 @@ class WorkerProcess:
         told = (theirs.fileno(), alive_read, os.getpid(), -1 if share is None else share.fd)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "videodag_cli.batch.executors.worker_main"],
+                [*as_this_one(), "-m", "videodag_cli.batch.executors.worker_main"],
                 env={**os.environ, ENVIRONMENT: ",".join(map(str, told))},
                 stdin=subprocess.DEVNULL,
                 stdout=2,
