@@ -16,7 +16,6 @@ import orjson
 from videodag_cli.guard.supervise import memory_bytes
 from videodag_cli.server import process_names
 from videodag_cli.server.command_main import ENVIRONMENT
-from videodag_cli.system.loading import as_this_one
 
 _ERROR = re.compile(r"videodag: error\[([a-z_.0-9]+)\]: (.*)", re.DOTALL)
 _KEPT_BYTES = 1 << 16
@@ -32,6 +31,8 @@ class Child:
         alive_read, self._alive = os.pipe()
         environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
         try:
+            from videodag_cli.system.loading import as_this_one
+
             self._process = subprocess.Popen(
                 [*as_this_one(), "-P", "-m", "videodag_cli.server.command_main", *arguments],
                 cwd=folder,

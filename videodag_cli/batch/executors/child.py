@@ -16,7 +16,6 @@ from videodag_cli.batch.work import run_task
 from videodag_cli.errors import StoppedError, VideodagError
 from videodag_cli.guard.supervise import GuardLimits, ending, keep_limits
 from videodag_cli.run.execution import ProgressSink
-from videodag_cli.system.loading import as_this_one
 from videodag_cli.system.refusals import writing
 from videodag_cli.system.shared_memory import SharedNumber
 
@@ -71,6 +70,8 @@ def _run_watched(
                 pickle.dump(replace(task, limits=None), file)
                 file.flush()
             inherited = (file.fileno(), *(() if share is None else (share.fd,)))
+            from videodag_cli.system.loading import as_this_one
+
             command = [*as_this_one(), "-m", "videodag_cli.batch.executors.alone", *map(str, inherited)]
             code = keep_limits(command, limits, messages, pass_fds=inherited)
     except VideodagError as error:

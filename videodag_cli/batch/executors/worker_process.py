@@ -17,7 +17,6 @@ from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import VideoTask
 from videodag_cli.errors import StoppedError, StopSignal
 from videodag_cli.guard.supervise import ending
-from videodag_cli.system.loading import as_this_one
 from videodag_cli.system.shared_memory import SharedNumber
 
 STOP_WITHIN_S = 0.7
@@ -40,6 +39,8 @@ class WorkerProcess:
         alive_read, self._alive = os.pipe()
         told = (theirs.fileno(), alive_read, os.getpid(), -1 if share is None else share.fd)
         try:
+            from videodag_cli.system.loading import as_this_one
+
             self._process = subprocess.Popen(
                 [*as_this_one(), "-m", "videodag_cli.batch.executors.worker_main"],
                 env={**os.environ, ENVIRONMENT: ",".join(map(str, told))},
