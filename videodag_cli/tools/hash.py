@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-import cv2
 import numpy as np
 from pydantic import Field
 
@@ -45,6 +44,8 @@ def frame(
     Bit k is 1 where the k-th of the 64 lowest frequencies of the luma, shrunk to 32 x 32 pixels, is above their median; the first bit comes
     first. Copies in another size or coding differ in few bits, other pictures in about 32. Black and empty pictures have none (null).
     """
+    import cv2
+
     luma = cv2.resize(frame.gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
     contrast = float(luma.std())
     if contrast < min_contrast:
