@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from videodag_cli.cli.shared_options import AsJson, file_to_write
+from videodag_cli.cli.run import SAMPLING, run
+from videodag_cli.cli.shared_options import AsJson, file_to_write, options_in_panel, with_options_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ADDING = "With --add: the new case"
 
 
+@with_options_of(run, options_in_panel(run, SAMPLING), panel=ADDING)
 def check(
     suites: Annotated[
         list[Path] | None,
@@ -60,29 +62,6 @@ def check(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="Name of the case.", rich_help_panel=ADDING)] = None,
-    frame_stride: Annotated[
-        int | None, typer.Option(metavar="N", help="Take every Nth frame.", rich_help_panel=ADDING)
-    ] = None,
-    every: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="Take the first frame at or after each multiple of TIME.", rich_help_panel=ADDING
-        ),
-    ] = None,
-    keyframes: Annotated[
-        bool, typer.Option("--keyframes", help="Take keyframes only.", rich_help_panel=ADDING)
-    ] = False,
-    num_frames: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Take N frames, evenly spaced over the video.", rich_help_panel=ADDING),
-    ] = None,
-    start: Annotated[str | None, typer.Option(metavar="TIME", help="Begin here.", rich_help_panel=ADDING)] = None,
-    end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="End before this time or frame index.", rich_help_panel=ADDING)
-    ] = None,
-    max_frames: Annotated[
-        int | None, typer.Option(metavar="N", help="Take at most N frames.", rich_help_panel=ADDING)
-    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Replace a param of a node.", rich_help_panel=ADDING),
@@ -91,6 +70,7 @@ def check(
         list[str] | None,
         typer.Option("--assert", metavar="EXPR", help="Expression that must hold as well.", rich_help_panel=ADDING),
     ] = None,
+    **sampling: Any,
 ) -> None:
     """Run suites of regression checks: exit 5 on a difference, 4 on a failed run, 2 on a bad suite."""
     from videodag_cli.check.suite import case_table, chosen_suites, free_name, load_suite
@@ -98,15 +78,6 @@ def check(
     from videodag_cli.errors import RequestError
     from videodag_cli.system import stdio
 
-    sampling = {
-        "frame_stride": frame_stride,
-        "every": every,
-        "keyframes": keyframes,
-        "num_frames": num_frames,
-        "start": start,
-        "end": end,
-        "max_frames": max_frames,
-    }
     output = stdio.require_stdout(stdio.claim_stdout())
 
     def say(text: str) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from videodag_cli.cli.run import run
-from videodag_cli.cli.shared_options import AsJson
+from videodag_cli.cli.run import SAMPLING, run
+from videodag_cli.cli.shared_options import AsJson, options_in_panel, with_options_of
 
 if TYPE_CHECKING:
     from videodag_cli.run.costs import RunCosts
@@ -20,7 +19,23 @@ OWN = {"--json": 0, FRAMES: 1}
 """The options that `run` does not have, with the number of their values."""
 
 
-def plan(**given: Any) -> None:
+_SAMPLING_NAMES = options_in_panel(run, SAMPLING)
+_TAKEN = (
+    *("pipeline", "video", *_SAMPLING_NAMES),
+    *("set_", "params", "decoder", "stream", "device", "workers", "batch_size", "pipelines_dir", "plugins_dir"),
+    *("max_pixels", "max_index_frames", "max_frame_rate", "max_pixels_per_byte"),
+)
+"""The parameters of `run` that decide how much there is to do."""
+
+
+@with_options_of(run, _TAKEN)
+def plan(
+    frames: Annotated[
+        int, typer.Option(FRAMES, metavar="N", help="Run about this many sampled frames to find out.")
+    ] = 72,
+    as_json: AsJson = False,
+    **given: Any,
+) -> None:
     """Run some of a video's frames, and say what the whole run will take: time, memory, the slowest part, the command to use.
 
     Takes the options of `run` that decide how much there is to do, and writes nothing.
@@ -46,8 +61,7 @@ def plan(**given: Any) -> None:
             given["max_pixels"], given["max_index_frames"], given["max_frame_rate"], given["max_pixels_per_byte"]
         ),
     )
-    names = ("frame_stride", "every", "keyframes", "num_frames", "start", "end", "max_frames")
-    sampling = Sampling.from_text(**{name: given[name] for name in names})
+    sampling = Sampling.from_text(**{name: given[name] for name in _SAMPLING_NAMES})
     registry = make_registry(given["plugins_dir"])
     ((found, _),) = plans(
         given["pipeline"],
@@ -58,11 +72,11 @@ def plan(**given: Any) -> None:
         given["device"],
         Remarks(quiet=True),
     )
-    frames = options.positive(FRAMES, given["frames"])
+    frames = options.positive(FRAMES, frames) or 0
     job = Job.make(given["video"][0], found, sampling, None, None, made)
-    costs = run_costs(job, frames=frames or 0, began_s=began_s())
+    costs = run_costs(job, frames=frames, began_s=began_s())
     costs = costs.model_copy(update={"command": recommended_command(costs.command[2:], sys.argv[2:])})
-    if given["as_json"]:
+    if as_json:
         print_json(costs.model_dump(mode="json"))
         return
     for line in _screen(costs):
@@ -107,30 +121,3 @@ def _length(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-TAKEN = (
-    *("pipeline", "video", "frame_stride", "every", "keyframes", "num_frames", "start", "end", "max_frames"),
-    *("set_", "params", "decoder", "stream", "device", "workers", "batch_size", "pipelines_dir", "plugins_dir"),
-    *("max_pixels", "max_index_frames", "max_frame_rate", "max_pixels_per_byte"),
-)
-"""The parameters of `run` that decide how much there is to do."""
-
-
-def _signature() -> inspect.Signature:
-    """That of `run`, as far as it is taken, and the command's own."""
-    hints = get_type_hints(run, include_extras=True)
-    known = inspect.signature(run).parameters
-    frames = Annotated[int, typer.Option(FRAMES, metavar="N", help="Run about this many sampled frames to find out.")]
-    own = [("frames", frames, 72), ("as_json", AsJson, False)]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    taken = [known[name].replace(annotation=hints[name], kind=keyword) for name in TAKEN]
-    return inspect.Signature(
-        [*taken, *(inspect.Parameter(name, keyword, default=default, annotation=hint) for name, hint, default in own)]
-    )
-
-
-plan.__signature__ = _signature()  # type: ignore[attr-defined]
-plan.__annotations__ = {name: parameter.annotation for name, parameter in _signature().parameters.items()} | {
-    "return": None
-}

@@ -53,9 +53,9 @@ const quoted = (text) => (/^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${tex
 
 // The lines for a terminal that do what a form or a job does.
 function sameInTerminal(pipeline, options, fileName) {
-  const names = { frame_stride: '--frame-stride', every: '--every', num_frames: '--num-frames', start: '--start', end: '--end', max_frames: '--max-frames', clock: '--clock' };
-  const flags = Object.entries(names).filter(([name]) => options[name] !== undefined).map(([name, flag]) => `${flag} ${quoted(String(options[name]))}`);
-  if (options.keyframes) flags.push('--keyframes');
+  const flags = Object.entries(options)
+    .filter(([name, value]) => !['set', 'sync'].includes(name) && value !== null && value !== false)
+    .map(([name, value]) => `--${name.replaceAll('_', '-')}${value === true ? '' : ` ${quoted(String(value))}`}`);
   const set = Array.isArray(options.set) ? options.set : Object.entries(options.set ?? {}).map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
   flags.push(...set.map((text) => `--set ${quoted(text)}`));
   const given = Object.keys(options).length ? ` -F options=${quoted(JSON.stringify(options))}` : '';
