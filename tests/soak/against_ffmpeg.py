@@ -164,7 +164,10 @@ def _theirs(path: Path, stream: int) -> Theirs:
         f"0:{stream}",
     ]
     hashed = subprocess.run(
-        [*decode, "-fps_mode", "passthrough", "-f", "framemd5", "-"], capture_output=True, text=True, check=False
+        [*decode, "-fps_mode", "passthrough", "-autoscale", "0", "-f", "framemd5", "-"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     sums = [line.rsplit(",", 1)[1].strip() for line in hashed.stdout.splitlines() if line and not line.startswith("#")]
     complaints = (listed.stderr or hashed.stderr).strip().splitlines()
@@ -261,5 +264,7 @@ def _worst_bgr(found: Probe, ours: Sequence[tuple[int, float, Image]], order: Se
     worst = 0.0
     for (_, _, image), place in zip(ours, order, strict=True):
         other = np.frombuffer(raw, np.uint8, size, place * size).reshape(height, width, 3)
+        if image.shape != other.shape:  # the command gives all pictures the size of the first one
+            continue
         worst = max(worst, float(np.abs(image.astype(np.int16) - other).mean()))
     return worst
