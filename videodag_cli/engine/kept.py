@@ -106,7 +106,6 @@ class KeptNode:
         self._pending_bytes = 0
         self._written_s = time.monotonic()
         self.recalled = 0
-        self.computed = 0
         self.is_whole = self._is_whole()
         """Every frame of the sampling is kept, and what the tool says of itself: it need not be made."""
 
@@ -154,8 +153,6 @@ class KeptNode:
         return value
 
     def keep(self, slot: bytes | None, value: tuple[Any, ...]) -> None:
-        with self._lock:
-            self.computed += 1
         if slot is None or self._results.stopped is not None:
             return
         try:

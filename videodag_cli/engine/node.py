@@ -98,11 +98,6 @@ class RunningNode:
         return self._made
 
     @property
-    def is_made(self) -> bool:
-        """Whether there is a tool that can be called: not where all its results are kept, or nobody needs them."""
-        return self._made is not None
-
-    @property
     def instance(self) -> Any:
         """The first instance, and the only one of a stateful tool."""
         return self._instances.first

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -29,7 +29,7 @@ from videodag_cli.vision.masks import InstanceMask
 from videodag_cli.vision.onnx.builtin import OBJECT_MODELS, alike_map
 from videodag_cli.vision.onnx.description import Activation, ModelDescription
 from videodag_cli.vision.onnx.detector import DetectionRules, InputChoice, open_detector
-from videodag_cli.vision.onnx.faces import BacksOfHeads, FaceDetector, grown
+from videodag_cli.vision.onnx.faces import FaceDetector, grown
 from videodag_cli.vision.onnx.labels import class_filter
 from videodag_cli.vision.onnx.layouts import LAYOUTS, Reading
 from videodag_cli.vision.onnx.layouts.base import Background, BoxForm, Candidates
@@ -39,6 +39,9 @@ from videodag_cli.vision.onnx.preprocessing import Fit, Values
 from videodag_cli.vision.onnx.scores import ScoreWatch, dead_remarks
 from videodag_cli.vision.onnx.session import CPU
 from videodag_cli.vision.onnx.tiles import parse_grid
+
+if TYPE_CHECKING:
+    from videodag_cli.vision.onnx.backs_of_heads import BacksOfHeads
 
 CONFIDENCE, IOU = 0.25, 0.5
 """Thresholds for a model of the user's."""
@@ -313,7 +316,11 @@ class FaceFinder:
         provider: ProviderParam = CPU,
     ) -> None:
         self._detector = FaceDetector(model, provider=provider)
-        self._backs = BacksOfHeads(provider=provider) if backs == "drop" else None
+        self._backs: BacksOfHeads | None = None
+        if backs == "drop":
+            from videodag_cli.vision.onnx.backs_of_heads import BacksOfHeads
+
+            self._backs = BacksOfHeads(provider=provider)
         self._confidence, self._iou = confidence, iou
         self._margin, self._limit, self._whole_frame = margin, max_detections, whole_frame
 
