@@ -29,6 +29,8 @@ VARIES = [
     (re.compile(r"\b\d+\.\d+ ?s\b"), "N s"),
     (re.compile(r"\d+ % of wall"), "N % of wall"),
     (re.compile(r"(sha256[: ])[0-9a-f]+"), r"\1N"),
+    (re.compile(r" *\b[\d,]+ bytes\b"), "N bytes"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d\b"), "DATE"),
 ]
 """What differs from run to run or from machine to machine in text for people."""
 
