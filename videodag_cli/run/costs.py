@@ -27,6 +27,10 @@ from videodag_cli.system.memory import available_mb, give_back, peak_bytes
 FRAMES = 72
 """Sampled frames that are run."""
 STRETCHES = 3
+WHOLE_S = 6.0
+"""A video that is run in about this time is run as a whole: pictures come out of a decoder in bursts, which blur short stretches."""
+TIMED_S = 2.0
+"""A stretch is long enough to take about this long."""
 STRETCH_S = 12.0
 """A stretch ends early after this long, once enough has come out."""
 LEAST = 8
@@ -81,15 +85,16 @@ def run_costs(job: Job, *, frames: int = FRAMES, began_s: float | None = None) -
     checked = Checked.of(job)
     count = len(checked.targets)
     behind = BEHIND + max(_lookahead(step) for step in job.plan.steps)
-    trials = [_Trial(job, checked, *stretch) for stretch in stretches(checked.targets, frames, behind=behind)]
+    trials = [_Trial(job, checked, *next(stretches(checked.targets, frames, behind=behind)))]
     first = trials[0]
     startup_s = first.ready_s - began_s
+    if first.timed < count:
+        pace_s = first.run_s / max(1, first.read)
+        wanted = count if count * pace_s <= WHOLE_S else max(frames, math.ceil(STRETCHES * TIMED_S / max(pace_s, 1e-6)))
+        trials = [_Trial(job, checked, *stretch) for stretch in stretches(checked.targets, wanted, behind=behind)]
+    whole = trials[0] if trials[0].timed == count == trials[0].out + trials[0].undecodable else None
     package_versions(job.plan)  # as a run does at its end
     closing_s = first.closing_s
-    steady = [trial.frame_s for trial in trials]
-    frame_s = sum(steady) / len(steady)
-    whole = len(trials) == 1 and first.timed == count
-    expected_s = startup_s + (first.run_s if whole else first.first_s + (count - 1) * frame_s) + closing_s
     decode_s = sum(trial.decode_s for trial in trials) / max(1, sum(trial.read for trial in trials))
     nodes = [
         NodeCost(
@@ -104,6 +109,11 @@ def run_costs(job: Job, *, frames: int = FRAMES, began_s: float | None = None) -
     busy = {"decode": decode_s * 1000}
     busy.update({f"node {node.node}": node.ms / (1 if node.in_order else workers) for node in nodes})
     slowest = max(busy, key=lambda name: busy[name])
+    steady = [trial.frame_s for trial in trials]
+    frame_s = max(sum(steady) / len(steady), busy[slowest] / 1000)  # nothing is faster than its slowest part
+    if whole is not None:
+        frame_s = whole.run_s / count
+    expected_s = startup_s + (count * frame_s if whole else trials[0].first_s + (count - 1) * frame_s) + closing_s
     bottleneck = slowest if count * frame_s > startup_s else "startup"
     memory_mb = peak_bytes() / (1 << 20)
     return RunCosts(
