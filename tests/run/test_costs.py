@@ -50,7 +50,11 @@ def test_stretches_are_spread_and_keep_the_sampling() -> None:
     assert len(every) == timed == 70
 
 
-def test_it_says_what_it_tried_and_which_node_holds_everything_up(clip: Path, tmp_path: Path) -> None:
+def test_it_says_what_it_tried_and_which_node_holds_everything_up(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videodag_cli.run.costs.WHOLE_S", 0.0)
+    monkeypatch.setattr("videodag_cli.run.costs.TIMED_S", 0.1)
     path = write(
         tmp_path, document([node("slow:counter", sleep_s=0.02), "mean", node("bad:fails_at", frames=[80])], id="p")
     )
@@ -99,3 +103,11 @@ def test_several_videos_are_refused(clip: Path) -> None:
     done = videodag("plan", "-p", "quality", clip, clip)
     assert done.code == 2
     assert done.word == "usage"
+
+
+def test_pictures_that_come_in_bursts_are_run_as_a_whole_where_that_is_quick(clip: Path, tmp_path: Path) -> None:
+    path = write(tmp_path, document(["mean"], id="p"))
+    job = Job.make(clip, plan_for(str(path), registry=registry()), None, None, registry(), None)
+    costs = run_costs(job, frames=30)
+    assert costs.tried == FRAMES
+    assert costs.frame_ms >= costs.decode_ms * 0.9
