@@ -19,7 +19,7 @@ from videodag_cli.toolspec import spec_of
 from videodag_cli.vision.boxes import iou_matrix, nms
 from videodag_cli.vision.onnx.bridges import without_bridges
 from videodag_cli.vision.onnx.builtin import FACE_MODELS, OBJECT_MODELS, alike_map
-from videodag_cli.vision.onnx.detector import open_detector
+from videodag_cli.vision.onnx.detector_opening import open_detector
 from videodag_cli.vision.onnx.faces import FaceDetector
 from videodag_cli.vision.onnx.layouts import blazeface
 from videodag_cli.vision.onnx.preprocessing import placed

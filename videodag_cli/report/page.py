@@ -103,8 +103,8 @@ def policy(scripts: Iterable[str], style: str) -> str:
 
 
 def filled(name: str, slots: Mapping[str, str]) -> bytes:
-    """A page with its slots filled."""
-    return _SLOT.sub(lambda slot: slots[slot[1]], asset(name)).encode()
+    """A page with its slots filled, behind the head that all pages have."""
+    return _SLOT.sub(lambda slot: slots[slot[1]], asset("head.html") + asset(name)).encode()
 
 
 def json_in_script(value: object) -> str:

@@ -28,7 +28,8 @@ from videodag_cli.toolspec import tool
 from videodag_cli.vision.masks import InstanceMask
 from videodag_cli.vision.onnx.builtin import OBJECT_MODELS, alike_map
 from videodag_cli.vision.onnx.description import Activation, ModelDescription
-from videodag_cli.vision.onnx.detector import DetectionRules, InputChoice, open_detector
+from videodag_cli.vision.onnx.detector import DetectionRules, InputChoice
+from videodag_cli.vision.onnx.detector_opening import open_detector
 from videodag_cli.vision.onnx.faces import FaceDetector, grown
 from videodag_cli.vision.onnx.labels import class_filter
 from videodag_cli.vision.onnx.layouts import LAYOUTS, Reading

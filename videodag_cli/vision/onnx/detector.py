@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from threading import Lock
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from videodag_cli.data import Affine, Floats, Image, Ints
-from videodag_cli.errors import ParamError, printable
+from videodag_cli.errors import printable
 from videodag_cli.vision.boxes import nms, turned_nms
 from videodag_cli.vision.onnx.bridges import without_bridges
 from videodag_cli.vision.onnx.description import From, LabelsFrom, ModelDescription
-from videodag_cli.vision.onnx.graph import Graph, graph_of
-from videodag_cli.vision.onnx.labels import BACKGROUND, COCO, coco_by_category, unnamed
-from videodag_cli.vision.onnx.layouts import Reading, recognise
+from videodag_cli.vision.onnx.labels import BACKGROUND
 from videodag_cli.vision.onnx.layouts.base import Candidates, Layout
-from videodag_cli.vision.onnx.layouts.evidence import Evidence
 from videodag_cli.vision.onnx.layouts.extras import Outputs
 from videodag_cli.vision.onnx.layouts.tasks import TASK_WORDS
-from videodag_cli.vision.onnx.model_facts import MAX_SIDE, ModelFacts, Size, model_facts
+from videodag_cli.vision.onnx.model_facts import ModelFacts, Size
+from videodag_cli.vision.onnx.model_input import run_model
 from videodag_cli.vision.onnx.preprocessing import Fit, InputFormat, Values, packed, placed
 from videodag_cli.vision.onnx.scores import ScoreWatch, check_boxes, check_outputs, checked_scores
-from videodag_cli.vision.onnx.session import CPU, open_session, read_model
 from videodag_cli.vision.onnx.tiles import Grid, Parts, TileBounds, cut_sides, joined
 
 TileBoxes = tuple[int, TileBounds, Candidates]
 """A tile's number, its place in the picture, and what was found in it."""
 
-DEFAULT_SIDE = 640
 MAX_CANDIDATES = 3000
 """Best candidates of a picture that go into suppression."""
-_BATCH = 4
-_KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -274,201 +265,3 @@ def _best(boxes: Candidates) -> Candidates:
     if len(boxes.scores) <= MAX_CANDIDATES:
         return boxes
     return boxes.chosen(np.sort(np.argsort(-boxes.scores, kind="stable")[:MAX_CANDIDATES]))
-
-
-_opened: dict[tuple[Any, ...], Detector] = {}
-_opening = Lock()
-
-
-def open_detector(
-    path: Path,
-    *,
-    labels: tuple[str, ...] | None = None,
-    choice: InputChoice | None = None,
-    reading: Reading | None = None,
-    provider: str = CPU,
-    form: InputFormat | None = None,
-) -> Detector:
-    """Open and recognise a model; equal requests in a process share one. Raises `ParamError` for a model that does not fit."""
-    choice, reading = choice or InputChoice(), reading or Reading()
-    content, digest = read_model(path)
-    key = (digest, path.name, labels, choice, reading, provider, form)
-    with _opening:
-        detector = _opened.pop(key, None)
-        if detector is None:
-            detector = _open(content, digest, path.name, labels, choice, reading, provider, form)
-            while len(_opened) >= _KEPT:
-                _opened.pop(next(iter(_opened)))
-        _opened[key] = detector
-        return detector
-
-
-def _open(
-    content: bytes,
-    digest: str,
-    name: str,
-    labels: tuple[str, ...] | None,
-    choice: InputChoice,
-    reading: Reading,
-    provider: str,
-    form: InputFormat | None,
-) -> Detector:
-    session = open_session(content, digest, name=name, provider=provider)
-    facts = model_facts(session, name=name)
-    size = input_size(facts, choice.size, name)
-    shape = (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
-    try:
-        outputs = run_model(session, facts, np.zeros(shape, facts.picture.dtype), size)
-    except ParamError:
-        raise
-    except Exception as error:  # onnxruntime's errors share no base class of their own
-        reason = printable(" ".join(str(error).split()), limit=200)
-        raise ParamError(
-            f"model {printable(name)} fails on an input of {size[0]}x{size[1]}: {reason}; set param size to another",
-            word="param.file",
-        ) from error
-    known = labels or facts.names
-    count, judged = len(known) if known else None, reading.layout is None
-    graph = graph_of(content) if judged else Graph()
-
-    def evidence(values: Values) -> Evidence:
-        runs = (outputs, *_probed(session, facts, size, values)) if judged else (outputs,)
-        return Evidence(facts, runs, size, count, graph)
-
-    whole = choice.values is not None or facts.picture.dtype == "uint8"
-    layout = recognise(
-        evidence(choice.values or "unit"),
-        name=name,
-        reading=reading,
-        further=lambda: None if whole else evidence("byte"),
-    )
-    _ask(layout, choice, facts, name)
-    labels_from: LabelsFrom = "param" if labels else "metadata"
-    if known is None:
-        count = layout.class_count or 0
-        known = COCO if count == len(COCO) else coco_by_category() if count == 91 else unnamed(count)
-        labels_from = "coco" if count in (len(COCO), 91) else "numbers"
-    form = form or layout.form
-    if choice.fit is not None and choice.fit != form.fit:
-        form = replace(form, fit=choice.fit)
-    form = replace(form, channels=choice.channels or form.channels, values=choice.values or form.values)
-    return Detector(
-        name=name,
-        digest=digest,
-        facts=facts,
-        layout=layout,
-        form=form,
-        size=size,
-        labels=known,
-        labels_from=labels_from,
-        choice=choice,
-        batch_size=1 if facts.fixed_batch else _safe_batch(session, facts, shape, size),
-        layout_given=reading.layout is not None,
-        session=session,
-    )
-
-
-def _probed(session: Any, facts: ModelFacts, size: Size, values: Values) -> tuple[Outputs, ...]:
-    """The outputs for a real picture; nothing where the network fails on it."""
-    import cv2
-
-    from videodag_cli.vision.onnx.builtin import PROBE_PICTURE, model_path
-
-    picture = cv2.imread(str(model_path(PROBE_PICTURE)))
-    assert picture is not None
-    form = InputFormat(fit="stretch", values=values)
-    canvas, _ = placed(np.asarray(picture, np.uint8), size, form)
-    tensor = packed(canvas, form, dtype=facts.picture.dtype, channels_first=facts.channels_first)
-    try:
-        return (run_model(session, facts, tensor, size),)
-    except Exception:  # onnxruntime's errors share no base class; the empty picture has gone through
-        return ()
-
-
-def _ask(layout: Layout, choice: InputChoice, facts: ModelFacts, name: str) -> None:
-    """Refuse what neither the file nor the user has said: guessed, it would give other boxes."""
-    told = {
-        "values": choice.values is not None or facts.picture.dtype == "uint8",
-        "channels": choice.channels is not None,
-    }
-    missing = [ask for ask in ("values", "channels") if ask in layout.asks and not told[ask]]
-    if not missing:
-        return
-    meanings = {
-        "values": "values (unit 0..1, byte 0..255, signed -1..1, imagenet or coco_bgr: what its training normalised pictures to)",
-        "channels": "channels (rgb or bgr)",
-    }
-    raise ParamError(
-        f"model {printable(name)} was read as {layout.name}, and files of this kind do not say how the picture must be prepared: set param "
-        + " and param ".join(meanings[ask] for ask in missing)
-    )
-
-
-def input_size(facts: ModelFacts, wanted: Size | None, name: str, *, default: int = DEFAULT_SIDE) -> Size:
-    """Width and height to feed: what the model fixes, what the user wants, what the metadata says, or the default."""
-    fallback = wanted or facts.trained_size or (default, default)
-    fixed = facts.fixed_size
-    size = (fixed[0] or fallback[0], fixed[1] or fallback[1])
-    if wanted is not None and size != wanted:
-        raise ParamError(
-            f"model {printable(name)} takes pictures of {size[0]}x{size[1]} only; param size asks for {wanted[0]}x{wanted[1]}"
-        )
-    if max(size) > MAX_SIDE:
-        raise ParamError(
-            f"model {printable(name)} takes pictures of {size[0]}x{size[1]}; the limit is {MAX_SIDE} a side"
-        )
-    if wanted is not None and "stride" in facts.metadata and (size[0] % facts.stride or size[1] % facts.stride):
-        raise ParamError(f"param size: width and height must be multiples of the model's stride {facts.stride}")
-    return size
-
-
-def _safe_batch(session: Any, facts: ModelFacts, shape: tuple[int, ...], size: Size) -> int:
-    """How many pictures may go in at once: `_BATCH` if that gives the same bytes as one by one, else 1."""
-    random = np.random.default_rng(0)
-    high = 256 if facts.picture.dtype == "uint8" else 1
-    pictures = (random.random((_BATCH, *shape[1:])) * high).astype(facts.picture.dtype)
-    try:
-        single = [run_model(session, facts, pictures[i : i + 1], size) for i in range(_BATCH)]
-        for count in range(2, _BATCH + 1):
-            together = run_model(session, facts, pictures[:count], size)
-            for name, values in together.items():
-                rows = np.concatenate([one[name] for one in single[:count]])
-                if rows.shape != values.shape or rows.tobytes() != np.ascontiguousarray(values).tobytes():
-                    return 1
-    except Exception:  # a model that says its batch is open, and is wrong
-        return 1
-    return _BATCH
-
-
-def run_model(session: Any, facts: ModelFacts, picture: NDArray[Any], size: Size) -> dict[str, NDArray[Any]]:
-    """One call of the model: outputs by name, half precision widened."""
-    feed: dict[str, NDArray[Any]] = {facts.picture.name: picture if facts.batch_axis else picture[0]}
-    for port in facts.inputs:
-        if port.name != facts.picture.name:
-            feed[port.name] = _companion(port, len(picture), size)
-    values = session.run(None, feed)
-    return {
-        port.name: np.asarray(value, np.float32 if value.dtype == np.float16 else value.dtype)
-        for port, value in zip(facts.outputs, values, strict=True)
-        if isinstance(value, np.ndarray)
-    }
-
-
-def _companion(port: Any, count: int, size: Size) -> NDArray[Any]:
-    """The value of a further input: always such that boxes come out in the network's pixels."""
-    name = port.name.lower()
-    if name in ("orig_target_sizes", "orig_size"):
-        row: tuple[float, ...] = size
-    elif name in ("target_sizes", "im_shape", "image_shape"):
-        row = (size[1], size[0])
-    elif name == "scale_factor":
-        row = (1.0, 1.0)
-    elif name == "pixel_mask" and len(port.shape) == 3:
-        height, width = port.shape[1] or size[1], port.shape[2] or size[0]
-        return np.ones((count, height, width), port.dtype)
-    else:
-        raise ParamError(
-            f"the model has an input that no known detector has: {port}; export it with the picture as its only input",
-            word="param.file",
-        )
-    return np.array([row] * count, port.dtype)

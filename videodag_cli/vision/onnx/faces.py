@@ -13,10 +13,10 @@ from videodag_cli.data import Floats, Image
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.vision.boxes import nms
 from videodag_cli.vision.onnx.builtin import FACE_MODELS, FaceModel
-from videodag_cli.vision.onnx.detector import run_model
 from videodag_cli.vision.onnx.layouts import centerface
 from videodag_cli.vision.onnx.layouts.blazeface import FORM, KEYPOINTS, anchor_centers, decode_blazeface
 from videodag_cli.vision.onnx.model_facts import model_facts
+from videodag_cli.vision.onnx.model_input import run_model
 from videodag_cli.vision.onnx.preprocessing import packed, placed
 from videodag_cli.vision.onnx.scores import ModelError, check_boxes, check_outputs, checked_scores
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model

@@ -13,11 +13,11 @@ from videodag_cli.data import Floats, Image
 from videodag_cli.errors import ParamError, printable
 from videodag_cli.vision.onnx.builtin import PROBE_PICTURE, model_path
 from videodag_cli.vision.onnx.description import Activation
-from videodag_cli.vision.onnx.detector import input_size, run_model
 from videodag_cli.vision.onnx.graph import graph_of
 from videodag_cli.vision.onnx.labels import unnamed
 from videodag_cli.vision.onnx.layouts.base import activated, sigmoid, within_unit
 from videodag_cli.vision.onnx.model_facts import ModelFacts, Size, model_facts
+from videodag_cli.vision.onnx.model_input import input_size, run_model
 from videodag_cli.vision.onnx.preprocessing import InputFormat, Values, packed, placed
 from videodag_cli.vision.onnx.scores import ModelError
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model
