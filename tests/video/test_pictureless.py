@@ -13,9 +13,9 @@ import pytest
 from tests.clips import SIZE, encode, find, read_index
 from tests.field_pictures import Bits
 from tests.plain_mp4 import Sample, esds, sample_entry, write_mp4
-from videodag_cli.video.headers import obus
 from videodag_cli.video.mpeg4 import read_layer
 from videodag_cli.video.opening import open_reader
+from videodag_cli.video.packet_headers import obus
 from videodag_cli.video.probing import probe
 
 TICKS = 512

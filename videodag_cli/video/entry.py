@@ -11,9 +11,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from videodag_cli.video.headers import H264Sets, Headers, HevcSets, ParameterSets, follower, nal_units, obus
+from videodag_cli.video.headers import Headers, NoHeaders
 from videodag_cli.video.index import BROKEN, DISPOSABLE, ENTRY
 from videodag_cli.video.mpeg2 import Mpeg2Rows
+from videodag_cli.video.packet_headers import Av1Headers, JpegTables, Mpeg2Headers, Mpeg4Headers, obus
+from videodag_cli.video.parameter_sets import H264Sets, HevcSets, ParameterSets, nal_units
 from videodag_cli.video.slices import PacketSlices, SliceCounts, Slices
 
 PictureTest = Callable[[memoryview], bool]
@@ -27,7 +29,7 @@ class Entries:
     """Finds the packets at which decoding can start, and those whose picture cannot be correct, from all packets in their order."""
 
     def __init__(self, codec: str, extradata: bytes) -> None:
-        self._headers = follower(codec, extradata)
+        self._headers = _follower(codec, extradata)
         self._slices: Slices | Mpeg2Rows | None = None
         if isinstance(self._headers, ParameterSets):
             self._slices = Slices(self._headers)
@@ -173,3 +175,23 @@ def _is_av1_entry(packet: memoryview) -> bool:
         if kind in (3, 6):
             return len(content) > 0 and content[0] >> 4 == 1  # a new key frame that is shown
     return False
+
+
+def _follower(codec: str, extradata: bytes) -> Headers | None:
+    """What follows the headers of a stream; None where they are not understood."""
+    try:
+        if codec == "h264":
+            return H264Sets(extradata)
+        if codec == "hevc":
+            return HevcSets(extradata)
+    except ValueError:
+        return None
+    if codec == "mpeg4":
+        return Mpeg4Headers(extradata)
+    if codec == "mpeg2video":
+        return Mpeg2Headers(extradata)
+    if codec == "mjpeg":
+        return JpegTables(extradata)
+    if codec == "av1":
+        return Av1Headers(extradata)
+    return NoHeaders(extradata)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from videodag_cli.video.bits import Bits, unescaped
 from videodag_cli.video.h264 import FRAME_PICTURE, LONG_HEAD_BYTES, SLICES, Pps, Sps, read_pps, read_slice, read_sps
-from videodag_cli.video.headers import HevcSets, ParameterSets, nal_units
+from videodag_cli.video.parameter_sets import HevcSets, ParameterSets, nal_units
 
 FEW = 20
 """Pictures lack slices where so many times as many others have more."""
