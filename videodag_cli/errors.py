@@ -212,6 +212,11 @@ def printable(text: object, *, limit: int | None = None) -> str:
     return shown
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 video`, `1,200 videos`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 _NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory", "std::bad_alloc")
 """What Python, C++ and the loader of libraries say where memory or threads are rationed."""
 

@@ -19,6 +19,7 @@ from tests.graphs import node
 from videodag_cli.batch.api import Batch, run_batch
 from videodag_cli.batch.executors.in_process import InProcess
 from videodag_cli.batch.finding import FoundVideo
+from videodag_cli.batch.holdings import holdings
 from videodag_cli.batch.ledger import BatchRecord, read_ledger
 from videodag_cli.cli.many import table
 from videodag_cli.errors import OutputError, RequestError, StopSignal
@@ -238,3 +239,16 @@ def test_a_folder_that_cannot_be_written_stops_the_whole_batch(batch: Make, tmp_
 def test_fewer_than_one_job_is_refused(batch: Make) -> None:
     with pytest.raises(RequestError, match="--jobs 0"):
         batch(jobs=0)
+
+
+def test_names_that_look_alike_when_they_are_escaped_are_two_videos(batch: Make, tmp_path: Path, videos: Path) -> None:
+    bad = videos / "text.mp4"
+    try:
+        bad.rename(videos / os.fsdecode(b"caf\xe9.mp4"))
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    (videos / r"caf\xe9.mp4").write_bytes((videos / "a.mp4").read_bytes())
+    record = run(batch())
+    assert sorted(outcome.status for outcome in record.videos) == ["done", "done", "done", "failed"]
+    assert len({outcome.video for outcome in record.videos}) == 4
+    assert [holding.kind for holding in holdings(tmp_path / "out")].count("finished") == 3

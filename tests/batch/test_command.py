@@ -113,3 +113,46 @@ def test_a_video_of_another_kind_is_refused_with_the_command_that_converts_it(tm
     assert done.code == 4
     assert "ffmpeg -i" in done.error
     assert "-c copy" in done.error
+
+
+@pytest.mark.parametrize("room", [16 << 10, 40 << 10])
+def test_on_a_full_disk_no_video_is_called_running(tmp_path: Path, videos: Path, small_disk: Path, room: int) -> None:
+    for name in ("c", "d"):
+        (videos / f"{name}.mp4").write_bytes((videos / "a.mp4").read_bytes())
+    path = pipeline(tmp_path, [node("hostile.long", length=3000)], id="p")
+    out, ballast = small_disk / "out", small_disk / "ballast"
+    line = command("run", "-p", path, "--plugins-dir", TOYS, "--output-dir", out, "-j", "2", "-q", "--json", videos)
+    ballast.write_bytes(bytes((256 << 10) - room))
+    done = call(line)
+    assert (done.code, done.word, done.err.count("\n")) == (6, "output.full", 1)
+    ledger = orjson.loads((out / "batch.json").read_bytes())
+    assert ledger == orjson.loads(done.out)
+    assert ledger["status"] == "interrupted"
+    for outcome in ledger["videos"]:
+        finished, begun = (out / outcome["output"]).exists(), (out / f"{outcome['output']}.part").exists()
+        assert (outcome["status"] == "done") == finished, outcome
+        assert outcome["status"] not in ("running", "waiting", *(("not_run", "done") if begun else ())), outcome
+    assert not list(small_disk.rglob("*.tmp"))
+    ballast.unlink()
+    (videos / "text.mp4").unlink()
+    assert call(line).code == 0
+
+
+def test_status_tells_a_batch_that_runs_from_one_that_was_killed(tmp_path: Path, videos: Path) -> None:
+    once = tmp_path / "once"
+    process = start(
+        arguments(tmp_path, [node("hostile.stateless", at=[7], kind="sleep", once=str(once))], "--jobs", "1", videos)
+    )
+    while not once.exists() and process.poll() is None:
+        time.sleep(0.01)
+
+    def told() -> Any:
+        return orjson.loads(call(command("status", "--json", tmp_path / "out")).out)
+
+    assert told()["batch"] == "running"
+    process.kill()
+    finish(process)
+    assert orjson.loads((tmp_path / "out" / "batch.json").read_bytes())["status"] == "running"
+    assert told()["batch"] == "killed"
+    assert told()["counts"]["not_run"] == 2
+    assert "the last batch was killed" in call(command("status", tmp_path / "out")).out.decode()

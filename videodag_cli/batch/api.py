@@ -46,6 +46,7 @@ from videodag_cli.guard.supervise import GuardLimits
 from videodag_cli.run.job import Job, RunOptions, default_workers
 from videodag_cli.system.allowance import available_bytes
 from videodag_cli.system.locks import lock_folder
+from videodag_cli.system.output_names import part_path
 from videodag_cli.system.refusals import writing
 from videodag_cli.video.sampling import Sampling
 
@@ -265,7 +266,7 @@ def run_batch(
             batch.folder, outcomes, kind=batch.kind, jobs=allotment.jobs, others=batch.found.others, before=before
         )
         if due:
-            ledger.write("running")
+            ledger.write_running()
         events.begun([verdict for _, found in judged for verdict in found], allotment)
         for outcome in outcomes:
             if outcome.exit_code is not None or outcome.status == "not_run":
@@ -279,7 +280,11 @@ def run_batch(
                 except BaseException:
                     events.stopped(ledger.stop())
                     raise
-        return ledger.end(exit_code_of_batch(ledger.outcomes, batch.options))
+        try:
+            return ledger.end(exit_code_of_batch(ledger.outcomes, batch.options))
+        except OutputError:
+            events.stopped(ledger.stop())
+            raise
 
 
 def _processes(jobs: int) -> TaskExecutor:
@@ -307,15 +312,19 @@ def _work(tasks: deque[VideoTask], place: TaskExecutor, ledger: Ledger, events: 
                     if outcome.word in ENDS_THE_BATCH:
                         raise OutputError(f"{outcome.message}; the batch ends here", word=outcome.word)
     finally:
-        for future in waiting:
-            future.cancel()
+        for future, task in waiting.items():
+            if future.done() and future.exception() is None:
+                for outcome in _outcomes(future, task, ledger):
+                    ledger.keep(outcome)
+            elif not future.cancel():
+                ledger.begun(output for output in task.outputs if part_path(output).exists())
 
 
 def _marking(ledger: Ledger, events: BatchEvents) -> TaskProgress:
     """Passes progress on; a task that makes some is running."""
 
     def progress(task: VideoTask, done: int, total: int) -> None:
-        ledger.running(task)
+        ledger.begun(task.outputs)
         events.progress(task, done, total)
 
     return progress

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from videodag_cli.batch.ledger import NAME, read_ledger
-from videodag_cli.batch.outcome import damage, shown_path
+from videodag_cli.batch.outcome import NOT_ENDED, damage, shown_path
 from videodag_cli.errors import InputError, VideodagError, printable
 from videodag_cli.graph.pipeline import load_pipeline
 from videodag_cli.graph.plugins import Registry
@@ -22,12 +22,14 @@ from videodag_cli.run.sinks import make_sink
 from videodag_cli.system.locks import is_locked
 from videodag_cli.system.output_names import PART_SUFFIX, RECORD_SUFFIX, note_path, part_path, record_path
 
-Kind = Literal["finished", "damaged", "failed", "unfinished", "running", "stale", "orphaned"]
+Kind = Literal["finished", "damaged", "failed", "unfinished", "not_run", "running", "stale", "orphaned"]
+BatchState = Literal["running", "ended", "interrupted", "killed"]
 TOLD: dict[Kind, str] = {
     "finished": "finished, and up to date",
     "damaged": "finished, with frames that failed or could not be decoded",
     "failed": "could not be run",
     "unfinished": "started but not finished; run the same command again",
+    "not_run": "not run by the last batch; run the same command again",
     "running": "being written now",
     "stale": "finished, but the input or the request has changed since",
     "orphaned": "its input no longer exists",
@@ -49,6 +51,16 @@ class Holding:
 
     def as_json(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if value is not None}
+
+
+def last_batch(folder: Path) -> BatchState | None:
+    """What has become of the batch that `batch.json` is about; one that was killed could not say so there. None without one."""
+    ledger = read_ledger(folder / NAME)
+    if ledger is None:
+        return None
+    if ledger.status == "running" and not is_locked(Path(os.path.realpath(folder))):
+        return "killed"
+    return ledger.status
 
 
 def holdings(folder: Path) -> list[Holding]:
@@ -75,11 +87,14 @@ def holdings(folder: Path) -> list[Holding]:
                 name = name.removesuffix(PART_SUFFIX)
                 found[name] = _unfinished(name, path, inputs)
     for name, outcome in outcomes.items():
-        if outcome.status == "failed" and name not in found:
-            kind: Kind = "orphaned" if outcome.input is not None and inputs.gone(name, outcome.input) else "failed"
-            found[name] = Holding(
-                name, kind, outcome.video, outcome.pipeline, word=outcome.word, message=outcome.message
-            )
+        if name in found or outcome.status not in ("failed", *NOT_ENDED):
+            continue
+        kind: Kind = "failed" if outcome.status == "failed" else "not_run"
+        if outcome.input is not None and inputs.gone(name, outcome.input):
+            if kind == "not_run":
+                continue
+            kind = "orphaned"
+        found[name] = Holding(name, kind, outcome.video, outcome.pipeline, word=outcome.word, message=outcome.message)
     return [found[name] for name in sorted(found)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import uuid
@@ -15,15 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from videodag_cli import __version__
 from videodag_cli.batch.outcome import VideoOutcome, as_row, shown_path
-from videodag_cli.batch.task import VideoTask
+from videodag_cli.errors import OutputError
 from videodag_cli.system.documents import document
-from videodag_cli.system.files import write_atomically
+from videodag_cli.system.files import keep_room, remove, write_atomically
 
 SCHEMA = "videodag.batch/1"
 NAME = "batch.json"
 WRITE_SHARE = 0.05
 """At most this share of the time goes into writing the file."""
 MIN_INTERVAL_S = 0.5
+LATER_BYTES = 1 << 14
+"""Room on the disk for what the file says more when the batch ends, besides a quarter of what it says now."""
 
 
 class BatchRecord(BaseModel):
@@ -99,38 +102,75 @@ class Ledger:
 
     def put(self, outcome: VideoOutcome) -> None:
         """Keep an outcome; the file follows soon, at the latest with `end`. Raises `OutputError`."""
-        self._outcomes[outcome.output] = outcome
+        self.keep(outcome)
         now = time.monotonic()
         if now - self._written >= max(MIN_INTERVAL_S, self._cost_s / WRITE_SHARE):
-            self.write("running")
+            self.write_running()
+
+    def keep(self, outcome: VideoOutcome) -> None:
+        """Keep an outcome that the file will hold when it is written next."""
+        self._outcomes[outcome.output] = outcome
 
     def of(self, output: Path) -> VideoOutcome:
         """What is known about an output."""
         return self._outcomes[shown_path(os.path.relpath(output, self._folder))]
 
-    def running(self, task: VideoTask) -> None:
-        """The task has begun; may be called from any thread."""
-        for output in task.outputs:
+    def begun(self, outputs: Iterable[Path]) -> None:
+        """What these outputs come from is running; may be called from any thread."""
+        for output in outputs:
             outcome = self.of(output)
             if outcome.status == "waiting":
                 self._outcomes[outcome.output] = outcome.model_copy(update={"status": "running"})
 
     def end(self, exit_code: int) -> BatchRecord:
-        return self.write("ended", exit_code=exit_code)
+        """Raises `OutputError` where the file cannot be written; then it is not there, rather than out of date."""
+        record = self._record("ended", exit_code=exit_code)
+        self._close(record)
+        return record
 
     def stop(self) -> BatchRecord:
-        """Something ended the batch early: what was running can be continued, the rest was not run."""
+        """Something ended the batch early: what was running can be continued, the rest was not run.
+
+        What the batch was stopped for is told by whoever stopped it, so that a file which cannot be written is no error here.
+        """
         for outcome in self.outcomes:
             if outcome.status in ("running", "waiting"):
                 status = "interrupted" if outcome.status == "running" else "not_run"
                 self._outcomes[outcome.output] = outcome.model_copy(update={"status": status})
-        return self.write("interrupted")
+        record = self._record("interrupted")
+        with contextlib.suppress(OutputError):
+            self._close(record)
+        return record
 
-    def write(self, status: Literal["running", "ended", "interrupted"], *, exit_code: int | None = None) -> BatchRecord:
-        """Write the file now."""
+    def write_running(self) -> None:
+        """Write the file now. Raises `OutputError`."""
+        before = time.monotonic()
+        size = self._save(self._record("running"))
+        keep_room(self._folder / NAME, size * 5 // 4 + LATER_BYTES)
+        self._written = time.monotonic()
+        self._cost_s = self._written - before
+
+    def _close(self, record: BatchRecord) -> None:
+        """Write the file for the last time; on a full disk it takes the place of the one that calls videos running."""
+        try:
+            self._save(record)
+        except OutputError as error:
+            if error.word != "output.full":
+                raise
+            remove(self._folder / NAME)
+            self._save(record)
+
+    def _save(self, record: BatchRecord) -> int:
+        text = document(record.as_json())
+        write_atomically(self._folder / NAME, text)
+        return len(text)
+
+    def _record(
+        self, status: Literal["running", "ended", "interrupted"], *, exit_code: int | None = None
+    ) -> BatchRecord:
         outcomes = self.outcomes
         peak = max((outcome.peak_bytes or 0 for outcome in outcomes), default=0)
-        record = BatchRecord(
+        return BatchRecord(
             id=self.id,
             version=__version__,
             status=status,
@@ -143,12 +183,6 @@ class Ledger:
             videos=outcomes,
             earlier=self._earlier,
         )
-        before = time.monotonic()
-        text = document(record.as_json())
-        write_atomically(self._folder / NAME, text)
-        self._written = time.monotonic()
-        self._cost_s = self._written - before
-        return record
 
 
 def read_ledger(path: Path) -> BatchRecord | None:

@@ -20,6 +20,8 @@ TOLD: dict[Status, str] = {
     "not_run": "not run",
 }
 """How the table calls them; the others are on their way."""
+NOT_ENDED: frozenset[Status] = frozenset({"waiting", "running", "interrupted", "not_run"})
+"""Of videos that have yet to be run, or run to the end."""
 DETERMINED = frozenset({"input", "run", "check"})
 """First parts of the words of failures that the same input and request would bring about again."""
 
@@ -120,8 +122,8 @@ def damage(record: RunRecord) -> str:
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:
-    """A path as text that JSON can hold."""
-    return printable(os.fspath(path))
+    """A path as text that JSON can hold; no two paths have the same."""
+    return printable(os.fspath(path).replace("\\", r"\\"))
 
 
 def as_row(outcome: VideoOutcome) -> dict[str, Any]:

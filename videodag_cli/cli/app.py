@@ -21,7 +21,7 @@ COMPLETION = "_VIDEODAG_COMPLETE"
 COMMANDS: dict[str, dict[str, str]] = {
     "Run": {
         "run": "Run a pipeline over videos and write one JSON line per sampled frame.",
-        "status": "Show what an output folder contains: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.",
+        "status": "Show what an output folder contains: finished, failed, unfinished, not run, stale, orphaned; exit 4 unless all is well.",
         "plan": "Run some of a video's frames, and say what the whole run will take: time, memory, the slowest part, the command to use.",
         "cache": "Look into and clear the folder of `run --cache`.",
         "clean": "List the outputs of an output folder whose input no longer exists; with --yes, remove them.",

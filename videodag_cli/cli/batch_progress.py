@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videodag_cli.batch.outcome import VideoOutcome
+from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.cli.progress import EVERY_S, shows_bars, write_progress
 from videodag_cli.cli.shared_options import ProgressMode
 from videodag_cli.errors import printable
@@ -50,7 +50,8 @@ class BatchAccount:
         if self.due and not self._quiet:
             from videodag_cli.cli import streams
 
-            left = f", {len(verdicts) - self.due:,} are not" if self.due < len(verdicts) else ""
+            others = len(verdicts) - self.due
+            left = f", {others:,} {'is' if others == 1 else 'are'} not" if others else ""
             workers = f", --workers {allotment.workers}" if allotment.workers else ""
             streams.say(f"{self.due:,} to run{left}; --jobs {allotment.jobs}{workers} ({allotment.reason})")
 
@@ -61,7 +62,9 @@ class BatchAccount:
         self.ended_count += 1
         self._frames += outcome.sampled
         self._weights.pop(outcome.video, None)
-        self.running = {number: entry for number, entry in self.running.items() if printable(entry[0]) != outcome.video}
+        self.running = {
+            number: entry for number, entry in self.running.items() if shown_path(entry[0]) != outcome.video
+        }
 
     def stopped(self, record: BatchRecord) -> None:
         self.record = record
@@ -73,7 +76,7 @@ class BatchAccount:
             return 1.0
         left = sum(list(self._weights.values()))
         parts = (
-            self._weights.get(printable(video), 0) * done / total
+            self._weights.get(shown_path(video), 0) * done / total
             for video, done, total in list(self.running.values())
             if total
         )
@@ -119,7 +122,7 @@ class _JsonLines(BatchAccount):
             "frames_per_s": round(self.rate, 2),
             "eta_s": None if eta is None else round(eta, 1),
             "running": [
-                {"video": printable(video), "done": done, "total": total}
+                {"video": shown_path(video), "done": done, "total": total}
                 for video, done, total in list(self.running.values())
             ],
             **more,
@@ -148,7 +151,7 @@ class _Bars(BatchAccount):
         super().progress(task, done, total)
         if task.number not in self._bars:
             name = escape(printable(Path(task.video).name, limit=40))
-            self._bars[task.number] = (printable(task.video), self._progress.add_task(name, total=total))
+            self._bars[task.number] = (shown_path(task.video), self._progress.add_task(name, total=total))
         self._progress.update(self._bars[task.number][1], completed=done, total=total)
         self._show_all()
 

@@ -21,7 +21,7 @@ def clean(
     """
     from videodag_cli.batch.holdings import files_of, holdings
     from videodag_cli.cli import streams
-    from videodag_cli.errors import RequestError, printable
+    from videodag_cli.errors import RequestError, counted, printable
     from videodag_cli.system.files import remove
     from videodag_cli.system.locks import lock_folder
 
@@ -42,5 +42,8 @@ def clean(
         return
     for path in files:
         typer.echo(printable(path))
-    what = "removed" if yes else "would be removed by --yes" if files else "have no input any longer"
-    typer.echo(f"{len(files)} files of {len(orphans)} outputs {what}", err=True)
+    if not files:
+        typer.echo("nothing to remove: no output has lost its input", err=True)
+        return
+    what = "removed" if yes else "would be removed by --yes"
+    typer.echo(f"{counted(len(files), 'file')} of {counted(len(orphans), 'output')} {what}", err=True)

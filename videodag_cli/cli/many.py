@@ -18,7 +18,7 @@ from videodag_cli.batch.outcome import TOLD, VideoOutcome
 from videodag_cli.cli import streams
 from videodag_cli.cli.batch_progress import batch_progress
 from videodag_cli.cli.shared_options import ProgressMode
-from videodag_cli.errors import RequestError, VideodagError, printable
+from videodag_cli.errors import RequestError, VideodagError, counted, printable
 
 if TYPE_CHECKING:
     from videodag_cli.batch.executors import TaskExecutor
@@ -149,7 +149,7 @@ def table(record: BatchRecord, batch: Batch, wall_time_s: float) -> Iterator[str
         rows.append(("rate", f"{frames / max(wall_time_s, 1e-9):,.1f} frames/s"))
     width = max(len(name) for name, _ in rows)
     several = f" through {len(batch.plans)} pipelines" if len(batch.plans) > 1 else ""
-    yield f"{len(batch.outputs):,} videos{several} in {wall_time_s:.1f} s -> {printable(batch.folder)}"
+    yield f"{counted(len(batch.outputs), 'video')}{several} in {wall_time_s:.1f} s -> {printable(batch.folder)}"
     yield from (f"  {name:<{width}}  {value}" for name, value in rows)
     if batch.found.others:
         yield f"  {batch.found.told_others}"

@@ -7,6 +7,12 @@ from typing import Annotated
 
 import typer
 
+BATCHES = {
+    "running": "a batch is running",
+    "interrupted": "the last batch was stopped before its end; the same command continues it",
+    "killed": "the last batch was killed, so that batch.json still says running; the same command continues it",
+}
+
 
 def status(
     folder: Annotated[
@@ -14,30 +20,43 @@ def status(
     ],
     json: Annotated[bool, typer.Option("--json", help="Print every output as JSON.")] = False,
 ) -> None:
-    """Show what an output folder contains: finished, failed, unfinished, stale, orphaned; exit 4 unless all is well.
+    """Show what an output folder contains: finished, failed, unfinished, not run, stale, orphaned; exit 4 unless all is well.
 
     Nothing is written. An output is stale when its input, its pipeline, a tool or a file of a param has changed since.
     """
-    from videodag_cli.batch.holdings import TOLD, holdings
+    from videodag_cli.batch.holdings import TOLD, holdings, last_batch
     from videodag_cli.cli import streams
-    from videodag_cli.errors import IncompleteError, printable
+    from videodag_cli.errors import IncompleteError, counted, printable
 
     found = holdings(folder)
     counts = {kind: sum(holding.kind == kind for holding in found) for kind in TOLD}
     if json:
         streams.print_json(
-            {"folder": printable(folder), "counts": counts, "outputs": [each.as_json() for each in found]}
+            {
+                "folder": printable(folder),
+                "batch": last_batch(folder),
+                "counts": counts,
+                "outputs": [each.as_json() for each in found],
+            }
         )
     else:
-        typer.echo(f"{printable(folder)}: {len(found):,} outputs")
+        typer.echo(f"{printable(folder)}: {counted(len(found), 'output')}")
+        if (batch := last_batch(folder)) is not None and batch != "ended":
+            typer.echo(f"  {BATCHES[batch]}")
         for kind, text in TOLD.items():
             if counts[kind]:
-                typer.echo(f"  {kind:<10}  {counts[kind]:>7,}  {text}")
+                typer.echo(f"  {_named(kind):<10}  {counts[kind]:>7,}  {text}")
         for each in found:
             if each.kind not in ("finished", "running"):
                 word = f" [{each.word}]" if each.word else ""
-                typer.echo(f"  {each.kind}{word}: {each.output}" + (f": {each.message}" if each.message else ""))
+                typer.echo(
+                    f"  {_named(each.kind)}{word}: {each.output}" + (f": {each.message}" if each.message else "")
+                )
     bad = {kind: count for kind, count in counts.items() if count and kind not in ("finished", "running")}
     if bad:
-        parts = ", ".join(f"{count} {kind}" for kind, count in bad.items())
+        parts = ", ".join(f"{count} {_named(kind)}" for kind, count in bad.items())
         raise IncompleteError(f"{printable(folder)}: {parts}")
+
+
+def _named(kind: str) -> str:
+    return kind.replace("_", " ")

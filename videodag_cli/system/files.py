@@ -163,11 +163,11 @@ def write_atomically(path: Path, data: bytes) -> None:
             _write_straight(path, data)
             return
         final = Path(os.path.realpath(path))
-        temporary = final.with_name(final.name + ".tmp")
+        temporary = _temporary(final)
         fd = _own(temporary)
         try:
-            os.ftruncate(fd, 0)
             write_all(fd, data)
+            os.ftruncate(fd, len(data))  # only now: it may be room that was kept
             os.fsync(fd)
             os.replace(temporary, final)
         except BaseException:
@@ -176,6 +176,25 @@ def write_atomically(path: Path, data: bytes) -> None:
             raise
         finally:
             os.close(fd)
+
+
+def keep_room(path: Path, size: int) -> None:
+    """Take room on the disk, so that the next `write_atomically` of at most `size` bytes succeeds though the disk is full by then.
+
+    Where none can be had, nothing happens.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with contextlib.suppress(OSError):
+        fd = _own(_temporary(Path(os.path.realpath(path))))
+        try:
+            os.posix_fallocate(fd, 0, size)
+        finally:
+            os.close(fd)
+
+
+def _temporary(final: Path) -> Path:
+    return final.with_name(final.name + ".tmp")
 
 
 def _write_straight(path: Path, data: bytes) -> None:
