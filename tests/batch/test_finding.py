@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from videodag_cli.batch.finding import find_videos, read_list
-from videodag_cli.batch.naming import outputs_for
+from videodag_cli.batch.naming import outputs_for, require_apart
 from videodag_cli.errors import InputError, RequestError
+from videodag_cli.system.blindness import Blindness
 
 
 @pytest.fixture
@@ -143,3 +147,44 @@ def test_a_file_reached_through_two_names_of_its_folder_runs_once(folder: Path) 
     videos = find_videos(["in", "again"]).videos
     outputs = outputs_for(videos, ["p", "q"], folder=Path("out"), format="jsonl")
     assert [video.path for video in outputs] == ["in/a.mp4", "in/cam1/B.MOV", "in/cam1/c.M4v", "in/cam2/a.mp4"]
+
+
+@pytest.fixture
+def folder_that_ignores_case(tmp_path: Path) -> Iterator[Path]:
+    """An NTFS file system; skips where none can be mounted."""
+    programs = [shutil.which(name) for name in ("mkntfs", "lowntfs-3g")]
+    if not all(programs) or os.geteuid() != 0:
+        pytest.skip("needs mkntfs and lowntfs-3g, and the right to mount")
+    image, folder = tmp_path / "image", tmp_path / "blind"
+    image.write_bytes(bytes(4 << 20))
+    folder.mkdir()
+    subprocess.run([str(programs[0]), "-F", "-Q", image], check=True, capture_output=True)
+    if subprocess.run([str(programs[1]), "-o", "ignore_case", image, folder], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_outputs_that_differ_in_case_alone_are_refused_where_the_folder_ignores_it(
+    tmp_path: Path, folder_that_ignores_case: Path
+) -> None:
+    for name in ("Clip.mp4", "clip.MP4", "caf\u00e9.mp4", "cafe\u0301.mp4"):
+        (tmp_path / name).touch()
+
+    def require(*names: str, folder: Path) -> None:
+        found = find_videos([os.fspath(tmp_path / name) for name in names])
+        require_apart(outputs_for(found.videos, ["p"], folder=folder, format="jsonl"), folder)
+
+    require("Clip.mp4", "clip.MP4", folder=tmp_path)
+    require("caf\u00e9.mp4", "cafe\u0301.mp4", folder=tmp_path)
+    with pytest.raises(RequestError, match=r"Clip\.mp4 and .*clip\.MP4 would both be written to .*; rename one"):
+        require("Clip.mp4", "clip.MP4", folder=folder_that_ignores_case)
+    require("caf\u00e9.mp4", "cafe\u0301.mp4", folder=folder_that_ignores_case)  # NTFS ignores case alone
+    assert list(folder_that_ignores_case.iterdir()) == []
+
+
+def test_a_folder_that_ignores_case_or_forms_of_letters_has_one_key_for_such_names() -> None:
+    assert Blindness(case=True, forms=False).key("Cam/A.mp4") == Blindness(case=True, forms=False).key("cam/a.MP4")
+    assert Blindness(case=False, forms=True).key("caf\u00e9") == Blindness(case=False, forms=True).key("cafe\u0301")
+    assert Blindness(case=False, forms=True).key("A") != Blindness(case=False, forms=True).key("a")
+    assert Blindness(case=False, forms=False).key("caf\u00e9") != Blindness(case=False, forms=False).key("cafe\u0301")

@@ -37,6 +37,7 @@ from videodag_cli.batch.executors import TaskExecutor, TaskProgress
 from videodag_cli.batch.expectation import Expectation, file_sizes, size_of
 from videodag_cli.batch.finding import FoundVideo, FoundVideos
 from videodag_cli.batch.ledger import NAME, BatchRecord, Ledger, read_ledger
+from videodag_cli.batch.naming import require_apart
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.errors import OutputError, RequestError, VideodagError, printable, worst
@@ -254,6 +255,7 @@ def run_batch(
             raise OutputError(f"{printable(batch.folder)}: is not a folder", word="output.folder")
         batch.folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(batch.folder):
+        require_apart(batch.outputs, batch.folder)
         before = read_ledger(batch.folder / NAME)
         judged = list(batch.verdicts(before))
         due = [(video, found) for video, found in judged if any(verdict.action != "none" for verdict in found)]

@@ -30,8 +30,8 @@ def clean(
     files = [path for each in orphans for path in files_of(folder, each.output)]
     if yes and orphans and len(orphans) == len(found):
         raise RequestError(
-            f"{printable(folder)}: the inputs of all {len(found)} outputs are gone; if that is not a disk that is not "
-            "mounted, or another working folder, remove the folder itself"
+            f"{printable(folder)}: not one of {counted(len(found), 'input')} is there any more; mount the disk they are on, or go to the "
+            "folder the videos were named from; if they are gone for good, remove the output folder itself"
         )
     if yes:
         with lock_folder(folder):
