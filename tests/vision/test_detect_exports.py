@@ -16,6 +16,7 @@ from tests.detector_tables import (
     WIDTH,
     Case,
     cells,
+    detr,
     rt_detr,
     torchvision,
     yolo_nas,
@@ -28,6 +29,7 @@ from tests.onnx_models import constant_model
 from videodag_cli import Detections, Frame
 from videodag_cli.errors import ParamError
 from videodag_cli.tools.detect import Objects
+from videodag_cli.vision.onnx.preprocessing import Values
 
 
 def names(count: int) -> dict[str, str]:
@@ -75,6 +77,19 @@ def test_a_few_cells_of_the_background_may_have_sides_below_zero(tmp_path: Path)
     table[0, 2, weak] = -3
     tool = Objects(model=model_file(tmp_path, Case({"output0": table}), **names(2)))
     np.testing.assert_allclose(found(tool).xyxy, OBJECTS, atol=0.02)
+
+
+def test_a_raw_yolo26_by_its_metadata_may_have_any_share_of_sides_below_zero(tmp_path: Path) -> None:
+    """The metadata of Ultralytics (`head`, `end2end`) and the number of names tell that every cell is in the table."""
+    table = yolov8(2).outputs["output0"].copy()
+    table[0, 2, table[0, 4:].max(axis=0) < 0.1] = -3
+    told = {"end2end": "False", "head": "Detect", "task": "detect", "stride": "32"}
+    tool = Objects(model=model_file(tmp_path, Case({"output0": table}), **told, **names(2)))
+    assert (tool.description.layout, tool.description.suppressed) == ("yolov8", False)
+    np.testing.assert_allclose(found(tool).xyxy, OBJECTS, atol=0.02)
+    for metadata in ({}, names(2), {**told, "end2end": "", **names(2)}, {**told, **names(3)}):
+        with pytest.raises(ParamError):
+            Objects(model=model_file(tmp_path, Case({"output0": table}), **metadata))
 
 
 def test_rt_detr_by_its_head_may_have_boxes_that_reach_beyond_the_picture(tmp_path: Path) -> None:
@@ -194,7 +209,7 @@ def test_what_transformers_exports_is_asked_for_its_values_unless_the_graph_tell
 ) -> None:
     """RT-DETR's image processor only rescales; those of Conditional and Deformable DETR and RF-DETR also normalise, with 80 classes too."""
     case = rt_detr(80)
-    path = model_file(tmp_path, case)
+    path = model_file(tmp_path, case, **names(80))
     model = onnx.load(str(path))
     model.graph.input[0].name = "pixel_values"
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 4, 2, 2), np.float32), "grid"))
@@ -216,3 +231,69 @@ def test_what_transformers_exports_is_asked_for_its_values_unless_the_graph_tell
         assert Objects(model=path, values="imagenet").description.values == "imagenet"
     else:
         assert Objects(model=path).description.values == "unit"
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_detr_of_transformers_that_finds_something_everywhere_is_not_read_as_independent_classes(
+    classes: int, tmp_path: Path
+) -> None:
+    """DETR, YOLOS and Conditional DETR have the same names and no operation that tells them apart; in a picture full of objects the
+    background wins nowhere. Read through a sigmoid, DETR's numbers would be other classes and confidences."""
+    case = detr(classes)
+    logits, boxes = case.outputs["logits"][:, :5].copy(), case.outputs["pred_boxes"][:, :5]
+    order = np.argsort(-np.sort(logits[0, :, :-1].max(axis=1)))
+    logits[0, :, :-1] = np.where(np.arange(classes) == (order % classes)[:, None], 4.0, -4.0)
+    logits[0, :, -1] = 1.0
+    path = model_file(tmp_path, Case({"logits": logits, "pred_boxes": boxes}))
+    model = onnx.load(str(path))
+    model.graph.input[0].name = "pixel_values"
+    onnx.save(model, str(path))
+    values: tuple[Values | None, ...] = (None, "imagenet")
+    for wanted in values:
+        with pytest.raises(ParamError, match=r"detr \(.*or rt-detr \(.*set param layout to the one that it is"):
+            Objects(model=path, values=wanted)
+    tool = Objects(model=path, layout="detr", confidence=0.5)
+    exact = np.exp(4) / (np.exp(4) + (classes - 1) * np.exp(-4) + np.exp(1))
+    assert found(tool).confidence == pytest.approx(np.full(5, exact), abs=1e-6)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_classes_of_retinanet_and_fcos_are_numbers_of_columns(first: int, tmp_path: Path) -> None:
+    """torchvision takes the remainder of a place and the number of columns; whether the first was a class depends on the training."""
+    case = torchvision(3)
+    labels = case.outputs["labels"] - 1 + first
+    path = model_file(tmp_path, Case({**case.outputs, "labels": labels}), **names(3))
+    with_remainder(path)
+    tool = Objects(model=path)
+    assert tool.description.layout == ("torchvision", "torchvision-from-0")[1 - first]
+    rows = found(tool)
+    np.testing.assert_allclose(rows.xyxy, OBJECTS, atol=0.02)
+    assert rows.class_id is not None
+    assert rows.class_id.tolist() == [first + n % 3 for n in range(5)]
+    assert rows.class_name == tuple(f"n{n % 3}" for n in range(5))
+
+
+def test_columns_of_retinanet_that_nothing_tells_are_asked_for_where_names_depend_on_them(tmp_path: Path) -> None:
+    case = torchvision(3)
+    outputs = {**case.outputs, "labels": np.full_like(case.outputs["labels"], 1)}
+    path = with_remainder(model_file(tmp_path, Case(outputs), **names(3)))
+    with pytest.raises(ParamError, match=r"torchvision \(.*or torchvision-from-0 \(.*set param layout"):
+        Objects(model=path)
+    named = {
+        layout: found(Objects(model=path, layout=layout)).class_name for layout in ("torchvision", "torchvision-from-0")
+    }
+    assert named == {"torchvision": ("n0",) * 5, "torchvision-from-0": ("n1",) * 5}
+    unnamed = with_remainder(model_file(tmp_path, Case(outputs)))
+    assert found(Objects(model=unnamed)).class_name == ("class 1",) * 5
+    zero = model_file(tmp_path, Case({**outputs, "labels": outputs["labels"] - 1}))
+    with pytest.raises(ParamError, match="class 0 is found, which would be the background"):
+        Objects(model=zero)
+
+
+def with_remainder(path: Path) -> Path:
+    """The model with an operation beside the others that takes a remainder."""
+    model = onnx.load(str(path))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([7], np.int64), "place"))
+    model.graph.node.append(helper.make_node("Mod", ["place", "place"], ["column"]))
+    onnx.save(model, str(path))
+    return path

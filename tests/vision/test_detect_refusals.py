@@ -77,6 +77,25 @@ CASES: dict[str, tuple[Mapping[str, NDArray[Any]], dict[str, Any], str]] = {
         "looks like text recognition: every row adds up to one",
     ),
     "heat map": ({"heat": zeros(1, 21, 64, 64)}, {}, "looks like semantic segmentation or a heat map"),
+    "YOLOv7 without --grid": (
+        {str(side): zeros(1, 3, side, side, 6) for side in (8, 4, 2)},
+        {},
+        r"outputs maps for strides 8, 16, 32, of which no boxes were made yet; export YOLOv7 with --grid",
+    ),
+    "maps of YOLOv8 for a converter": (
+        {
+            f"{kind}{side}": zeros(1, count, side, side)
+            for side in (8, 4, 2)
+            for kind, count in (("box", 64), ("cls", 1))
+        },
+        {"metadata": ONE_NAME},
+        "outputs maps for strides 8, 16, 32, of which no boxes were made yet; export the model with the part that makes boxes",
+    ),
+    "maps with channels last": (
+        {str(side): zeros(1, side, side, 18) for side in (4, 2)},
+        {},
+        "outputs maps for strides 16, 32",
+    ),
     "nothing known": ({"a": zeros(1, 3, 7, 2, 2)}, {}, "has outputs that no known detector has"),
     "grey pictures": ({"output0": zeros(1, 7, 84)}, {"shape": (1, 1, 64, 64)}, "does not take a colour picture"),
     "no picture": ({"output0": zeros(1, 7, 84)}, {"shape": (1, 100)}, "found images 1x100 float32"),

@@ -44,6 +44,8 @@ _TASKS = {
     "depth": "depth estimation",
 }
 _LISTED = 4
+_STRIDES = (4, 8, 16, 32, 64, 128)
+"""Strides of the maps that detectors make boxes of."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def _read(evidence: Evidence, name: str, reading: Reading, further: Callable[[],
     if reading.layout is not None:
         return _set(_forced(evidence, name, reading.layout), reading, evidence, name)
     sure = evidence.facts.task is not None or reading.task is not None
+    if strides := _maps(evidence):
+        raise _without_boxes(name, strides, evidence)
     shape_task = None if sure else _task_by_shape(evidence)
     if shape_task:
         raise _refused(name, f"looks like {shape_task}", evidence)
@@ -238,6 +242,36 @@ def _task_by_shape(evidence: Evidence) -> str | None:
     if len(ranks) == 1 and ranks[0] == 3 and _are_shares(evidence, next(iter(outputs))):
         return "text recognition: every row adds up to one, and no box is in it"
     return None
+
+
+def _maps(evidence: Evidence) -> list[int]:
+    """The strides of outputs that are maps of numbers for each cell, where there is nothing else that could be boxes."""
+    strides = set()
+    for value in evidence.outputs.values():
+        if value.ndim not in (4, 5):
+            return []
+        places = value.shape[2:4] if value.ndim == 5 else value.shape[2:]
+        fitting = {s for s in _STRIDES if places == tuple(-(-side // s) for side in reversed(evidence.size))}
+        if value.ndim == 4:
+            fitting |= {s for s in _STRIDES if value.shape[1:3] == tuple(-(-n // s) for n in reversed(evidence.size))}
+        if len(fitting) != 1:
+            return []
+        strides |= fitting
+    return sorted(strides) if len(strides) > 1 else []
+
+
+def _without_boxes(name: str, strides: list[int], evidence: Evidence) -> ParamError:
+    anchored = all(value.ndim == 5 for value in evidence.outputs.values())
+    advice = (
+        "export YOLOv7 with --grid (python export.py --weights best.pt --grid), YOLOv5 with its export.py"
+        if anchored
+        else "export the model with the part that makes boxes of them, as its own exporter does for ONNX Runtime"
+    )
+    return ParamError(
+        f"model {printable(name)} outputs maps for strides {', '.join(map(str, strides))}, of which no boxes were made yet; {advice}; "
+        f"found outputs {_shapes(evidence)}",
+        word="param.file",
+    )
 
 
 def _are_shares(evidence: Evidence, output: str) -> bool:

@@ -263,6 +263,19 @@ def _torchvision(evidence: Evidence, layout: Layout) -> str | None:
     return "the outputs are another exporter's" if _exported_elsewhere(evidence) else None
 
 
+def _torchvision_columns(evidence: Evidence, layout: Layout) -> str | None:
+    """RetinaNet and FCOS give the number of a column, by a remainder; whether the first was a class depends on the training."""
+    if not evidence.graph.has("Mod"):
+        return "no class number is the number of a column, as in RetinaNet and FCOS"
+    parts = _parts(evidence)
+    assert parts is not None
+    _, scores, classes = _rows(evidence, parts)
+    held = classes[scores > 0.01]
+    if evidence.label_count is None and not (len(held) and held.min() == 0):
+        return "class 0 is not found"
+    return _torchvision(evidence, layout)
+
+
 def _mmdeploy(evidence: Evidence, layout: Layout) -> str | None:
     return None
 
@@ -350,6 +363,12 @@ KINDS = (
         "torchvision: boxes, labels, scores without a batch axis, classes from 1",
         _shaped("torchvision", "no batch axis, classes from 1", _STRETCHED, first_class=1, counted=False, batch=False),
         _against(_torchvision, first=1),
+    ),
+    LayoutKind(
+        "torchvision-from-0",
+        "the same from RetinaNet or FCOS, trained with classes from 0",
+        _shaped("torchvision-from-0", "no batch axis, classes from 0", _STRETCHED, counted=False, batch=False),
+        _against(_torchvision_columns),
     ),
     LayoutKind(
         "mmdeploy",

@@ -45,6 +45,8 @@ from videodag_cli.vision.onnx.preprocessing import InputFormat
 _COCO_CATEGORIES = 91
 """COCO's category numbers 0 to 90."""
 _SHARE_OF_NOTHING = (0.1, 0.5)
+_OF_LATER_KINDS = ("TopK", "GridSample")
+"""Operations of RT-DETR, D-FINE, Deformable DETR and RF-DETR; DETR, YOLOS and Conditional DETR have neither."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +187,11 @@ def _detr(evidence: Evidence, layout: Layout) -> str | None:
         return "the outputs have RF-DETR's names"
     if _is_unit(evidence, pair):
         return "the scores are within 0..1 already"
+    if evidence.graph.has(*_OF_LATER_KINDS):
+        return "the network chooses queries or samples places of the picture, which DETR does not"
     nothing = _nothing(evidence, pair)
-    if pair.columns != _COCO_CATEGORIES + 1 and nothing < _SHARE_OF_NOTHING[0]:
+    known = pair.columns == _COCO_CATEGORIES + 1 or evidence.input_named("pixel_values")
+    if not known and nothing < _SHARE_OF_NOTHING[0]:
         return f"the last column wins in {nothing:.0%} of the rows: it is not the background"
     return _queries(evidence, layout)
 

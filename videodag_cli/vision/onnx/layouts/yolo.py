@@ -164,7 +164,10 @@ def _yolov8(evidence: Evidence, layout: Layout) -> str | None:
             return f"{count} candidates are not one for each cell"
         if seen(rows).size and shares(rows):
             return "the boxes are fractions of the picture, not pixels"
-    if (why := _scored(evidence, layout, rows)) or (why := _negative(rows)):
+    if why := _scored(evidence, layout, rows):
+        return why
+    raw_by_metadata = evidence.finished_by_metadata is False and evidence.head and _told(evidence, layout)
+    if not raw_by_metadata and (why := _negative(rows)):
         return why
     if layout.across:
         return None
