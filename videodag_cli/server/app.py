@@ -20,7 +20,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from videodag_cli import __version__
@@ -39,7 +39,7 @@ from videodag_cli.server.openapi import EVENTS, UPLOAD, complete, errors, header
 from videodag_cli.server.openapi import files as file_answers
 from videodag_cli.server.problems import ServiceError, on_error, problem
 from videodag_cli.server.request import Asked, FieldError
-from videodag_cli.server.responses import FileAnswer, JsonAnswer
+from videodag_cli.server.responses import FileAnswer, JsonAnswer, PiecesAnswer
 from videodag_cli.server.service import Service
 from videodag_cli.server.upload import receive
 from videodag_cli.server.views import job_view
@@ -242,7 +242,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
         if form == "jsonl" and not offset and limit is None:
             return FileAnswer(path, media_type="application/x-ndjson", filename=f"{stem}.jsonl")
         if form == "jsonl":
-            return StreamingResponse(service.lines.stream(path, offset, limit), media_type="application/x-ndjson")
+            return PiecesAnswer(service.lines.stream(path, offset, limit), media_type="application/x-ndjson")
         size = limit or PAGE_LINES
         total = service.lines.count(path)
         more = f"/video/jobs/{found.id}/results?offset={offset + size}&limit={size}" if offset + size < total else None

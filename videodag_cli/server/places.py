@@ -70,3 +70,7 @@ class Places:
                 with contextlib.suppress(OSError):
                     total += entry.stat(follow_symlinks=False).st_size
         return total
+
+    def total(self) -> int:
+        """Bytes of the files of all jobs, also of those that wait or run."""
+        return sum(self.size(path.name) for path in self.jobs.iterdir())

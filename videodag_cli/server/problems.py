@@ -10,12 +10,13 @@ from typing import Any
 import orjson
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 
 from videodag_cli.errors import WORDS, InputError, OutputError, RequestError, VideodagError, printable
 from videodag_cli.server.request import FieldError
+from videodag_cli.server.trouble import report
 
 TYPE = "urn:videodag:error:"
 MEDIA_TYPE = "application/problem+json"
@@ -94,6 +95,9 @@ async def on_error(request: Request, error: Exception) -> Response:
         )
         headers = {"Allow": ", ".join(_methods(request))} if error.status_code == 405 else error.headers
         return _response(error.status_code, word, told_, headers=headers)
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=400)  # for the metrics; nobody is there to read it
+    report(f"{request.method} {printable(request.url.path, limit=200)}", error)
     return _response(500, "internal", f"{type(error).__name__}: {printable(error, limit=300)}")
 
 

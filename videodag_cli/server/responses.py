@@ -1,12 +1,13 @@
-"""Kinds of responses: JSON with parts that are text already, and files in ranges."""
+"""Kinds of responses: JSON with parts that are text already, pieces one after the other, and files in ranges."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import orjson
 from starlette.datastructures import MutableHeaders
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from videodag_cli.server.problems import ServiceError, problem
@@ -19,6 +20,20 @@ class JsonAnswer(Response):
 
     def render(self, content: Any) -> bytes:
         return orjson.dumps(content)
+
+
+class PiecesAnswer(StreamingResponse):
+    """What a generator gives; it is closed at the end, also when the client goes away before."""
+
+    def __init__(self, pieces: Generator[bytes], *, media_type: str) -> None:
+        super().__init__(pieces, media_type=media_type)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._pieces.close()
 
 
 class FileAnswer(FileResponse):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 EVERY = 100
@@ -36,7 +36,7 @@ class LineIndex:
                 found.append(line.rstrip(b"\n"))
         return found
 
-    def stream(self, path: Path, offset: int, limit: int | None) -> Iterator[bytes]:
+    def stream(self, path: Path, offset: int, limit: int | None) -> Generator[bytes]:
         """Those lines with their ends, in pieces."""
         places, count = self._of(path)
         left = count - offset if limit is None else min(limit, count - offset)

@@ -151,12 +151,11 @@ class Service:
             for job in [job for job in over if (job.ended_s or 0) < before]:
                 self.drop(job)
         if limits.keep_bytes is not None:
-            sizes = {job.id: self.places.size(job.id) for job in self.table.over()}
-            total = sum(sizes.values())
+            total = self.places.total()
             for job in self.table.over():
                 if total <= limits.keep_bytes:
                     break
-                total -= sizes.get(job.id, 0)
+                total -= self.places.size(job.id)
                 self.drop(job)
 
 

@@ -15,6 +15,7 @@ from sse_starlette.sse import AppStatus
 from starlette.concurrency import run_in_threadpool
 
 from videodag_cli.errors import OutputError, StopSignal, VideodagError, printable
+from videodag_cli.server import trouble
 from videodag_cli.server.app import make_app
 from videodag_cli.server.bell import open_bell
 from videodag_cli.server.command import Child
@@ -52,6 +53,7 @@ class _Server(uvicorn.Server):
 
 def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; on_ready is told the address."""
+    trouble.listen()
     with Service(settings) as service, contextlib.closing(_listen(settings)) as listener:
         port = listener.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -69,7 +71,8 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
 
         config = uvicorn.Config(
             make_app(service, lifespan=lifespan),
-            log_level="warning",
+            log_config=None,
+            log_level="critical",  # what it would log, clients can cause, or `on_error` has told
             access_log=False,
             timeout_graceful_shutdown=STOP_S,
             timeout_keep_alive=30,
@@ -101,13 +104,24 @@ async def _upkeep(service: Service) -> None:
     retained = -RETAIN_S
     loop = asyncio.get_running_loop()
     while True:
-        with contextlib.suppress(VideodagError, OSError):
+        with _told("upkeep"):
             await run_in_threadpool(service.reconcile)
-        with contextlib.suppress(VideodagError, OSError):
+        with _told("upkeep"):
             if loop.time() - retained >= RETAIN_S:
                 retained = loop.time()
                 await run_in_threadpool(service.retain)
         await asyncio.sleep(RECONCILE_S)
+
+
+@contextlib.contextmanager
+def _told(where: str) -> Iterator[None]:
+    """What goes wrong once does not end the upkeep: a queue that is away and a full disk pass, anything else is told."""
+    try:
+        yield
+    except (VideodagError, OSError):
+        pass
+    except Exception as error:
+        trouble.report(where, error)
 
 
 async def _keep_worker(settings: Settings) -> None:

@@ -32,7 +32,7 @@ class ServiceLimits:
     keep_s: float | None = 30 * 86400.0
     """Finished jobs go after this time (`--keep-days`)."""
     keep_bytes: int | None = None
-    """The oldest finished jobs go when all files take more (`--keep-size`)."""
+    """The oldest finished jobs go when the files of all jobs take more (`--keep-size`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
