@@ -34,7 +34,7 @@ from videodag_cli.server import answers
 from videodag_cli.server.access import COOKIE, Access, cookie_value, is_equal
 from videodag_cli.server.columns import columns_file
 from videodag_cli.server.jobs import JobRow, State
-from videodag_cli.server.metrics import Metrics
+from videodag_cli.server.metrics import Counted, Metrics
 from videodag_cli.server.openapi import EVENTS, UPLOAD, complete, errors, header
 from videodag_cli.server.openapi import files as file_answers
 from videodag_cli.server.problems import ServiceError, on_error, problem
@@ -80,15 +80,6 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
     metrics = Metrics(service)
     for kind in (VideodagError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, on_error)
-
-    @app.middleware("http")
-    async def count(request: Request, call_next: Callable[[Request], Any]) -> Any:
-        began = time.perf_counter()
-        response = await call_next(request)
-        route = getattr(request.scope.get("route"), "path", "other")
-        metrics.requests.labels(route, str(response.status_code)).inc()
-        metrics.seconds.labels(route).observe(time.perf_counter() - began)
-        return response
 
     # --- jobs ---
 
@@ -408,7 +399,7 @@ def make_app(service: Service, *, lifespan: Lifespan | None = None) -> Access:
     for route in app.routes:
         if isinstance(route, Route) and route.methods and "GET" in route.methods:
             route.methods.add("HEAD")
-    return Access(app, settings)
+    return Access(Counted(app, metrics), settings)
 
 
 def _wait_s(prefer: str, sync: bool, longest_s: float) -> float:

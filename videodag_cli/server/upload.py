@@ -103,7 +103,7 @@ class _Form:
             self.file_bytes += end - start
             if self.file_bytes > self.max_bytes:
                 raise too_large(self.max_bytes)
-            self.pending += data[start:end]
+            self.pending += memoryview(data)[start:end]
         else:
             self._text += data[start:end]
             if len(self._text) > MAX_OPTIONS_BYTES:
@@ -225,12 +225,12 @@ def _callbacks(form: _Form) -> dict[str, Callable[..., None]]:
 
 
 async def _flush(fd: int, form: _Form, hashing: hashlib._Hash | None) -> None:
-    data, form.pending = bytes(form.pending), bytearray()
+    data, form.pending = form.pending, bytearray()
     if data:
         await run_in_threadpool(_write, fd, data, hashing)
 
 
-def _write(fd: int, data: bytes, hashing: hashlib._Hash | None) -> None:
+def _write(fd: int, data: bytearray, hashing: hashlib._Hash | None) -> None:
     if hashing is not None:
         hashing.update(data)
     with writing("the upload"):
