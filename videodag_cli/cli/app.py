@@ -127,7 +127,7 @@ def _options(
 def main() -> None:
     """Run the command line of this process and end it."""
     from videodag_cli.cli import streams
-    from videodag_cli.system import signals, stdio
+    from videodag_cli.system import loading, signals, stdio
 
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # they would be looked for at every start
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would phone home, whoever imports it first
@@ -140,8 +140,8 @@ def main() -> None:
     watched = "VIDEODAG_CHILD" in os.environ
     runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and not watched
     with signals.stop_signals():  # never left: the process ends inside, whatever tools left running
-        if watched:
-            signals.said()  # the parent says it
+        if loading.parent_tells():
+            signals.said()
         try:
             with signals.outside_watch() if runs_tools else contextlib.nullcontext():
                 code = _stoppable()
@@ -150,7 +150,8 @@ def main() -> None:
                 if guard is not None:
                     guard.mark_finished()
         except StopSignal as signal:  # before anything began
-            streams.say(signal_line(signal.number))
+            if signals.line_is_due():
+                streams.say(signal_line(signal.number))
             code = signal.exit_code
         signals.leave(code)
 

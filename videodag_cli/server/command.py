@@ -16,10 +16,11 @@ import orjson
 from videodag_cli.guard.supervise import memory_bytes
 from videodag_cli.server import process_names
 from videodag_cli.server.command_main import ENVIRONMENT
+from videodag_cli.system.loading import PARENT_TELLS, as_this_one
 
 _ERROR = re.compile(r"videodag: error\[([a-z_.0-9]+)\]: (.*)", re.DOTALL)
 _KEPT_BYTES = 1 << 16
-_PRIVATE = ("VIDEODAG_TOKEN", "VIDEODAG_DEBUG")
+_PRIVATE = ("VIDEODAG_TOKEN", "VIDEODAG_DEBUG", PARENT_TELLS)
 STOP_WITHIN_S = 1.0
 
 
@@ -27,12 +28,12 @@ class Child:
     """One command in a process group of its own; it dies with this process."""
 
     def __init__(self, arguments: Sequence[str], *, folder: Path | None = None, quiet: bool = True) -> None:
-        """folder: its working directory. quiet: its standard error is kept here, else it is this process's."""
+        """folder: its working directory. quiet: its standard error is kept here, else it is this process's and a signal is not told."""
         alive_read, self._alive = os.pipe()
         environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
+        if not quiet:
+            environment[PARENT_TELLS] = "1"
         try:
-            from videodag_cli.system.loading import as_this_one
-
             self._process = subprocess.Popen(
                 [*as_this_one(), "-P", "-m", "videodag_cli.server.command_main", *arguments],
                 cwd=folder,

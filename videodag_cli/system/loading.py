@@ -10,6 +10,15 @@ UTF8_MARK = "videodag"
 """The option of Python that says that `-X utf8` was not the user's wish."""
 
 
+PARENT_TELLS = "VIDEODAG_PARENT_TELLS"
+"""Set for a process whose end by a signal is told by its parent, or is how it ends well."""
+
+
+def parent_tells() -> bool:
+    """Whether this process says nothing about the signal that ends it."""
+    return PARENT_TELLS in os.environ or "VIDEODAG_CHILD" in os.environ
+
+
 def end_at_once() -> None:
     """From now on SIGINT, SIGTERM and SIGHUP end the process with a line and the right code: nothing is under way yet."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -19,7 +28,7 @@ def end_at_once() -> None:
 
 def _end(number: int, frame: object) -> None:
     try:
-        if "VIDEODAG_CHILD" not in os.environ:  # else the parent says it
+        if not parent_tells():
             from videodag_cli.system.failure_lines import signal_line
 
             os.write(2, signal_line(number).encode() + b"\n")
