@@ -9,6 +9,7 @@ import json
 import re
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,21 @@ def test_frames_evenly_spaced_with_their_time_on_the_clock(server: Server) -> No
     lines = server.lines(job_id)
     assert lines == on_command_line(server, "count", "--num-frames", "7", "--clock", "2026-11-25T08:00:00+01:00")
     assert json.loads(lines.splitlines()[0])["time"] == "2026-11-25T07:00:00.000000Z"
+
+
+def test_lines_have_the_timecode_of_the_file(server: Server, tmp_path: Path) -> None:
+    """FFmpeg writes the track; 00:01:00;00 and ;01 are numbers that drop-frame counting leaves out."""
+    clip = tmp_path / "clip.mov"
+    source = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=30000/1001"]
+    subprocess.run(["ffmpeg", "-v", "error", *source, "-frames:v", "4", "-timecode", "00:00:59;28", clip], check=True)
+    job_id = server.accepted("count", clip, options={"timecode": True, "clock": "2026-11-25T08:00:00Z"})
+    assert server.over(job_id)["status"] == "completed"
+    lines = server.lines(job_id)
+    assert lines == on_command_line(server, "count", "--timecode", "--clock", "2026-11-25T08:00:00Z", clip=clip)
+    found = [json.loads(line)["timecode"] for line in lines.splitlines()]
+    assert found == ["00:00:59;28", "00:00:59;29", "00:01:00;02", "00:01:00;03"]
+    job = server.over(server.accepted("count", options={"timecode": True}))  # a clip without one
+    assert (job["status"], job["error"]["word"]) == ("failed", "input.unsupported")
 
 
 def test_failed_frames_are_told(server: Server) -> None:

@@ -48,6 +48,7 @@ class Options(SamplingOptions):
         default=None,
         description="Lines also get `time`, with this instant as time 0: `2026-11-25T08:00:00Z`, or `container`.",
     )
+    timecode: bool = Field(default=False, description="Lines also get `timecode`, the SMPTE timecode of the container.")
     sync: bool = Field(default=False, description="Answer with the results where the file is small and done in time.")
 
     @field_validator("frame_stride", "num_frames", "max_frames")
@@ -98,6 +99,8 @@ class Asked:
         arguments += [*self.options.arguments(), *(f"--set={text}" for text in self.options.assignments)]
         if self.options.clock is not None:
             arguments.append(f"--clock={self.options.clock}")
+        if self.options.timecode:
+            arguments.append("--timecode")
         arguments += ["--quiet", "--progress=json", "--output", RESULTS, VIDEO]
         return {
             "options": dict(self.given),

@@ -15,6 +15,7 @@ const form = (() => {
     if (kind === 'keyframes') found.keyframes = true;
     if (kind === 'number') found.num_frames = Number(text('num_frames'));
     for (const name of ['start', 'end', 'clock']) if (text(name)) found[name] = text(name);
+    if (byId('timecode').checked) found.timecode = true;
     if (text('max_frames')) found.max_frames = Number(text('max_frames'));
     const set = text('set').split('\n').map((line) => line.trim()).filter(Boolean);
     if (set.length) found.set = set;
