@@ -164,7 +164,8 @@ def nanodet(path: Path) -> Path:
 
 
 def nanodet_plus(path: Path) -> Path:
-    codes, _ = nanodet_codes(corner(), 3, 2, 8, 8)
+    """Its published configurations stretch the picture (`keep_ratio: False`)."""
+    codes, _ = nanodet_codes(stretched(), 3, 2, 8, 8)
     out = np.zeros((1, 85, 3 + 32))
     out[0, :, 3:] = -3
     out[0, 2 * 8 + 3] = [*one_hot(), *codes]

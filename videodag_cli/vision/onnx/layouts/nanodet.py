@@ -27,6 +27,8 @@ from videodag_cli.vision.onnx.model_facts import Size
 from videodag_cli.vision.onnx.preprocessing import InputFormat
 
 _FORM = InputFormat(fit="corner", channels="bgr", values="coco_bgr", border=0)
+_PLUS = replace(_FORM, fit="stretch")
+"""NanoDet-Plus was published with `keep_ratio: False` in every configuration, NanoDet with True."""
 _PICODET = InputFormat(fit="stretch", channels="rgb", values="imagenet")
 _PADDLE = re.compile(r"\.tmp_\d|^fetch_name_|^save_infer_model")
 """How PaddlePaddle names the outputs of what it exports."""
@@ -111,7 +113,7 @@ def _any_pairs(evidence: Evidence, layout: Layout) -> str | None:
     return _labelled(evidence, layout)
 
 
-def _joined(name: str, centered: float) -> Shaped:
+def _joined(name: str, centered: float, form: InputFormat) -> Shaped:
     def shaped(evidence: Evidence) -> Layout | None:
         output = evidence.table()
         if output is None:
@@ -127,7 +129,7 @@ def _joined(name: str, centered: float) -> Shaped:
                 assert strides is not None
                 return NanoDet(
                     name=name,
-                    form=_FORM,
+                    form=form,
                     class_count=classes,
                     strides=strides,
                     bins=bins,
@@ -161,12 +163,12 @@ KINDS = (
     LayoutKind("nanodet-pairs", "NanoDet with two outputs for each stride", _pairs, _any_pairs),
     LayoutKind("picodet", "PicoDet: four strides, the picture stretched and normalised as ImageNet", _pico, _any_pairs),
     LayoutKind(
-        "nanodet", "NanoDet: predictions are at the centre of their cells", _joined("nanodet", 0.5), _any_joined
+        "nanodet", "NanoDet: predictions are at the centre of their cells", _joined("nanodet", 0.5, _FORM), _any_joined
     ),
     LayoutKind(
         "nanodet-plus",
         "NanoDet-Plus: predictions are at the corner of their cells",
-        _joined("nanodet-plus", 0.0),
+        _joined("nanodet-plus", 0.0, _PLUS),
         _any_joined,
     ),
 )
