@@ -92,7 +92,7 @@ def fill_in(page: Any, file: Any, pipeline: str, stride: int | None) -> None:
 def show(page: Any, line: int, frame_index: int) -> None:
     """Choose a line and wait until its picture is on screen."""
     page.locator("#seek").fill(str(line))
-    page.wait_for_selector(f'#canvas[data-frame="{frame_index}"][data-exact="true"]', timeout=20_000)
+    page.wait_for_selector(f'#canvas[data-frame="{frame_index}"][data-exact="true"]', timeout=60_000)
 
 
 def test_a_job_from_upload_to_boxes_at_the_right_places(open_page: Open, server: Server) -> None:
@@ -188,7 +188,45 @@ def test_the_picture_on_screen_is_that_of_the_line(open_page: Open, server: Serv
         show(page, number, lines[number]["frame_index"])
         assert read_index(picture(page)) == lines[number]["frame_index"]
     page.click("#play")
-    page.wait_for_selector('#canvas[data-frame="56"][data-exact="false"]', timeout=20_000)  # frame 59 was not sampled
+    page.wait_for_selector('#canvas[data-frame="56"][data-exact="false"]', timeout=60_000)  # frame 59 was not sampled
+
+
+CHOOSES_EARLY = """(() => {
+  let chosen = false;
+  window.addEventListener('loadeddata', (event) => {
+    if (chosen) return;
+    event.stopImmediatePropagation();
+    setTimeout(() => { if (!chosen) { chosen = true; event.target.dispatchEvent(new Event('loadeddata')); choose(); } }, 5000);
+  }, true);
+  const choose = () => {
+    const seek = document.getElementById('seek');
+    seek.value = '6';
+    seek.dispatchEvent(new Event('input'));
+  };
+  const callback = HTMLVideoElement.prototype.requestVideoFrameCallback;
+  HTMLVideoElement.prototype.requestVideoFrameCallback = function (tell) {
+    return callback.call(this, (now, facts) => {
+      const first = !chosen;
+      if (first) { chosen = true; choose(); }
+      tell(now, facts);
+      if (first) this.dispatchEvent(new Event('loadeddata'));
+    });
+  };
+})()"""
+"""Somebody who chooses a line after the first picture was put on screen, before the page was told so and before it knew the video loaded.
+
+Where the browser shows no picture before a seek, after."""
+
+
+def test_a_line_chosen_while_the_video_loads_stays_chosen(open_page: Open, server: Server, tmp_path: Path) -> None:
+    clip = encode(tmp_path / "clip.mp4", indices=range(60), options={"bf": "2"})
+    job_id = server.accepted("count", clip, options={"frame_stride": 7})
+    server.over(job_id)
+    page = open_page()
+    page.add_init_script(CHOOSES_EARLY)
+    page.goto(f"/?job={job_id}")
+    page.wait_for_selector('#canvas[data-frame="42"][data-exact="true"]', timeout=20_000)
+    assert read_index(picture(page)) == 42
 
 
 @pytest.mark.slow

@@ -151,8 +151,8 @@ class Worker:
         folder = self._places.job(job.id)
         error = running.stopped or child.error()
         if running.cancelled:
-            if self._table.end(job.id, self.name, Ending(state="cancelled", word=None)):
-                self._places.remove(job.id)
+            self._places.remove(job.id)  # before it is said: a job that is to be cancelled never runs again
+            self._table.end(job.id, self.name, Ending(state="cancelled", word=None))
             return
         if running.stopped is None and error is not None and error[0] == "output.locked":
             self._table.give_back(job.id, self.name, after_s=LOCKED_AGAIN_S)

@@ -11,6 +11,7 @@ const player = (() => {
   let shown = -1; // the media time on screen
   let blind = false; // the browser cannot play the video
   let fromVideo = false;
+  let sought = false; // a line was chosen, and its picture is not on screen yet: a picture from before does not choose another
 
   // The sampled frame that is on screen, or the last one before it.
   function lineShown(time) {
@@ -22,14 +23,20 @@ const player = (() => {
   function onFrame(_, { mediaTime }) {
     shown = mediaTime;
     const line = lineShown(mediaTime);
-    fromVideo = true;
-    if (line !== state.line) choose(line);
-    fromVideo = false;
+    if (line === state.line) sought = false;
+    else if (!sought) {
+      fromVideo = true;
+      choose(line);
+      fromVideo = false;
+    }
     draw();
     video.requestVideoFrameCallback(onFrame);
   }
 
-  function seekTo(line) { video.currentTime = DATA.frames.time_s[line] + AHEAD_S; }
+  function seekTo(line) {
+    sought = true;
+    video.currentTime = DATA.frames.time_s[line] + AHEAD_S;
+  }
 
   function fetchPage(number) {
     if (!pages.has(number)) {
@@ -153,6 +160,7 @@ const player = (() => {
     video.addEventListener('loadedmetadata', () => { if (!video.videoWidth) goBlind(); }); // only its sound can be played
     video.requestVideoFrameCallback(onFrame);
     video.addEventListener('loadeddata', () => choose(state.line), { once: true });
+    video.addEventListener('seeked', () => { if (!video.seeking) sought = false; });
     video.src = `/video/jobs/${job.job_id}/video`;
     state.line = 0;
     describeFrame();
