@@ -37,10 +37,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests with costly fixtures, and put those of each fixture where the tests of one xdist process begin.
-
-    `pytest -n N` first hands each process one run of neighbours, a quarter of its share of the tests.
-    """
+    """Mark the tests with costly fixtures, and put those of each fixture where the tests of one xdist process begin."""
     groups: dict[str, list[pytest.Item]] = {name: [] for name in COSTLY}
     rest: list[pytest.Item] = []
     for item in items:
@@ -49,10 +46,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if uses is not None:
             item.add_marker(pytest.mark.slow)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    run = len(items) // (4 * processes)
+    total = len(items)
     items[:] = rest
     for number, group in enumerate(groups.values()):
-        start = run * (number % processes)
+        start = total * (number % processes) // processes
         items[start:start] = group
 
 
@@ -68,3 +65,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("nothing can be mounted here")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each process begins with an equal run of neighbours; one that is done takes the last ones of another."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from videodag_cli import __version__
 from videodag_cli.errors import OutputError, RequestError, StopSignal, VideodagError, lacks_memory, no_memory, printable
 from videodag_cli.system.failure_lines import OPTION, signal_line
+from videodag_cli.system.loading import without_collections
 
 COMPLETION = "_VIDEODAG_COMPLETE"
 """Set by the shell when it asks for completions."""
@@ -81,7 +82,8 @@ class _LoadsWhenWanted(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, _, rest = super().resolve_command(ctx, args)
-        return name, None if name is None else load_command(name), rest
+        with without_collections():
+            return name, None if name is None else load_command(name), rest
 
 
 app = typer.Typer(

@@ -1,7 +1,5 @@
 """`videodag run`: videos through pipelines."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path
@@ -12,6 +10,7 @@ import typer
 from videodag_cli.cli.shared_options import ProgressMode, file_to_write
 from videodag_cli.errors import OnError
 from videodag_cli.run.sinks import OutputFormat
+from videodag_cli.system.loading import without_collections
 from videodag_cli.video.decoders import Decoder
 from videodag_cli.vision.onnx.devices import Device
 
@@ -350,15 +349,18 @@ def run(
     ] = None,
 ) -> None:
     """Run a pipeline over videos and write one JSON line per sampled frame."""
-    from videodag_cli.cli import run_options as given
-    from videodag_cli.cli import streams
-    from videodag_cli.cli.run_remarks import Remarks, plans, raise_for
-    from videodag_cli.errors import RequestError
-    from videodag_cli.graph.plugins import make_registry
-    from videodag_cli.run.job import Job, RunOptions
-    from videodag_cli.system import stdio
-    from videodag_cli.system.signals import keep_process
-    from videodag_cli.video.sampling import Sampling
+    with without_collections():
+        from videodag_cli.cli import run_options as given
+        from videodag_cli.cli import streams
+        from videodag_cli.cli.progress import progress as show_progress
+        from videodag_cli.cli.run_remarks import Remarks, plans, raise_for
+        from videodag_cli.errors import RequestError
+        from videodag_cli.graph.plugins import make_registry
+        from videodag_cli.run.api import describe_run, run_job
+        from videodag_cli.run.job import Job, RunOptions
+        from videodag_cli.system import stdio
+        from videodag_cli.system.signals import keep_process
+        from videodag_cli.video.sampling import Sampling
 
     videos = video or []
     many = given.is_many(videos, pipeline, output_dir, from_file, output, record)
@@ -374,8 +376,6 @@ def run(
     limits = given.guard_limits(timeout, node_timeout, max_memory, isolate, max_errors)
     continuation = None
     if limits.needed and not many and len(pipeline) > 1:
-        from videodag_cli.errors import RequestError
-
         raise RequestError("several pipelines with a limit on time or memory, or --isolate, need --output-dir DIR")
     if limits.needed and not many:
         from videodag_cli.guard import supervise as guard
@@ -454,8 +454,6 @@ def run(
 
         chosen = [plan for plan, _ in planned]
         if dry_run:
-            from videodag_cli.run.api import describe_run
-
             out = stdio.require_stdout(claimed)
             for plan, place in zip(chosen, output_names(output, [plan.pipeline.id for plan in chosen]), strict=True):
                 described = describe_run(videos[0], plan, sampling=sampling, options=options, output=place)
@@ -477,15 +475,11 @@ def run(
     output = output.replace("{pipeline}", plan.pipeline.id)
     assertions = given.assertions(assert_ or [], plan)
     if dry_run:
-        from videodag_cli.run.api import describe_run
-
         path = None if output == "-" else output
         out = stdio.require_stdout(claimed)
         streams.print_json(describe_run(videos[0], plan, sampling=sampling, options=options, output=path), out)
         return
     destination = stdio.require_stdout(claimed) if output == "-" else output
-    from videodag_cli.cli.progress import progress as show_progress
-    from videodag_cli.run.api import run_job
 
     with show_progress(mode, remarks.shown(Path(videos[0]).name)) as sink:
         result = run_job(

@@ -25,6 +25,11 @@ MAX_DEPTH = 32
 BUILTIN = "builtin:"
 
 
+def _no_params() -> dict[str, Any]:
+    """Of `dict` itself Pydantic would look up the signature, which takes longer than all else about this model."""
+    return {}
+
+
 class Node(BaseModel):
     """One use of a tool."""
 
@@ -33,7 +38,9 @@ class Node(BaseModel):
     id: str = Field(min_length=1, max_length=200, description="Unique in the pipeline; names the result.")
     plugin_id: str = Field(min_length=1, description="The plugin that provides the tool.")
     tool_id: str = Field(min_length=1, description="The tool.")
-    params: dict[str, Any] = Field(default_factory=dict, description="Configuration of the tool; see `tools show`.")
+    params: dict[str, Any] = Field(
+        default_factory=_no_params, description="Configuration of the tool; see `tools show`."
+    )
 
 
 class Edge(BaseModel):

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 from videodag_cli.errors import MissingExtraError, PluginError, StopSignal, printable
+from videodag_cli.system.installed import installed_version, name_and_version
 from videodag_cli.toolspec import ToolSpec, spec_of, unknown_name
 
 GROUP = "videodag.plugins"
@@ -127,8 +128,8 @@ class Registry:
                     assert point is not None
                     module = importlib.import_module(point.module)
                     if point.dist is not None:
-                        distribution = point.dist.name
-                        source = f"{point.dist.name} {point.dist.version}"
+                        distribution, version = name_and_version(point.dist)
+                        source = f"{distribution} {version}"
             return Plugin(plugin_id, source, _tools_of(module), distribution, digest)
         except (KeyboardInterrupt, StopSignal):
             raise
@@ -184,8 +185,6 @@ def _missing_packages(distribution: str, extra: str) -> list[str]:
         match = re.match(r"[A-Za-z0-9._-]+", name.strip())
         if match is None or match.group().lower() == distribution.lower():
             continue
-        try:
-            metadata.version(match.group())
-        except metadata.PackageNotFoundError:
+        if installed_version(match.group()) is None:
             missing.append(match.group())
     return missing

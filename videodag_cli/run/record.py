@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from videodag_cli.errors import printable
 from videodag_cli.graph.plan import Plan
 from videodag_cli.system.documents import document
+from videodag_cli.system.installed import installed_version
 
 SCHEMA = "videodag.run/1"
 MAX_ERRORS_KEPT = 20
@@ -277,21 +278,10 @@ def load_record(path: Path) -> RunRecord | None:
 
 def package_versions(plan: Plan) -> dict[str, str]:
     """Versions of this package and of what results depend on; recorded, not compared."""
-    from importlib import metadata
-
     names = ["videodag", "av", "numpy", "opencv-python-headless", "onnxruntime", "zxing-cpp"]
-    plugin_ids = {step.node.plugin_id for step in plan.steps}
-    for point in metadata.entry_points(group="videodag.plugins"):
-        if point.name in plugin_ids and point.dist is not None and point.dist.name not in names:
-            names.append(point.dist.name)
-    return dict(_installed(names))
-
-
-def _installed(names: list[str]) -> Iterator[tuple[str, str]]:
-    from importlib import metadata
-
-    for name in names:
-        try:
-            yield name, metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    for plugin_id in dict.fromkeys(step.node.plugin_id for step in plan.steps):
+        distribution = plan.registry.plugin(plugin_id).distribution
+        if distribution is not None and distribution not in names:
+            names.append(distribution)
+    versions = {name: installed_version(name) for name in names}
+    return {name: version for name, version in versions.items() if version is not None}

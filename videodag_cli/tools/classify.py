@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from videodag_cli.data import Detections, Floats, Frame
-from videodag_cli.tools.params import (
+from videodag_cli.tools.network_params import (
     CHANNELS_TEXT,
     FIT_TEXT,
     MODEL_FOLDER,
@@ -18,11 +18,11 @@ from videodag_cli.tools.params import (
     VALUES_TEXT,
     LabelsParam,
     ProviderParam,
-    Share,
     SizeText,
     label_names,
     parse_picture_size,
 )
+from videodag_cli.tools.params import Share
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.onnx.description import Activation
 from videodag_cli.vision.onnx.preprocessing import Values

@@ -13,17 +13,16 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from videodag_cli.data import Detections, Faces, Floats, Frame, Points
 from videodag_cli.errors import ParamError, printable
-from videodag_cli.tools.params import (
+from videodag_cli.tools.network_params import (
     MODEL_FOLDER,
     LabelsParam,
-    Names,
     ProviderParam,
-    Share,
     SizeText,
     as_text,
     label_names,
     parse_picture_size,
 )
+from videodag_cli.tools.params import Names, Share
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.masks import InstanceMask
 from videodag_cli.vision.onnx.builtin import OBJECT_MODELS, alike_map

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from videodag_cli.data import Detections, Frame
-from videodag_cli.tools.params import (
+from videodag_cli.tools.network_params import (
     CHANNELS_TEXT,
     FIT_TEXT,
     MODEL_FOLDER,

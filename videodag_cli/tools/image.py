@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field
 
 from videodag_cli.data import Affine, Floats, Frame, Image, Ints, VideoInfo
 from videodag_cli.errors import ParamError
-from videodag_cli.tools.params import NotNegative, UnitsParam
+from videodag_cli.tools.params import NotNegative
+from videodag_cli.tools.place_params import UnitsParam
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.regions import Zones, regions_in_pixels
 

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from videodag_cli.data import Detections, Frame, Poses
-from videodag_cli.tools.params import ProviderParam, Share
+from videodag_cli.tools.network_params import ProviderParam
+from videodag_cli.tools.params import Share
 from videodag_cli.toolspec import tool
 from videodag_cli.vision.keypoints import BLAZEPOSE_POINTS, COCO_OF_BLAZEPOSE
 from videodag_cli.vision.masks import InstanceMask

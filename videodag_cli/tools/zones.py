@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from videodag_cli.data import Detections, Frame, Tracks, VideoInfo
-from videodag_cli.tools.params import AnchorParam, NotNegative, UnitsParam, ZonesParam
+from videodag_cli.tools.params import NotNegative
+from videodag_cli.tools.place_params import AnchorParam, UnitsParam, ZonesParam
 from videodag_cli.toolspec import tool
 from videodag_cli.vision import polygons as geometry
 from videodag_cli.vision.boxes import box_areas, class_labels

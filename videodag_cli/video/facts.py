@@ -5,6 +5,11 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 
+def _nothing() -> list[str]:
+    """Of `list` itself Pydantic would look up the signature, which takes long."""
+    return []
+
+
 class StreamFacts(BaseModel):
     """One stream of the container."""
 
@@ -29,8 +34,10 @@ class FullFacts(BaseModel):
     )
     first_undecodable_time_s: float | None = None
     after_damage: int = Field(description="Decoded frames that follow a damaged one and may show its traces")
-    problems: list[str] = Field(default_factory=list, description="Where decoder and index contradict each other")
-    remarks: list[str] = Field(default_factory=list, description="What is unusual about the pictures, and no damage")
+    problems: list[str] = Field(default_factory=_nothing, description="Where decoder and index contradict each other")
+    remarks: list[str] = Field(
+        default_factory=_nothing, description="What is unusual about the pictures, and no damage"
+    )
 
 
 class MeasuredFacts(BaseModel):

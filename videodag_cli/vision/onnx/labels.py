@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from videodag_cli.errors import ParamError, printable
+from videodag_cli.vision.literals import literal
 from videodag_cli.vision.onnx.labelfiles import MAX_LABELS
 
 _MAX_TEXT = 4_000_000
@@ -54,18 +53,6 @@ def labels_in(metadata: dict[str, str]) -> tuple[str, ...] | None:
         if names and len(names) <= MAX_LABELS:
             return tuple(printable(name, limit=200) for name in names)
     return None
-
-
-def literal(text: str) -> Any:
-    """The value of a Python or JSON literal; None for anything else."""
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        pass
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def class_filter(wanted: Sequence[str], labels: Sequence[str]) -> frozenset[int]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from videodag_cli.errors import ParamError, printable
-from videodag_cli.vision.onnx.labels import labels_in, literal
+from videodag_cli.vision.literals import literal
+from videodag_cli.vision.onnx.labels import labels_in
 
 Size = tuple[int, int]
 """Width and height in pixels."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videodag_cli.data import Floats
+from videodag_cli.vision.literals import literal
 from videodag_cli.vision.onnx.graph import Graph
-from videodag_cli.vision.onnx.labels import literal
 from videodag_cli.vision.onnx.layouts.base import Layout, cell_count
 from videodag_cli.vision.onnx.layouts.extras import Extra, Outputs
 from videodag_cli.vision.onnx.model_facts import ModelFacts, Size

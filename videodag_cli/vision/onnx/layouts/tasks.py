@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from videodag_cli.errors import ParamError, printable
-from videodag_cli.vision.onnx.labels import literal
+from videodag_cli.vision.literals import literal
 from videodag_cli.vision.onnx.layouts.evidence import Evidence
 from videodag_cli.vision.onnx.layouts.extras import (
     AngleColumn,
