@@ -25,6 +25,8 @@ COSTLY = ("cluster", "server", "browser")
 
 def pytest_configure() -> None:
     shared_folder()
+    # Commands that tests start keep what they compiled, as an installed package does: a third of a start, hundreds of times.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.soak.against_ffmpeg import compare_folder
 from tests.soak.batch_kills import batch_kills
+from tests.soak.cache_edits import cache_edits
 from tests.soak.faults import disk, faults, files
 from tests.soak.fuzz import fuzz
 from tests.soak.kills import kills
@@ -29,6 +30,7 @@ from tests.soak.table import Tally
 SOAKS: dict[str, Callable[..., Tally]] = {
     "kills": kills,
     "batch-kills": batch_kills,
+    "cache-edits": cache_edits,
     "serve-kills": serve_kills,
     "serve-fuzz": serve_fuzz,
     "fuzz": fuzz,
