@@ -105,7 +105,10 @@ def test_the_command_knows_its_parts() -> None:
         [sys.executable, "-m", "tests.soak", "floods"], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.returncode == 2
-    assert "one of kills, batch-kills, cache-edits, serve-kills, serve-fuzz, fuzz, samplings, faults, disk, files" in done.stderr
+    assert (
+        "one of kills, batch-kills, cache-edits, serve-kills, serve-fuzz, fuzz, samplings, faults, disk, files"
+        in done.stderr
+    )
 
 
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffmpeg is not installed")

@@ -18,7 +18,7 @@ _HOMES = {
     "Faces": "data",
     "Frame": "data",
     "FrameResult": "lines",
-    "GuardLimits": "guard.supervise",
+    "GuardLimits": "guard.guard_limits",
     "Limits": "video.limits",
     "Identity": "run.record",
     "LoadedPipeline": "graph.pipeline",
@@ -95,7 +95,7 @@ if TYPE_CHECKING:
     from videodag_cli.graph.pipeline import LoadedPipeline
     from videodag_cli.graph.plan import Plan
     from videodag_cli.graph.plugins import Registry
-    from videodag_cli.guard.supervise import GuardLimits
+    from videodag_cli.guard.guard_limits import GuardLimits
     from videodag_cli.lines import FrameResult, NodeFailure
     from videodag_cli.run.api import iter_video, run_video
     from videodag_cli.run.execution import ProgressSink

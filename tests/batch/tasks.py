@@ -9,7 +9,7 @@ from typing import Any
 from tests.graphs import TOYS, document, write
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.graph.pipeline import load_pipeline
-from videodag_cli.guard.supervise import GuardLimits
+from videodag_cli.guard.guard_limits import GuardLimits
 from videodag_cli.run.job import RunOptions
 from videodag_cli.video.sampling import Sampling
 

@@ -43,7 +43,7 @@ from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.errors import OutputError, RequestError, VideodagError, printable, worst
 from videodag_cli.graph.pipeline import BUILTIN, builtin_folder
 from videodag_cli.graph.plan import Overrides, Plan
-from videodag_cli.guard.supervise import GuardLimits
+from videodag_cli.guard.guard_limits import GuardLimits
 from videodag_cli.run.job import Job, RunOptions, default_workers
 from videodag_cli.system.allowance import available_bytes
 from videodag_cli.system.locks import lock_folder

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from videodag_cli.guard.supervise import GuardLimits
+from videodag_cli.guard.guard_limits import GuardLimits
 from videodag_cli.run.job import RunOptions
 from videodag_cli.video.sampling import Sampling
 

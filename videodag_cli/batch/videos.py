@@ -19,7 +19,7 @@ from videodag_cli.batch.outcome import VideoOutcome
 from videodag_cli.expressions.assertions import parse_assertion
 from videodag_cli.graph.plan import Overrides
 from videodag_cli.graph.plugins import Registry
-from videodag_cli.guard.supervise import GuardLimits
+from videodag_cli.guard.guard_limits import GuardLimits
 from videodag_cli.run.job import RunOptions, plan_for
 from videodag_cli.video.sampling import Sampling
 

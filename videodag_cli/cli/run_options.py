@@ -13,7 +13,7 @@ from videodag_cli.times import parse_seconds
 if TYPE_CHECKING:
     from videodag_cli.expressions.assertions import Assertion
     from videodag_cli.graph.plan import Plan
-    from videodag_cli.guard.supervise import GuardLimits
+    from videodag_cli.guard.guard_limits import GuardLimits
     from videodag_cli.video.limits import Limits
 
 
@@ -65,7 +65,7 @@ def guard_limits(
     timeout: str | None, node_timeout: str | None, max_memory: str | None, isolate: bool, max_errors: int | None
 ) -> GuardLimits:
     """The limits a parent process has to keep."""
-    from videodag_cli.guard.supervise import DEFAULT_CRASHES, GuardLimits
+    from videodag_cli.guard.guard_limits import DEFAULT_CRASHES, GuardLimits
 
     return GuardLimits(
         timeout_s=None if timeout is None else seconds("--timeout", timeout, positive=True),

@@ -26,6 +26,7 @@ import orjson
 
 from videodag_cli.errors import StoppedError, StopSignal
 from videodag_cli.guard.board import Activity, Board
+from videodag_cli.guard.guard_limits import GuardLimits
 from videodag_cli.lines import NodeFailure
 from videodag_cli.run.job import Continuation
 from videodag_cli.run.part import PartProgress, Written
@@ -39,24 +40,6 @@ ENVIRONMENT = "VIDEODAG_CHILD"
 POLL_S = 0.05
 STOP_WITHIN_S = 1.3
 """A child that has not ended this long after a signal is killed."""
-DEFAULT_CRASHES = 20
-
-
-@dataclass(frozen=True)
-class GuardLimits:
-    """What the parent enforces; None: no limit."""
-
-    timeout_s: float | None = None
-    node_timeout_s: float | None = None
-    max_memory_bytes: int | None = None
-    isolate: bool = False
-    max_crashes: int = DEFAULT_CRASHES
-
-    @property
-    def needed(self) -> bool:
-        return self.isolate or any(
-            limit is not None for limit in (self.timeout_s, self.node_timeout_s, self.max_memory_bytes)
-        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import VideoTask
 from videodag_cli.batch.work import run_task
 from videodag_cli.errors import StoppedError, VideodagError
-from videodag_cli.guard.supervise import GuardLimits, ending, keep_limits
+from videodag_cli.guard.guard_limits import GuardLimits
+from videodag_cli.guard.supervise import ending, keep_limits
 from videodag_cli.run.execution import ProgressSink
 from videodag_cli.system.refusals import writing
 from videodag_cli.system.shared_memory import SharedNumber
