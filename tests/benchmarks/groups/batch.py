@@ -14,8 +14,8 @@ from tests.benchmarks.contenders import loop
 from tests.benchmarks.measure import VIDEODAG, Contender
 from tests.benchmarks.report import Section, Settings, compare
 
-CLIPS = 40
-COMPUTED_CLIPS = 7
+CLIPS = 12
+COMPUTED_CLIPS = 5
 """An odd number, so that two at once leave one for the end."""
 RUN = f"{shlex.quote(VIDEODAG)} run -q -p quality --every 1"
 
