@@ -41,10 +41,13 @@ def main() -> None:
 
 
 def _serve(connection: Connection[Any, Any], share: SharedNumber | None) -> None:
-    from videodag_cli.batch.executors import Seldom
-    from videodag_cli.batch.executors.child import run_guarded
-    from videodag_cli.batch.expectation import Expectation, unmet
-    from videodag_cli.system.memory import peak_bytes
+    from videodag_cli.system.loading import without_collections
+
+    with without_collections():
+        from videodag_cli.batch.executors import Seldom
+        from videodag_cli.batch.executors.child import run_guarded
+        from videodag_cli.batch.expectation import Expectation, unmet
+        from videodag_cli.system.memory import peak_bytes
 
     while True:
         try:
