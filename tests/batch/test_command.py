@@ -149,7 +149,8 @@ def test_status_tells_a_batch_that_runs_from_one_that_was_killed(tmp_path: Path,
     def told() -> Any:
         return orjson.loads(call(command("status", "--json", tmp_path / "out")).out)
 
-    assert told()["batch"] == "running"
+    assert (running := told())["batch"] == "running"
+    assert running["counts"]["not_run"] == 0
     process.kill()
     finish(process)
     assert orjson.loads((tmp_path / "out" / "batch.json").read_bytes())["status"] == "running"

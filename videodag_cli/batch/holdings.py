@@ -69,6 +69,7 @@ def holdings(folder: Path) -> list[Holding]:
         raise InputError(f"{printable(folder)}: is not a folder; give the --output-dir of a run", word="input.missing")
     ledger = read_ledger(folder / NAME)
     outcomes = {} if ledger is None else {each.output: each for each in (*ledger.earlier, *ledger.videos)}
+    not_run = NOT_ENDED if last_batch(folder) != "running" else ()
     inputs = _Inputs({name: each.input.path for name, each in outcomes.items() if each.input is not None})
     changes = _Changes()
     found: dict[str, Holding] = {}
@@ -87,7 +88,7 @@ def holdings(folder: Path) -> list[Holding]:
                 name = name.removesuffix(PART_SUFFIX)
                 found[name] = _unfinished(name, path, inputs)
     for name, outcome in outcomes.items():
-        if name in found or outcome.status not in ("failed", *NOT_ENDED):
+        if name in found or outcome.status not in ("failed", *not_run):
             continue
         kind: Kind = "failed" if outcome.status == "failed" else "not_run"
         if outcome.input is not None and inputs.gone(name, outcome.input):
