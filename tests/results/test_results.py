@@ -48,6 +48,7 @@ def test_lines_are_read_one_at_a_time(tmp_path: Path) -> None:
         ('{"results":[]}\n', "run --format list"),
         ('{"schema":"videodag.run/1"}\n', "this is a run record"),
         ("\xff\xfe\n", "not JSON"),
+        ("\0\0\0\x20ftypisom\xff\xfe\n", "line 1: this is a video; give the results"),
     ],
 )
 def test_foreign_and_torn_lines_are_refused_by_number(tmp_path: Path, text: str, said: str) -> None:

@@ -25,6 +25,7 @@ LOCALES = {
     "POSIX": {"LC_ALL": "POSIX"},
     "ascii": {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii:strict"},
     "latin": {"LC_ALL": "en_US.ISO-8859-1", "PYTHONUTF8": "0"},
+    "japanese": {"LC_ALL": "ja_JP.EUC-JP", "PYTHONUTF8": "0"},
 }
 
 
@@ -33,11 +34,10 @@ def latin_locale(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("locales")
     if shutil.which("localedef") is None:
         pytest.skip("localedef is not installed")
-    made = subprocess.run(
-        ["localedef", "-i", "en_US", "-f", "ISO-8859-1", folder / "en_US.ISO-8859-1"], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("the sources of locales are not installed")
+    for place, encoding in (("en_US", "ISO-8859-1"), ("ja_JP", "EUC-JP")):
+        line = ["localedef", "-i", place, "-f", encoding, folder / f"{place}.{encoding}"]
+        if subprocess.run(line, capture_output=True, check=False).returncode:
+            pytest.skip("the sources of locales are not installed")
     return folder
 
 
@@ -56,6 +56,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def surroundings(name: str, latin_locale: Path) -> dict[str, str]:
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "PYTHON"))}
     return {**plain, "PYTHONPATH": str(ROOT), "LOCPATH": str(latin_locale), **LOCALES[name]}
+
+
+@pytest.mark.parametrize("name", ["\u65e5\u672c", os.fsdecode("\u65e5\u672c".encode("euc_jp")), LATIN, UTF_8])
+def test_a_name_is_found_where_text_does_not_lead_back_to_its_bytes(
+    name: str, folder: Path, tmp_path: Path, latin_locale: Path
+) -> None:
+    shutil.copy(folder / "clip.mp4", tmp_path / f"{name}.mp4")
+    where = surroundings("japanese", latin_locale)
+    done = call(command("run", "-q", "-p", "quality", f"{name}.mp4", "-o", f"{name}.jsonl"), cwd=tmp_path, env=where)
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / f"{name}.jsonl").read_bytes().count(b"\n") == 4
 
 
 def outcome(done: Done) -> tuple[int, bytes, str]:

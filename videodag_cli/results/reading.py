@@ -49,6 +49,8 @@ def read_lines(source: str | Path) -> Iterator[JsonLine]:
             try:
                 line = orjson.loads(raw)
             except orjson.JSONDecodeError as error:
+                if number == 1 and raw[4:8] == b"ftyp":
+                    raise _foreign(name, number, "this is a video; give the results that a run of it wrote") from error
                 if not raw.endswith(b"\n"):
                     raise _foreign(name, number, "the line is incomplete: the file ends in the middle of it") from error
                 raise _foreign(name, number, f"not JSON ({printable(error, limit=120)})") from error

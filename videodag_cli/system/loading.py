@@ -42,7 +42,16 @@ def _end(number: int, frame: object) -> None:
 def read_names_as_utf8() -> None:
     """Where the locale is not UTF-8, begin again in Python's UTF-8 mode: bytes of names mean the same in every locale, and files too."""
     if sys.getfilesystemencoding() != "utf-8" and UTF8_MARK not in sys._xoptions and sys.executable:
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", "-X", UTF8_MARK, *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", "-X", UTF8_MARK, *_arguments()])
+
+
+def _arguments() -> list[bytes]:
+    """As they were given: from Python's text of them, an encoding like EUC-JP does not always lead back to the bytes."""
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            return file.read().split(b"\0")[1:-1]
+    except OSError:
+        return list(map(os.fsencode, sys.orig_argv[1:]))
 
 
 def as_this_one() -> list[str]:
