@@ -35,7 +35,7 @@ def latin_locale(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("localedef") is None:
         pytest.skip("localedef is not installed")
     for place, encoding in (("en_US", "ISO-8859-1"), ("ja_JP", "EUC-JP")):
-        line = ["localedef", "-i", place, "-f", encoding, folder / f"{place}.{encoding}"]
+        line: list[str | Path] = ["localedef", "-i", place, "-f", encoding, folder / f"{place}.{encoding}"]
         if subprocess.run(line, capture_output=True, check=False).returncode:
             pytest.skip("the sources of locales are not installed")
     return folder

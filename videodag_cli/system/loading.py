@@ -42,7 +42,8 @@ def _end(number: int, frame: object) -> None:
 def read_names_as_utf8() -> None:
     """Where the locale is not UTF-8, begin again in Python's UTF-8 mode: bytes of names mean the same in every locale, and files too."""
     if sys.getfilesystemencoding() != "utf-8" and UTF8_MARK not in sys._xoptions and sys.executable:
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", "-X", UTF8_MARK, *_arguments()])
+        begin = list(map(os.fsencode, (sys.executable, "-X", "utf8", "-X", UTF8_MARK)))
+        os.execv(sys.executable, begin + _arguments())
 
 
 def _arguments() -> list[bytes]:
