@@ -19,6 +19,7 @@ from videodag_cli.lines import plain
 from videodag_cli.tools.classify import ImageClassifier
 from videodag_cli.tools.embed import ImageEmbedder
 from videodag_cli.tools.match import EmbeddingMatcher
+from videodag_cli.vision.onnx.vectors import Tokens
 
 NAMES = {"names": "{0: 'blue', 1: 'green', 2: 'red'}"}
 BOXES = np.array([[0, 0, 40, 40], [60, 0, 100, 40], [5, 5, 5, 5], [20, 20, 80, 30]], np.float64)
@@ -81,7 +82,7 @@ def test_a_wide_picture_is_cut_to_its_middle_unless_it_is_to_be_stretched(tmp_pa
         for fit in ("crop", "stretch")
         for tool in [ImageClassifier(model=means(tmp_path / "m.onnx", "Softmax"), top=3, fit=fit, **BGR)]
     }
-    assert shown["crop"]["green"] == pytest.approx(softmax(0, 4, 0)[1], abs=0.001)
+    assert shown["crop"]["green"] == pytest.approx(softmax(0, 4, 0)[1], abs=0.002)
     assert shown["stretch"]["green"] == pytest.approx(softmax(1.2, 1.6, 1.2)[1], abs=0.04)
 
 
@@ -108,7 +109,10 @@ def test_what_a_file_does_not_tell_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ParamError, match="outputs 3 numbers, but there are 2 labels"):
         ImageClassifier(model=path, labels=["a", "b"], **BGR)
     ultralytics = means(tmp_path / "u.onnx", "Softmax", metadata=NAMES | {"task": "classify"})
-    assert ImageClassifier(model=ultralytics).describe()["input"] == "32x32, RGB, 0..1, cut to its middle, float32"
+    assert (
+        ImageClassifier(model=ultralytics).describe()["input"]
+        == "32x32, RGB, 0..1, cut to its middle, bilinear, float32"
+    )
 
 
 def test_a_model_that_gives_no_row_of_numbers_is_refused(tmp_path: Path) -> None:
@@ -174,3 +178,82 @@ def test_a_reference_made_with_another_model_fails_the_frame(tmp_path: Path) -> 
     vectors = ImageEmbedder(model=means(tmp_path / "m.onnx"), **BGR)(frame())
     with pytest.raises(ValueError, match="vectors of 3 numbers cannot be compared with a reference of 2"):
         EmbeddingMatcher(reference=reference(tmp_path, {"a": [1, 2]}))(vectors)
+
+
+def per_pixel(path: Path, outputs: dict[str, tuple[int, ...]], side: int = 24) -> Path:
+    """A model that puts out its input: every number of the picture that goes in, in the shapes given."""
+    nodes = [helper.make_node("Reshape", ["images", f"{name}_shape"], [name]) for name in outputs]
+    weights = [numpy_helper.from_array(np.array(shape, np.int64), f"{name}_shape") for name, shape in outputs.items()]
+    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, side, side])]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()]
+    return save(path, nodes, inputs, infos, weights, {})
+
+
+def noise(width: int, height: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("kernel", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("width", "height"), [(97, 61), (61, 97), (24, 24), (11, 19), (500, 40)])
+def test_pictures_go_in_exactly_as_torchvision_resizes_them_and_cuts_out_their_middle(
+    kernel: Any, width: int, height: int, tmp_path: Path
+) -> None:
+    """Pillow is the other implementation; the sizes are those of torchvision's `Resize(28)` and `CenterCrop(24)`."""
+    from PIL import Image
+
+    image = noise(width, height)
+    path = per_pixel(tmp_path / "m.onnx", {"features": (1, 3 * 24 * 24)})
+    filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+    whole = (28, int(28 * height / width)) if width < height else (int(28 * width / height), 28)
+    scaled = Image.fromarray(image[..., ::-1].copy()).resize(whole, filters[kernel])
+    left, top = (round((whole[axis] - 24) / 2.0) for axis in (0, 1))
+    cut = np.asarray(scaled.crop((left, top, left + 24, top + 24)), np.float64)
+    tool = ImageEmbedder(model=path, values="byte", resize=28, kernel=kernel, encoding="list")
+    found = np.array(plain(tool(Frame.from_image(image)))[0]["vector"]).reshape(3, 24, 24)
+    np.testing.assert_array_equal(found, cut.transpose(2, 0, 1))
+    stretched = np.asarray(Image.fromarray(image[..., ::-1].copy()).resize((24, 24), filters[kernel]), np.float64)
+    tool = ImageEmbedder(model=path, values="byte", fit="stretch", kernel=kernel, encoding="list")
+    found = np.array(plain(tool(Frame.from_image(image)))[0]["vector"]).reshape(3, 24, 24)
+    np.testing.assert_array_equal(found, stretched.transpose(2, 0, 1))
+
+
+def test_numbers_are_normalised_as_the_projects_publish_it(tmp_path: Path) -> None:
+    """OpenAI's CLIP: mean 0.48145466, 0.4578275, 0.40821073 and deviation 0.26862954, 0.26130258, 0.27577711 of 0..1."""
+    path = per_pixel(tmp_path / "m.onnx", {"image_embeds": (1, 3 * 24 * 24)})
+    tool = ImageEmbedder(model=path, values="clip", encoding="list")
+    white = Frame.from_image(np.full((24, 24, 3), 255, np.uint8))
+    found = np.array(plain(tool(white))[0]["vector"]).reshape(3, -1)
+    expected = (1 - np.array([0.48145466, 0.4578275, 0.40821073])) / np.array([0.26862954, 0.26130258, 0.27577711])
+    np.testing.assert_allclose(found, np.repeat(expected[:, None], 576, axis=1), atol=1e-6)
+    assert tool.describe()["input"] == "24x24, RGB, normalised as CLIP, cut to its middle, bilinear, float32"
+
+
+def test_the_output_that_counts_and_what_becomes_of_several_rows_are_asked_for(tmp_path: Path) -> None:
+    """As Transformers exports vision models: rows for a class token and each patch, and a pooled row."""
+    both = per_pixel(tmp_path / "b.onnx", {"last_hidden_state": (1, 9, 192), "pooler_output": (1, 1728)})
+    assert ImageEmbedder(model=both, values="byte").describe()["output"] == "1728 numbers of pooler_output"
+    hidden = per_pixel(tmp_path / "h.onnx", {"last_hidden_state": (1, 9, 192)})
+    with pytest.raises(
+        ParamError, match=r"last_hidden_state 1x9x192; where there is a row for each part.*param tokens"
+    ):
+        ImageEmbedder(model=hidden, values="byte")
+    image = Frame.from_image(noise(24, 24))
+    rows = np.asarray(image.image)[..., ::-1].transpose(2, 0, 1).reshape(9, 192).astype(np.float64)
+    choices: tuple[tuple[Path, Tokens, str | None, NDArray[Any]], ...] = (
+        (hidden, "first", None, rows[0]),
+        (hidden, "mean", None, rows.mean(axis=0)),
+        (both, "first", "last_hidden_state", rows[0]),
+    )
+    for path, tokens, output, expected in choices:
+        tool = ImageEmbedder(model=path, values="byte", encoding="list", tokens=tokens, output=output)
+        np.testing.assert_allclose(plain(tool(image))[0]["vector"], expected, atol=1e-6)
+    two = per_pixel(tmp_path / "t.onnx", {"image_embeds": (1, 1728), "pooler_output": (1, 1728)})
+    with pytest.raises(ParamError, match="set param output to the name of the one that counts"):
+        ImageEmbedder(model=two, values="byte")
+    assert ImageEmbedder(model=two, values="byte", output="image_embeds").describe()["output"].endswith("image_embeds")
+    with pytest.raises(
+        ParamError, match=r"param output: model t\.onnx has no output 'logits'; found image_embeds 1x1728"
+    ):
+        ImageEmbedder(model=two, values="byte", output="logits")
+    with pytest.raises(ParamError, match=r"param resize is the shorter side .* at least 24 .* only with fit=crop"):
+        ImageEmbedder(model=two, values="byte", output="image_embeds", resize=48, fit="stretch")

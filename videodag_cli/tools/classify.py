@@ -14,10 +14,13 @@ from videodag_cli.tools.network_params import (
     CHANNELS_TEXT,
     FIT_TEXT,
     MODEL_FOLDER,
+    OUTPUT_TEXT,
     SIZE_TEXT,
     VALUES_TEXT,
+    KernelParam,
     LabelsParam,
     ProviderParam,
+    ResizeParam,
     SizeText,
     label_names,
     parse_picture_size,
@@ -56,7 +59,7 @@ class Classes:
         return rows
 
 
-@tool(version=1, stateless=True, cache=True, id="image")
+@tool(version=2, stateless=True, cache=True, id="image")
 class ImageClassifier:
     """The most likely classes of the frame, best first; with detections as a second input, of each of their boxes.
 
@@ -88,9 +91,13 @@ class ImageClassifier:
         fit: Annotated[ClassifierFit | None, Field(description=FIT_TEXT)] = None,
         channels: Annotated[Literal["rgb", "bgr"] | None, Field(description=CHANNELS_TEXT)] = None,
         values: Annotated[Values | None, Field(description=VALUES_TEXT)] = None,
+        resize: ResizeParam = None,
+        kernel: KernelParam = "bilinear",
+        output: Annotated[str | None, Field(description=OUTPUT_TEXT)] = None,
         provider: ProviderParam = CPU,
     ) -> None:
-        opened = open_vectors(model, PictureChoice(parse_picture_size(size), fit, channels, values), provider=provider)
+        choice = PictureChoice(parse_picture_size(size), fit, channels, values, resize, kernel, output)
+        opened = open_vectors(model, choice, provider=provider)
         self._classifier = Classifier(opened, label_names(labels), activation)
         self._top, self._min_confidence = top, min_confidence
 

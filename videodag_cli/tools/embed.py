@@ -12,9 +12,12 @@ from videodag_cli.tools.network_params import (
     CHANNELS_TEXT,
     FIT_TEXT,
     MODEL_FOLDER,
+    OUTPUT_TEXT,
     SIZE_TEXT,
     VALUES_TEXT,
+    KernelParam,
     ProviderParam,
+    ResizeParam,
     SizeText,
     parse_picture_size,
 )
@@ -22,10 +25,10 @@ from videodag_cli.toolspec import tool
 from videodag_cli.vision.embeddings import Embeddings, Encoding, unit
 from videodag_cli.vision.onnx.preprocessing import Values
 from videodag_cli.vision.onnx.session import CPU
-from videodag_cli.vision.onnx.vectors import ClassifierFit, PictureChoice, open_vectors, parts_of
+from videodag_cli.vision.onnx.vectors import ClassifierFit, PictureChoice, Tokens, open_vectors, parts_of
 
 
-@tool(version=1, stateless=True, cache=True, id="image")
+@tool(version=2, stateless=True, cache=True, id="image")
 class ImageEmbedder:
     """A vector of the frame; with detections as a second input, one of each of their boxes.
 
@@ -45,11 +48,20 @@ class ImageEmbedder:
         fit: Annotated[ClassifierFit | None, Field(description=FIT_TEXT)] = None,
         channels: Annotated[Literal["rgb", "bgr"] | None, Field(description=CHANNELS_TEXT)] = None,
         values: Annotated[Values | None, Field(description=VALUES_TEXT)] = None,
+        resize: ResizeParam = None,
+        kernel: KernelParam = "bilinear",
+        output: Annotated[str | None, Field(description=OUTPUT_TEXT)] = None,
+        tokens: Annotated[
+            Tokens | None,
+            Field(
+                description="for models with a row of numbers for each part of the picture: the first row, which stands for the whole in "
+                "vision transformers, or the mean of all"
+            ),
+        ] = None,
         provider: ProviderParam = CPU,
     ) -> None:
-        self._model = open_vectors(
-            model, PictureChoice(parse_picture_size(size), fit, channels, values), provider=provider
-        )
+        choice = PictureChoice(parse_picture_size(size), fit, channels, values, resize, kernel, output, tokens)
+        self._model = open_vectors(model, choice, provider=provider)
         self._normalize, self._encoding = normalize, encoding
 
     def __call__(self, frame: Frame, detections: Detections | None = None) -> Embeddings:

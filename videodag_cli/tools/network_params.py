@@ -13,6 +13,7 @@ from videodag_cli.vision.onnx.foreign import folder_words
 from videodag_cli.vision.onnx.labelfiles import read_labels
 from videodag_cli.vision.onnx.labels import COCO, coco_by_category
 from videodag_cli.vision.onnx.model_facts import MAX_SIDE, Size
+from videodag_cli.vision.onnx.resampling import Kernel
 
 
 def as_text(value: Any) -> Any:
@@ -39,9 +40,17 @@ SIZE_TEXT = (
 FIT_TEXT = "crop the middle to the network's shape (default), stretch, or center with grey borders"
 CHANNELS_TEXT = "order of the colours; default: rgb"
 VALUES_TEXT = (
-    "range of the pixel values: unit 0 to 1, byte 0 to 255, signed -1 to 1, or normalised; needed unless the model's metadata "
-    "says task=classify"
+    "range of the pixel values: unit 0 to 1, byte 0 to 255, signed -1 to 1, or normalised as imagenet, clip or coco_bgr; needed unless the "
+    "model's metadata says task=classify"
 )
+RESIZE_TEXT = (
+    "length of the picture's shorter side before its middle is cut out, such as 256 for an input of 224; "
+    "default: just enough"
+)
+KERNEL_TEXT = "how pictures are scaled: bilinear or bicubic, as Pillow, torchvision and Transformers do"
+OUTPUT_TEXT = "name of the model's output that counts, where it has several"
+ResizeParam = Annotated[int | None, Field(ge=8, le=MAX_SIDE, description=RESIZE_TEXT)]
+KernelParam = Annotated[Kernel, Field(description=KERNEL_TEXT)]
 MODEL_FOLDER = FolderWords(folder_words)
 """In the annotation of an ONNX file: says what a folder in its place is."""
 LabelsParam = Annotated[

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from videodag_cli.data import Affine, Image
 from videodag_cli.vision.onnx.model_facts import Size
+from videodag_cli.vision.onnx.resampling import Kernel, resampled
 
 Fit = Literal["center", "corner", "stretch"]
 """How a picture of another shape goes in: scaled with borders all round, scaled into the top left corner, or stretched."""
-Values = Literal["unit", "byte", "signed", "imagenet", "coco_bgr"]
+Values = Literal["unit", "byte", "signed", "imagenet", "clip", "coco_bgr"]
 """What the input numbers are: 0..1, 0..255, -1..1, or normalised by a data set's mean and deviation."""
 
 FIT_WORDS: dict[Fit, str] = {
@@ -27,6 +28,7 @@ VALUE_WORDS: dict[Values, str] = {
     "byte": "0..255",
     "signed": "-1..1",
     "imagenet": "normalised as ImageNet",
+    "clip": "normalised as CLIP",
     "coco_bgr": "mean 0, deviation 1",
 }
 
@@ -35,6 +37,7 @@ _ARITHMETIC: dict[Values, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "byte": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "signed": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "clip": ((122.7709383, 116.7460125, 104.09373615), (68.5005327, 66.6321579, 70.32316305)),
     "coco_bgr": ((103.53, 116.28, 123.675), (57.375, 57.12, 58.395)),
 }
 
@@ -50,6 +53,8 @@ class InputFormat:
     """Grey level of the borders."""
     area: bool = False
     """Shrink by averaging areas instead of linear interpolation."""
+    kernel: Kernel | None = None
+    """Scale as Pillow does instead."""
 
     def __str__(self) -> str:
         return f"{self.channels.upper()}, {VALUE_WORDS[self.values]}, {FIT_WORDS[self.fit]}"
@@ -69,6 +74,8 @@ def placed(image: Image, size: Size, form: InputFormat) -> tuple[Image, Affine]:
     shrinks = form.area and new_width * new_height < width * height
     if (new_width, new_height) == (width, height):
         resized = image
+    elif form.kernel is not None:
+        resized = resampled(image, (new_width, new_height), form.kernel)
     else:
         resized = np.asarray(
             cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from videodag_cli.data import Floats, Image
 from videodag_cli.errors import ParamError, printable
@@ -16,9 +17,11 @@ from videodag_cli.vision.onnx.description import Activation
 from videodag_cli.vision.onnx.graph import graph_of
 from videodag_cli.vision.onnx.labels import unnamed
 from videodag_cli.vision.onnx.layouts.base import activated, sigmoid, within_unit
+from videodag_cli.vision.onnx.layouts.extras import Outputs
 from videodag_cli.vision.onnx.model_facts import ModelFacts, Size, model_facts
 from videodag_cli.vision.onnx.model_input import input_size, run_model
 from videodag_cli.vision.onnx.preprocessing import InputFormat, Values, packed, placed
+from videodag_cli.vision.onnx.resampling import Kernel, middle
 from videodag_cli.vision.onnx.scores import ModelError
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model
 
@@ -29,6 +32,8 @@ CLASSIFIER_FIT_WORDS: dict[ClassifierFit, str] = {
     "stretch": "stretched",
     "center": "letterbox",
 }
+Tokens = Literal["first", "mean"]
+"""How rows for the parts of a picture become one: the first, which stands for the whole in vision transformers, or their mean."""
 MIN_SIDE = 2
 """Boxes with a shorter side than this many pixels are not looked at."""
 
@@ -41,6 +46,12 @@ class PictureChoice:
     fit: ClassifierFit | None = None
     channels: Literal["rgb", "bgr"] | None = None
     values: Values | None = None
+    short_side: int | None = None
+    """Length of the picture's shorter side before its middle is cut out."""
+    kernel: Kernel = "bilinear"
+    output: str | None = None
+    """Name of the output that counts."""
+    tokens: Tokens | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +63,10 @@ class VectorModel:
     facts: ModelFacts
     size: Size
     fit: ClassifierFit
+    short_side: int | None
     form: InputFormat
     output: str
+    tokens: Tokens | None
     width: int
     """How many numbers come out."""
     operations: frozenset[str] = field(repr=False)
@@ -64,16 +77,25 @@ class VectorModel:
         """(N, width) the numbers of each picture, one at a time. Raises `ModelError` for what is no number."""
         found = np.empty((len(images), self.width))
         for row, image in enumerate(images):
-            picture = _middle(image, self.size) if self.fit == "crop" else image
-            canvas, _ = placed(picture, self.size, self.form)
+            canvas, _ = placed(self._cut(image), self.size, self.form)
             tensor = packed(canvas, self.form, dtype=self.facts.picture.dtype, channels_first=self.facts.channels_first)
-            values = np.asarray(run_model(self.session, self.facts, tensor, self.size)[self.output], np.float64)
+            values = _one_row(run_model(self.session, self.facts, tensor, self.size)[self.output], self.tokens)
             if values.size != self.width:
                 raise ModelError(f"model {self.shown} outputs {values.size} numbers, {self.width} before")
-            found[row] = values.reshape(-1)
+            found[row] = values
         if not np.isfinite(found).all():
             raise ModelError(f"model {self.shown} outputs infinite or undefined numbers: its conversion went wrong")
         return found
+
+    def _cut(self, image: Image) -> Image:
+        """What of the picture goes in: with a shorter side, or a square input, already scaled."""
+        if self.fit != "crop":
+            return image
+        short_side = self.short_side or (self.size[0] if self.size[0] == self.size[1] else None)
+        if short_side is None:
+            return _middle(image, self.size)
+        assert self.form.kernel is not None
+        return middle(image, self.size, self.form.kernel, short_side=short_side)
 
     @property
     def shown(self) -> str:
@@ -82,9 +104,11 @@ class VectorModel:
     def describe(self) -> dict[str, str]:
         size = f"{self.size[0]}x{self.size[1]}"
         colours = str(self.form).rpartition(", ")[0]
+        fit = CLASSIFIER_FIT_WORDS[self.fit] + (f" of {self.short_side} a side" if self.short_side else "")
+        parts = {None: "", "first": ", the first of several rows", "mean": ", the mean of several rows"}
         return {
-            "input": f"{size}, {colours}, {CLASSIFIER_FIT_WORDS[self.fit]}, {self.facts.picture.dtype}",
-            "output": f"{self.width} numbers",
+            "input": f"{size}, {colours}, {fit}, {self.form.kernel}, {self.facts.picture.dtype}",
+            "output": f"{self.width} numbers of {printable(self.output, limit=40)}{parts[self.tokens]}",
             "file": self.name,
             "sha256": self.digest[:16],
         }
@@ -100,12 +124,19 @@ def open_vectors(path: Path, choice: PictureChoice, *, provider: str = CPU) -> V
     if values is None:
         raise ParamError(
             f"model {printable(path.name)} does not say how the picture must be prepared: set param values (unit 0..1, byte 0..255, "
-            "signed -1..1, imagenet or coco_bgr: what its training normalised pictures to)"
+            "signed -1..1, imagenet, clip or coco_bgr: what its training normalised pictures to)"
         )
     size = input_size(facts, choice.size, path.name, default=224)
     form = InputFormat(
-        fit="center" if choice.fit == "center" else "stretch", channels=choice.channels or "rgb", values=values
+        fit="center" if choice.fit == "center" else "stretch",
+        channels=choice.channels or "rgb",
+        values=values,
+        kernel=choice.kernel,
     )
+    if choice.short_side is not None and (choice.fit not in (None, "crop") or choice.short_side < max(size)):
+        raise ParamError(
+            f"param resize is the shorter side before the middle is cut out: at least {max(size)} for this model, and only with fit=crop"
+        )
     shape = (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
     try:
         outputs = run_model(session, facts, np.zeros(shape, facts.picture.dtype), size)
@@ -117,28 +148,52 @@ def open_vectors(path: Path, choice: PictureChoice, *, provider: str = CPU) -> V
             f"model {printable(path.name)} fails on an input of {size[0]}x{size[1]}: {reason}; set param size to another",
             word="param.file",
         ) from error
-    rows = {name: value for name, value in outputs.items() if value.size == max(value.shape, default=0) > 1}
-    if len(rows) != 1:
-        listed = ", ".join(
-            f"{printable(n, limit=40)} {'x'.join(map(str, v.shape))}" for n, v in list(outputs.items())[:8]
-        )
-        raise ParamError(
-            f"model {printable(path.name)} has no single output with one row of numbers for a picture; found outputs {listed}",
-            word="param.file",
-        )
-    ((output, numbers),) = rows.items()
+    output, numbers = _the_output(outputs, choice, path.name)
     return VectorModel(
         name=path.name,
         digest=digest,
         facts=facts,
         size=size,
         fit=choice.fit or "crop",
+        short_side=choice.short_side,
         form=form,
         output=output,
-        width=numbers.size,
+        tokens=choice.tokens,
+        width=numbers,
         operations=graph_of(content).last.get(output, frozenset()),
         session=session,
     )
+
+
+def _the_output(outputs: Outputs, choice: PictureChoice, name: str) -> tuple[str, int]:
+    """The output that holds one row of numbers for a picture, and how many they are."""
+    listed = ", ".join(f"{printable(n, limit=40)} {'x'.join(map(str, v.shape))}" for n, v in list(outputs.items())[:8])
+    if choice.output is not None and choice.output not in outputs:
+        raise ParamError(f"param output: model {printable(name)} has no output {choice.output!r}; found {listed}")
+    chosen = outputs if choice.output is None else {choice.output: outputs[choice.output]}
+    several = choice.tokens is not None
+    rows = {n: v for n, v in chosen.items() if (_has_parts(v) if several else v.size == max(v.shape, default=0) > 1)}
+    if len(rows) == 1:
+        ((output, values),) = rows.items()
+        return output, _one_row(values, choice.tokens).size
+    why = f"model {printable(name)} has no single output with one row of numbers for a picture; found outputs {listed}"
+    if len(rows) > 1:
+        why += "; set param output to the name of the one that counts"
+    elif any(_has_parts(value) for value in chosen.values()):
+        why += "; where there is a row for each part of the picture, param tokens takes the first (vision transformers) or their mean"
+    raise ParamError(why, word="param.file")
+
+
+def _has_parts(values: NDArray[Any]) -> bool:
+    """Whether it is 1xNxC: N rows of C numbers for one picture."""
+    return values.ndim == 3 and len(values) == 1 and values.shape[1] > 1 and values.shape[2] > 1
+
+
+def _one_row(values: NDArray[Any], tokens: Tokens | None) -> Floats:
+    numbers = np.asarray(values, np.float64)
+    if tokens is None:
+        return numbers.reshape(-1)
+    return np.asarray(numbers[0, 0] if tokens == "first" else numbers[0].mean(axis=0))
 
 
 def _middle(image: Image, size: Size) -> Image:
