@@ -38,6 +38,8 @@ def made(path: Path, *options: str) -> Path:
         ("name:PXL_%Y%m%d_%H%M%S%f@Z", "PXL_20240703_081530123", "2024-07-03T08:15:30.123000Z"),
         ("name:%Y-%m-%d_%H-%M-%S-*@-07:00", "2024-07-03_10-15-30-front", "2024-07-03T17:15:30.000000Z"),
         ("name:%Y_%m%d_%H%M%S_*@+02:00", "2024_0703_101530_001F", "2024-07-03T08:15:30.000000Z"),
+        ("name:%d%m%y-%H%M@Z", "311268-2359", "2068-12-31T23:59:00.000000Z"),
+        ("name:%y%m%d_%H%M%S@+01:00", "260101_003000", "2025-12-31T23:30:00.000000Z"),
         ("name:cam.%s", "cam.1700000000", "2023-11-14T22:13:20.000000Z"),
     ],
 )
@@ -57,6 +59,8 @@ def test_instants_are_those_that_are_written(given: str, name: str, instant: str
         ("name:%Y%m%d_%H%M", "20260101_0030", "say the zone of the name once"),
         ("name:%Y%m%d_%H%M%z@Z", "a", "say the zone of the name once"),
         ("name:%Y%m%d@Z", "20260101", "%H, %M missing"),
+        ("name:%y%m%d_%H%M@Z", "690101_0030", "1969 or 2069"),
+        ("name:%Y%y%m%d_%H%M@Z", "a", "give one of them"),
         ("name:%q@Z", "a", "%q is unknown"),
         ("name:%Y%m%d_%H%M@Z", "cam_20260101_0030", "does not match the file's name"),
         ("name:*%Y%m%d%H%M*@Z", "120260101003011", "in several ways"),

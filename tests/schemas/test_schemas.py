@@ -182,6 +182,7 @@ PRINTED: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     "pipelines validate": [("validation", ("quality", "broken.json", "none")), ("validation", ("people", "--load"))],
     "tools list": [("tools", ())],
     "tools show": [("tool", ("detect.objects",))],
+    "schema": [("schemas", ())],
     "help": [("topics", ()), ("topics", ("trust",)), ("topics", ("ksize",))],
 }
 """Command -> schema and arguments of what it prints with `--json`."""

@@ -16,10 +16,13 @@ from videodag_cli.times import EPOCH, MICROSECOND, parse_instant, parse_zone, rf
 
 AGREEMENT_US = 2_000_000
 """Two times of one container that are no farther apart mean the same; both are written in whole seconds."""
+LAST_SHORT_YEAR = 68
+"""From 69 on, two digits are of the last century for POSIX, and of this one for others."""
 CONTAINER = "container"
 """The clock is said by the container: `creation_time`."""
 _FIELDS = {
     "Y": r"(?P<Y>\d{4})",
+    "y": r"(?P<y>\d{2})",
     "m": r"(?P<m>\d{2})",
     "d": r"(?P<d>\d{2})",
     "H": r"(?P<H>\d{2})",
@@ -128,7 +131,9 @@ def _pattern(given: str) -> tuple[re.Pattern[str], re.Pattern[str], timezone | N
         if set(fields) - {"s", "f"} or zone is not None:
             raise RequestError(f"{shown}: %s counts seconds since 1970 UTC; give no other field and no zone with it")
     else:
-        missing = [f"%{name}" for name in "YmdHM" if name not in fields]
+        if {"Y", "y"} <= set(fields):
+            raise RequestError(f"{shown}: %Y and %y are both the year; give one of them")
+        missing = [f"%{name}" for name in "YmdHM" if name not in fields and not (name == "Y" and "y" in fields)]
         if missing:
             raise RequestError(f"{shown}: {', '.join(missing)} missing")
         if (zone is None) == ("z" not in fields):
@@ -139,6 +144,16 @@ def _pattern(given: str) -> tuple[re.Pattern[str], re.Pattern[str], timezone | N
         re.compile(body.replace("*", ".*?"), re.ASCII | re.DOTALL),
         zone,
     )
+
+
+def _whole_year(digits: str, shown: str) -> str:
+    """2000 to 2068, where every reader of two digits agrees."""
+    if int(digits) > LAST_SHORT_YEAR:
+        raise InputError(
+            f"{shown}: the year {digits} may be 19{digits} or 20{digits}; give the instant of its time 0 itself",
+            word="input.unsupported",
+        )
+    return f"20{digits}"
 
 
 def _of_name(given: str, video: Path) -> int:
@@ -154,6 +169,8 @@ def _of_name(given: str, video: Path) -> int:
     fraction_us = int(given_fields.get("f", "0").ljust(6, "0"))
     if "s" in given_fields:
         return int(given_fields["s"]) * 1_000_000 + fraction_us
+    if "y" in given_fields:
+        given_fields["Y"] = _whole_year(given_fields["y"], shown)
     year, month, day, hour, minute, second = (int(given_fields.get(field, "0")) for field in "YmdHMS")
     try:
         when = datetime(year, month, day, hour, minute, second, tzinfo=zone or parse_zone(given_fields["z"]))

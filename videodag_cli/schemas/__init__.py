@@ -36,6 +36,7 @@ NAMES: dict[str, str] = {
     "tools": "what `tools list --json` prints",
     "tool": "what `tools show --json` prints",
     "topics": "what `help --json` prints",
+    "schemas": "what `schema --json` prints",
     "error": "a failure on standard error, with --json-errors",
     "suite": "a suite of regression checks (as JSON; suites are TOML)",
     "pipeline": "a pipeline file",
