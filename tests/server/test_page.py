@@ -282,6 +282,70 @@ def test_a_job_is_watched_cancelled_and_removed(open_page: Open, server: Server)
     assert page.locator(f'job-list a[href="/?job={job_id}"]').count() == 0
 
 
+def tab_to(page: Any, selector: str) -> None:
+    """Press Tab until an element has the focus."""
+    for _ in range(60):
+        if page.locator(f"{selector}:focus").count():
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"Tab does not reach {selector}")
+
+
+def test_a_keyboard_is_enough(open_page: Open, server: Server) -> None:
+    page = ready(open_page())
+    keys = page.keyboard
+    page.set_input_files("#file", PEDESTRIANS)  # the browser's own window, which keys open
+    tab_to(page, 'input[value="all"]')
+    keys.press("Space")
+    for field in ("stride", "every", "num_frames"):
+        tab_to(page, f"#{field}")
+    assert page.is_checked("input[value=all]"), "the focus alone has chosen something"
+    keys.type("3")
+    assert page.is_checked("input[value=number]")
+    tab_to(page, "#step-3 summary")
+    keys.press("Enter")
+    tab_to(page, "#timecode")
+    keys.press("Space")
+    tab_to(page, "#pipeline")
+    page.locator("#pipeline").select_option("slow")  # what a list of the system does with keys
+    page.wait_for_selector("pipeline-graph .output")
+    tab_to(page, "pipeline-graph .output")
+    keys.press("Enter")
+    tab_to(page, "pipeline-graph .about")
+    keys.press("Escape")
+    assert page.is_hidden("pipeline-graph .about")
+    assert page.locator("pipeline-graph .output:focus").count() == 1
+    said = page.locator("#same").text_content()
+    assert "videodag run -p slow --num-frames 3 --timecode pedestrians.mp4 -o pedestrians.jsonl" in said
+    page.uncheck("#timecode")
+    tab_to(page, "#run")
+    keys.press("Enter")
+    page.wait_for_url("**/?job=*")
+    ready(page)
+    tab_to(page, "#canvas")
+    keys.press("ArrowRight")
+    page.wait_for_selector('#canvas[data-frame="100"][data-exact="true"]')
+    tab_to(page, "#timeline")
+    keys.press("ArrowLeft")
+    page.wait_for_selector('#canvas[data-frame="0"][data-exact="true"]')
+    keys.press("+")
+    page.wait_for_selector("#zoom-out:not([hidden])")
+    keys.press("Escape")
+    page.wait_for_selector("#zoom-out", state="hidden")
+    for control in ("#frame-table a.frame-link", "footer a"):
+        tab_to(page, control)
+
+
+def test_the_focus_stays_where_a_button_makes_room_for_another(open_page: Open, server: Server) -> None:
+    page = open_page(f"/?job={server.accepted('slow')}")
+    page.wait_for_selector("#cancel:not([hidden])")
+    tab_to(page, "#cancel")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#remove:focus")
+    page.keyboard.press("Enter")
+    ready(page)
+
+
 def test_errors_say_what_to_do(open_page: Open, server: Server) -> None:
     page = ready(open_page(refusals=True))
     fill_in(page, {"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"#EXTM3U\n"}, "count", None)
@@ -295,6 +359,10 @@ def test_errors_say_what_to_do(open_page: Open, server: Server) -> None:
     waits(page, "#problem", "param.invalid")
     assert "greater than 0" in page.inner_text("#problem")
     assert page.is_enabled("#run")
+    cut = server.accepted("count", PEDESTRIANS.read_bytes()[:3000])
+    server.over(cut)
+    page.goto(f"/?job={cut}")
+    waits(page, "#job-error", "could be decoded. Check that the file plays")
     page.goto("/?job=nobody")
     waits(page, "#problem", "service.unknown")
 

@@ -331,13 +331,34 @@ function listen() {
     lines.selection.hidden = true;
     const time = xToTime(event.clientX);
     if (Math.abs(event.clientX - start.x) <= 4 || start.touch) { choose(lineAt(time)); return; }
-    const shortest = 4 * (lineEnd(0) - DATA.frames.time_s[0]);
-    if (Math.abs(time - start.time) >= Math.min(shortest, 1)) zoom([Math.min(time, start.time), Math.max(time, start.time)]);
+    if (Math.abs(time - start.time) >= shortestView()) zoom([Math.min(time, start.time), Math.max(time, start.time)]);
   });
   window.addEventListener('pointercancel', () => { from = null; lines.selection.hidden = true; });
   panel.addEventListener('pointerleave', () => { state.hover = -1; hover(); });
   panel.addEventListener('dblclick', () => zoom(fullView()));
   byId('zoom-out').addEventListener('click', () => zoom(fullView()));
+  for (const [name, value] of [['tabindex', '0'], ['role', 'group'], ['aria-label', 'Timelines; arrows step, plus and minus zoom, Escape shows all']]) panel.setAttribute(name, value);
+  panel.addEventListener('keydown', byKey);
+}
+
+// What pointing and dragging do, around the chosen frame.
+function byKey(event) {
+  const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[event.key];
+  const factor = { '+': 0.5, '=': 0.5, '-': 2 }[event.key];
+  if (event.target !== panel || event.ctrlKey || event.metaKey || event.altKey || !(step || factor || event.key === 'Escape')) return;
+  event.preventDefault();
+  if (step) choose(state.line + step);
+  else if (factor) zoomAround(DATA.frames.time_s[state.line], factor);
+  else zoom(fullView());
+}
+
+const shortestView = () => Math.min(4 * (lineEnd(0) - DATA.frames.time_s[0]), 1);
+
+function zoomAround(time, factor) {
+  const [first, last] = fullView();
+  const length = Math.max(Math.min(shortestView(), last - first), Math.min(last - first, (state.view[1] - state.view[0]) * factor));
+  const from = Math.max(first, Math.min(last - length, time - length / 2));
+  zoom([from, from + length]);
 }
 
 function zoom(view) {

@@ -19,11 +19,17 @@ const ADVICE = {
   'input.no_frames': 'Check that the file plays, and that the window holds frames.',
 };
 
+// A sentence, and what to do about it.
+const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
+
+// Text with `code` in it, as nodes.
+const withCode = (text) => text.split('`').map((part, place) => (place % 2 ? el('code', {}, part) : part));
+
 function showProblem(error) {
   const box = byId('problem');
   box.hidden = false;
   const advice = ADVICE[error.word] ?? (error instanceof Problem ? '' : 'Check that the service is running, then try again.');
-  fill(box, `${error.message} `, advice, error.word ? el('span', { class: 'mono small' }, ` [${error.word}]`) : null);
+  fill(box, `${sentence(error.message)} `, advice, error.word ? el('span', { class: 'mono small' }, ` [${error.word}]`) : null);
   box.scrollIntoView({ block: 'nearest' });
 }
 

@@ -52,7 +52,7 @@ const form = (() => {
     try {
       const [found] = await Promise.all([ask(`/pipelines/${encodeURIComponent(id)}`), tools.length ? null : ask('/tools').then((all) => { tools = all; })]);
       if (byId('pipeline').value !== id) return;
-      byId('pipeline-text').textContent = found.description ?? '';
+      fill(byId('pipeline-text'), withCode(found.description ?? ''));
       byId('graph').show(found.graph, tools);
     } catch (error) { showProblem(error); }
   }
@@ -105,7 +105,8 @@ const form = (() => {
     byId('pipeline').addEventListener('change', choosePipeline);
     byId('abort').addEventListener('click', () => request?.abort());
     for (const [id, value] of [['stride', 'stride'], ['every', 'every'], ['num_frames', 'number']]) {
-      byId(id).addEventListener('focus', () => { document.querySelector(`input[name="sampling"][value="${value}"]`).checked = true; update(); });
+      const choose = () => { document.querySelector(`input[name="sampling"][value="${value}"]`).checked = true; update(); };
+      for (const name of ['input', 'click']) byId(id).addEventListener(name, choose); // not where the focus only passes
     }
     const drop = byId('drop');
     for (const name of ['dragover', 'dragleave', 'drop']) drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.toggle('over', name === 'dragover'); });

@@ -5,11 +5,12 @@
 
   class JobList extends HTMLElement {
     async start() {
-      this.rows = el('tbody', {});
+      this.rows = el('tbody', { role: 'rowgroup' });
       this.more = el('button', { class: 'quiet more', type: 'button', hidden: true }, 'Show more');
       this.more.addEventListener('click', () => this.load(this.next).catch(showProblem));
-      const head = ['Video', 'Pipeline', 'Status', 'Sent'].map((name) => el('th', {}, name));
-      this.replaceChildren(el('div', { class: 'scroll' }, el('table', { class: 'list' }, el('thead', {}, el('tr', {}, head)), this.rows)), this.more);
+      const head = ['Video', 'Pipeline', 'Status', 'Sent'].map((name) => el('th', { role: 'columnheader' }, name));
+      const rows = el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, head));
+      this.replaceChildren(el('div', { class: 'scroll' }, el('table', { class: 'list', role: 'table' }, rows, this.rows)), this.more); // roles, because phones lay it out otherwise
       await this.load('/video/jobs?limit=20');
       if (!this.rows.children.length) this.replaceChildren(empty('No job yet.'));
     }
@@ -18,9 +19,9 @@
       const page = await ask(address);
       this.next = page.next;
       this.more.hidden = !page.next;
-      this.rows.append(...page.jobs.map((job) => el('tr', {},
-        el('td', { class: 'text' }, el('a', { class: 'frame-link', href: `/?job=${job.job_id}` }, job.file_name)), el('td', {}, job.pipeline_id),
-        el('td', { class: `state-${job.status}` }, job.status + (job.exit_code ? ` (exit code ${job.exit_code})` : '')), el('td', { class: 'num' }, new Date(job.created_at).toLocaleString()))));
+      this.rows.append(...page.jobs.map((job) => el('tr', { role: 'row' },
+        el('td', { class: 'text', role: 'cell' }, el('a', { class: 'frame-link', href: `/?job=${job.job_id}` }, job.file_name)), el('td', { class: 'what', role: 'cell' }, job.pipeline_id),
+        el('td', { class: `state-${job.status}`, role: 'cell' }, job.status + (job.exit_code ? ` (exit code ${job.exit_code})` : '')), el('td', { class: 'num', role: 'cell' }, new Date(job.created_at).toLocaleString()))));
     }
   }
   customElements.define('job-list', JobList);

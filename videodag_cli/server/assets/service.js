@@ -24,11 +24,13 @@
     bar.hidden = !active;
     if (!job.progress.frames_expected) bar.removeAttribute('value');
     else bar.value = job.progress.frames_done / job.progress.frames_expected;
-    byId('cancel').hidden = !active;
-    byId('cancel').disabled = job.cancelling;
+    const leaves = !active && document.activeElement === byId('cancel');
     byId('remove').hidden = active;
+    if (leaves) byId('remove').focus(); // a focus that is hidden is lost
+    byId('cancel').hidden = !active;
+    byId('cancel').ariaDisabled = String(job.cancelling);
     byId('job-error').hidden = !job.error;
-    if (job.error) fill(byId('job-error'), `${job.error.detail} `, ADVICE[job.error.word] ?? '', el('span', { class: 'mono small' }, ` [${job.error.word}]`));
+    if (job.error) fill(byId('job-error'), `${sentence(job.error.detail)} `, ADVICE[job.error.word] ?? '', el('span', { class: 'mono small' }, ` [${job.error.word}]`));
     fill(byId('job-same'), sameInTerminal(job.pipeline_id, job.options, job.file_name));
     if (job.status !== 'completed') return;
     const link = (format, text) => el('a', { class: 'button', href: `${job.results_url}?format=${format}`, download: '' }, text);
@@ -42,7 +44,7 @@
   async function watch(id) {
     const job = await ask(`/video/jobs/${id}`);
     showJob(job);
-    byId('cancel').addEventListener('click', () => ask(`/video/jobs/${id}`, { method: 'DELETE' }).then((found) => found && showJob(found), showProblem));
+    byId('cancel').addEventListener('click', () => byId('cancel').ariaDisabled !== 'true' && ask(`/video/jobs/${id}`, { method: 'DELETE' }).then((found) => found && showJob(found), showProblem));
     byId('remove').addEventListener('click', () => ask(`/video/jobs/${id}`, { method: 'DELETE' }).then(() => location.assign('/'), showProblem));
     if (job.status !== 'queued' && job.status !== 'running') return;
     const events = new EventSource(`/video/jobs/${id}/events`);
