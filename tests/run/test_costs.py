@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from tests.clips import encode, overwrite
 from tests.commands import videodag
 from tests.graphs import TOYS, document, node, registry, write
 from videodag_cli.cli.plan import recommended_command
+from videodag_cli.run import costs
 from videodag_cli.run.api import plan_for
 from videodag_cli.run.costs import run_costs, seconds_each, stretches
 from videodag_cli.run.job import Job
 from videodag_cli.schemas import load_schema
+from videodag_cli.video import pyav
 
 FRAMES = 150
 
@@ -108,6 +111,22 @@ def test_several_videos_are_refused(clip: Path) -> None:
 def test_pictures_that_come_in_bursts_are_run_as_a_whole_where_that_is_quick(clip: Path, tmp_path: Path) -> None:
     path = write(tmp_path, document(["mean"], id="p"))
     job = Job.make(clip, plan_for(str(path), registry=registry()), None, None, registry(), None)
-    costs = run_costs(job, frames=30)
-    assert costs.tried == FRAMES
-    assert costs.frame_ms >= costs.decode_ms * 0.9
+    found = run_costs(job, frames=30)
+    assert found.tried == FRAMES
+    assert found.frame_ms >= found.decode_ms * 0.9
+
+
+def test_pictures_that_are_decoded_only_to_begin_in_the_middle_cost_a_whole_run_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = encode(tmp_path / "clip.mp4", indices=range(FRAMES), options={"g": "1000"})
+    path = write(tmp_path, document(["mean"], id="p"))
+    job = Job.make(clip, plan_for(str(path), registry=registry()), None, None, registry(), None)
+    steps = itertools.count()
+    monkeypatch.setattr(pyav, "perf_counter", lambda: next(steps) / 1000)  # each packet and each picture takes 1 ms
+    whole = run_costs(job, frames=FRAMES)
+    monkeypatch.setattr(costs, "WHOLE_S", 0.0)
+    monkeypatch.setattr(costs, "TIMED_S", 0.0)
+    parts = run_costs(job, frames=30)
+    assert (whole.tried, parts.tried) == (FRAMES, 30)
+    assert parts.decode_ms == pytest.approx(whole.decode_ms, rel=0.3)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from videodag_cli.data import Frame
 from videodag_cli.engine.timings import Timings
 from videodag_cli.graph.plan import Step
 from videodag_cli.run.job import Continuation, Job, default_workers
@@ -95,7 +96,7 @@ def run_costs(job: Job, *, frames: int = FRAMES, began_s: float | None = None) -
     whole = trials[0] if trials[0].timed == count == trials[0].out + trials[0].undecodable else None
     package_versions(job.plan)  # as a run does at its end
     closing_s = first.closing_s
-    decode_s = sum(trial.decode_s for trial in trials) / max(1, sum(trial.read for trial in trials))
+    decode_s = sum(trial.decode_s for trial in trials) / max(1, sum(trial.decoded for trial in trials))
     nodes = [
         NodeCost(
             node=step.id,
@@ -167,8 +168,18 @@ class _Trial:
             reader, found = prepared.read(stack, needs_pixels=True)
             give_back()
             self.ready_s = time.perf_counter()
-            read = itertools.count()
-            with closing(prepared.engine.run(frame for frame in found if next(read) >= 0)) as results:
+            before_first_s = 0.0
+            self.read = 0
+
+            def counted() -> Iterator[Frame]:
+                nonlocal before_first_s
+                for frame in found:
+                    if not self.read:
+                        before_first_s = reader.decode_s + reader.convert_s
+                    self.read += 1
+                    yield frame
+
+            with closing(prepared.engine.run(counted())) as results:
                 for result in itertools.islice(results, timed):
                     moments.append(time.perf_counter())
                     self.failed += result.failure is not None
@@ -181,12 +192,16 @@ class _Trial:
             self.workers = prepared.workers
             self.decoder = reader.choice.name
             self.decode_s = reader.decode_s + reader.convert_s
+            self.first_s = (moments[0] if moments else time.perf_counter()) - self.ready_s
+            self.decoded = self.read
+            if self.read > 1:  # a whole run has no pictures before its first one that are decoded for it alone
+                self.decode_s -= before_first_s
+                self.decoded -= 1
+                self.first_s = max(0.0, self.first_s - before_first_s) + self.decode_s / self.decoded
             self.undecodable = len(reader.undecodable)
-            self.read = next(read)
             left_s = time.perf_counter()
         self.closing_s = time.perf_counter() - left_s
         self.out = len(moments)
-        self.first_s = (moments[0] if moments else time.perf_counter()) - self.ready_s
         self.frame_s = seconds_each(moments)
 
 
