@@ -115,7 +115,7 @@ def test_boxes_lie_over_the_picture_where_the_two_results_have_them(
     figures = shown_frame.locator("figure")
     for place, corners in ((0, expected), (1, [side - 70 for side in expected])):
         canvas = figures.nth(place).locator("svg").bounding_box()
-        drawn = figures.nth(place).locator(".alone .box").first.bounding_box()
+        drawn = figures.nth(place).locator(".alone rect.box").first.bounding_box()
         scale = canvas["width"] / 640
         left, top = canvas["x"] + corners[0] * scale, canvas["y"] + corners[1] * scale
         assert (drawn["x"], drawn["y"]) == pytest.approx((left, top), abs=3)
@@ -205,7 +205,7 @@ def test_without_the_video_the_boxes_are_shown_and_the_page_says_so(tmp_path: Pa
     page = Path(report_case(case, outcome, tmp_path / "kept", tmp_path / "pages").report).read_text()
     assert "No pictures: " in page
     assert page.count("no picture</text>") == 2 * page.count('class="frame"') > 0
-    assert 'class="alone"' in page
+    assert 'class="alone turned"' in page  # a code has corners
 
 
 def test_of_many_frames_a_few_are_shown_and_the_others_counted(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from videodag_cli.check.check import CaseOutcome
 from videodag_cli.check.forms import headline
 from videodag_cli.errors import printable
+from videodag_cli.report.case_shapes import drawn_shapes, is_turned
 from videodag_cli.report.differing import Differing, DrawnBox, ShownFrame
 from videodag_cli.report.page import asset, filled, policy
 
@@ -240,8 +241,9 @@ def _box(box: DrawnBox, unit: float, width: int) -> str:
     top = y - size * 1.35 if y >= size * 1.35 else y
     length = (len(box.label) * 0.6 + 0.6) * size
     left = max(0.0, min(x, width - length))
+    kinds = " ".join(name for name, holds in (("alone", box.alone), ("turned", is_turned(box.shapes))) if holds)
     return (
-        f'<g class="{"alone" if box.alone else ""}">'
+        f'<g class="{kinds}">{drawn_shapes(box.shapes, unit)}'
         f'<rect class="edge" {shape} stroke-width="{3.5 * unit:.2f}"/><rect class="box" {shape} stroke-width="{1.8 * unit:.2f}"/>'
         f'<rect class="tag" x="{left:.1f}" y="{top:.1f}" width="{length:.1f}" height="{size * 1.35:.1f}"/>'
         f'<text x="{left + size * 0.3:.1f}" y="{top + size:.1f}" font-size="{size:.1f}" '

@@ -13,6 +13,7 @@ from videodag_cli.check.suite import Case
 from videodag_cli.compare.comparison import Difference, compare_files
 from videodag_cli.compare.rows import overlaps, pair_boxes
 from videodag_cli.compare.tolerance import Tolerances
+from videodag_cli.report.case_shapes import shapes_of
 from videodag_cli.results.reading import JsonLine, corners, is_boxes, leaves, read_lines
 
 MAX_FRAMES = 12
@@ -27,6 +28,8 @@ class DrawnBox:
     label: str
     alone: bool
     """Nothing in the other result goes with it."""
+    shapes: Mapping[str, Any] = field(default_factory=dict)
+    """Its mask, corners and key points, as the row has them."""
 
 
 @dataclass
@@ -211,7 +214,7 @@ def _drawn(row: Mapping[str, Any], path: str, *, alone: bool) -> DrawnBox:
     name = row.get("text") or row.get("class_name") or row.get("label") or path
     number = f" #{row['tracker_id']}" if isinstance(row.get("tracker_id"), int) else ""
     score = f" {row['confidence']:.2f}" if isinstance(row.get("confidence"), int | float) else ""
-    return DrawnBox(box, f"{str(name)[:40]}{number}{score}", alone)
+    return DrawnBox(box, f"{str(name)[:40]}{number}{score}", alone, shapes_of(row))
 
 
 def extent(frames: Iterable[ShownFrame]) -> tuple[int, int]:
