@@ -63,7 +63,7 @@ def _corners(value: object) -> list[DrawnPoint] | None:
 
 
 def _columns(mask: object) -> str:
-    """The runs of a mask as lines one pixel wide; empty for what is none, or too much for a page."""
+    """The runs of a mask as columns one pixel wide; empty for what is none, or too much for a page."""
     if not is_mask(mask):
         return ""
     assert isinstance(mask, Mapping)
@@ -85,7 +85,7 @@ def _columns(mask: object) -> str:
         while at < end:
             x, y = divmod(at, height)
             stop = min(end, (x + 1) * height)
-            lines.append(f"M{x}.5,{y}v{stop - at}")
+            lines.append(f"M{x},{y}v{stop - at}h1V{y}z")
             at = stop
     return "".join(lines)
 
