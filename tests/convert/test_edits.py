@@ -86,6 +86,44 @@ def test_ranges_are_the_frames_in_which_it_is_true(form: str, tmp_path: Path) ->
     assert clips(output, "30000/1001") == [(1752 + index, 1) for index in CUTS[1:]]
 
 
+@pytest.mark.parametrize("form", ["edl", "otio"])
+def test_several_videos_follow_each_other_with_times_of_their_own(form: str, tmp_path: Path) -> None:
+    files = []
+    for name, timecode in (("a", "10:00:00:00"), ("b", None)):
+        (tmp_path / name).mkdir()
+        files.append(results(tmp_path / name, "25", timecode=timecode))
+    output = tmp_path / f"cuts.{form}"
+    assert convert(files, output).count == 2 * len(CUTS)
+    ends = [*CUTS[1:], COUNT]
+    expected = [(start + a, b - a) for start in (900_000, 0) for a, b in zip(CUTS, ends, strict=True)]
+    assert clips(output, "25") == expected
+    done = videodag("ranges", *files, "--where", "content.cut", "--format", form)
+    output.write_bytes(done.out)
+    assert clips(output, "25") == [(start + index, 1) for start in (900_000, 0) for index in CUTS[1:]]
+
+
+def test_videos_of_different_rates_need_the_rate_of_the_edit(tmp_path: Path) -> None:
+    files = []
+    for rate in ("25", "50"):
+        (tmp_path / rate).mkdir()
+        files.append(results(tmp_path / rate, rate))
+    with pytest.raises(RequestError, match=r"25 frames per second and .* 50, .*--rate"):
+        convert(files, tmp_path / "cuts.otio")
+    convert(files, tmp_path / "cuts.otio", rate="25")
+    assert clips(tmp_path / "cuts.otio", "25")[len(CUTS) :][:2] == [(0, 4), (4, 895 - 4)]
+
+
+def test_an_edl_is_of_drop_frame_timecodes_or_not(tmp_path: Path) -> None:
+    files = []
+    for name, timecode in (("a", "00:00:00;00"), ("b", "00:00:00:00")):
+        (tmp_path / name).mkdir()
+        files.append(results(tmp_path / name, "30000/1001", timecode=timecode))
+    with pytest.raises(RequestError, match="not drop-frame"):
+        convert(files, tmp_path / "cuts.edl")
+    convert(files, tmp_path / "cuts.otio")
+    assert len(clips(tmp_path / "cuts.otio", "30000/1001")) == 2 * len(CUTS)
+
+
 def test_an_otio_clip_names_the_video_and_how_long_it_is(tmp_path: Path) -> None:
     output = tmp_path / "cuts.otio"
     convert([results(tmp_path, "25")], output)

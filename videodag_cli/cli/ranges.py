@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -66,7 +66,7 @@ def ranges(
     from videodag_cli.times import microseconds, parse_seconds
 
     several = len(results) > 1
-    if several and format in ("vtt", "edl", "otio"):
+    if several and format == "vtt":
         raise RequestError(f"{format} describes one video; print the ranges of {len(results)} results files one by one")
     if results.count("-") > 1:
         raise RequestError("standard input can be read once")
@@ -100,10 +100,15 @@ def ranges(
 
     if format in ("edl", "otio"):
         _print_edit(
-            find_ranges(
-                read_lines(results[0]), condition, gap_us=gap_us, min_us=min_us, on_unseen=partial(unseen, results[0])
-            ),
-            results[0],
+            [
+                (
+                    source,
+                    find_ranges(
+                        read_lines(source), condition, gap_us=gap_us, min_us=min_us, on_unseen=partial(unseen, source)
+                    ),
+                )
+                for source in results
+            ],
             format,
             rate,
         )
@@ -127,17 +132,18 @@ def ranges(
         streams.print_json({"where": where, "ranges": listed})
 
 
-def _print_edit(found: Iterable[TimeRange], source: str, form: str, rate: str | None) -> None:
-    from videodag_cli.convert.editing import frame_axis
+def _print_edit(found: Sequence[tuple[str, Iterable[TimeRange]]], form: str, rate: str | None) -> None:
+    from videodag_cli.convert.editing import Edit, frame_axis
     from videodag_cli.convert.scene_edit import edit_text
     from videodag_cli.results.reading import read_record, shown_name
 
-    axis = frame_axis(read_record(source), shown_name(source), rate=rate)
+    axes = [frame_axis(read_record(source), shown_name(source), rate=rate) for source, _ in found]
     clips = [
         axis.clip(round(item.start_s * 1_000_000), round(item.end_s * 1_000_000), f"range {rank}")
-        for rank, item in enumerate(found, 1)
+        for axis, (_, ranges) in zip(axes, found, strict=True)
+        for rank, item in enumerate(ranges, 1)
     ]
-    typer.echo(edit_text(form, clips, axis), nl=False)
+    typer.echo(edit_text(form, Edit.of(clips, axes)), nl=False)
 
 
 def _cutters(how: CutMethod, video: str | None) -> Callable[[TimeRange, str, ClockSeen], str]:

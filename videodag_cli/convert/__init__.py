@@ -87,7 +87,7 @@ def convert(
         raise RequestError("--rate belongs to edl and otio")
     if not sources:
         raise RequestError("name at least one results file")
-    if form in ("mot", "vtt", *EDITS) and len(sources) > 1:
+    if form in ("mot", "vtt") and len(sources) > 1:
         raise RequestError(f"{form} describes one video; convert {len(sources)} results files one by one")
     if [str(s) for s in sources].count("-") > 1:
         raise RequestError("standard input can be read once")

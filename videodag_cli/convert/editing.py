@@ -30,6 +30,7 @@ class EditedClip:
     start: int
     end: int
     name: str
+    axis: FrameAxis
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,31 @@ class FrameAxis:
 
     def clip(self, start_us: int, end_us: int, name: str) -> EditedClip:
         start = self.number(start_us)
-        return EditedClip(start, max(start + 1, self.number(end_us)), name)
+        return EditedClip(start, max(start + 1, self.number(end_us)), name, self)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Clips that follow each other, of one video or several, at one rate."""
+
+    clips: Sequence[EditedClip]
+    rate: Fraction
+    title: str
+    zero: Timecode
+    """Of its first frame."""
+
+    @classmethod
+    def of(cls, clips: Sequence[EditedClip], axes: Sequence[FrameAxis]) -> Edit:
+        """axes: of the videos, also of those that no clip is from. Raises `RequestError` where their rates differ."""
+        first, *others = axes
+        for other in others:
+            if other.rate != first.rate:
+                raise RequestError(
+                    f"{printable(first.media)} has {first.rate} frames per second and {printable(other.media)} {other.rate}, "
+                    "but an edit has one rate; --rate gives it"
+                )
+        title = f"{first.media} and {len(others)} more" if others else first.media
+        return cls(clips, first.rate, title, Timecode(0, first.timecode.rate, first.timecode.drop))
 
 
 def frame_axis(record: Mapping[str, Any] | None, shown: str, *, rate: str | None) -> FrameAxis:

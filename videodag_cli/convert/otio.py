@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from videodag_cli.convert.editing import EditedClip, FrameAxis
+from videodag_cli.convert.editing import Edit, FrameAxis
 from videodag_cli.errors import printable
 
 
-def otio_document(clips: Iterable[EditedClip], axis: FrameAxis) -> dict[str, Any]:
-    """The clips, one after the other; times count from the timecode of the video's first frame."""
-    rate = float(axis.rate)
-    start = axis.timecode.start
+def otio_document(edit: Edit) -> dict[str, Any]:
+    """The clips, one after the other; times count from the timecode of the first frame of each video."""
+    rate = float(edit.rate)
 
     def time(value: int) -> dict[str, Any]:
         return {"OTIO_SCHEMA": "RationalTime.1", "rate": rate, "value": float(value)}
@@ -21,27 +19,29 @@ def otio_document(clips: Iterable[EditedClip], axis: FrameAxis) -> dict[str, Any
     def span(first: int, length: int) -> dict[str, Any]:
         return {"OTIO_SCHEMA": "TimeRange.1", "start_time": time(first), "duration": time(length)}
 
-    media = {
-        "OTIO_SCHEMA": "ExternalReference.1",
-        "metadata": {},
-        "name": printable(axis.media),
-        "available_range": None if axis.frame_count is None else span(start, axis.frame_count),
-        "available_image_bounds": None,
-        "target_url": quote(axis.media.encode("utf-8", "surrogateescape")),
-    }
+    def media(axis: FrameAxis) -> dict[str, Any]:
+        return {
+            "OTIO_SCHEMA": "ExternalReference.1",
+            "metadata": {},
+            "name": printable(axis.media),
+            "available_range": None if axis.frame_count is None else span(axis.timecode.start, axis.frame_count),
+            "available_image_bounds": None,
+            "target_url": quote(axis.media.encode("utf-8", "surrogateescape")),
+        }
+
     children = [
         {
             "OTIO_SCHEMA": "Clip.2",
             "metadata": {},
             "name": printable(clip.name),
-            "source_range": span(start + clip.start, clip.end - clip.start),
+            "source_range": span(clip.axis.timecode.start + clip.start, clip.end - clip.start),
             "effects": [],
             "markers": [],
             "enabled": True,
-            "media_references": {"DEFAULT_MEDIA": media},
+            "media_references": {"DEFAULT_MEDIA": media(clip.axis)},
             "active_media_reference_key": "DEFAULT_MEDIA",
         }
-        for clip in clips
+        for clip in edit.clips
     ]
 
     def item(schema: str, name: str, children: list[Any], **more: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def otio_document(clips: Iterable[EditedClip], axis: FrameAxis) -> dict[str, Any
     return {
         "OTIO_SCHEMA": "Timeline.1",
         "metadata": {},
-        "name": printable(axis.media),
+        "name": printable(edit.title),
         "global_start_time": None,
         "tracks": item("Stack.1", "tracks", [track]),
     }
