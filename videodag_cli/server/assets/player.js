@@ -4,12 +4,14 @@ const player = (() => {
   const PAGE = 100; // lines fetched at once
   const TRAIL = 30; // lines
   const AHEAD_S = 0.001; // into the frame, so that rounding does not show the one before it
+  const FIRST_MS = 2000; // a browser that shows no picture by then counts as the file does
   const video = byId('video');
   const canvas = byId('canvas');
   const pages = new Map(); // number -> promise of lines
   let job = null;
   let shown = -1; // the media time on screen
   let blind = false; // the browser cannot play the video
+  let origin = null; // the time of the file that the browser calls 0; unknown until its first picture
   let fromVideo = false;
   let sought = false; // a line was chosen, and its picture is not on screen yet: a picture from before does not choose another
 
@@ -18,11 +20,24 @@ const player = (() => {
     const after = firstAtLeast(DATA.frames.time_s, time + AHEAD_S);
     return Math.max(0, after - 1);
   }
-  const isExact = () => blind || Math.abs(DATA.frames.time_s[state.line] - shown) < AHEAD_S;
+  // Firefox calls a frame that was sought by the time that was asked for, which is `AHEAD_S` into it.
+  const isExact = () => {
+    const after = shown - DATA.frames.time_s[state.line];
+    return blind || (after > -AHEAD_S && after < 2 * AHEAD_S);
+  };
+
+  // Firefox counts from the first picture, Chromium as the file does: the first picture, before anything is sought, says which it is.
+  function begin(mediaTime) {
+    if (origin !== null) return;
+    const first = job.summary.video.first_time_s ?? 0;
+    origin = first > 2 * AHEAD_S && Math.abs(mediaTime) < AHEAD_S ? first : 0;
+    choose(state.line);
+  }
 
   function onFrame(_, { mediaTime }) {
-    shown = mediaTime;
-    const line = lineShown(mediaTime);
+    begin(mediaTime);
+    shown = mediaTime + origin;
+    const line = lineShown(shown);
     if (line === state.line) sought = false;
     else if (!sought) {
       fromVideo = true;
@@ -35,7 +50,7 @@ const player = (() => {
 
   function seekTo(line) {
     sought = true;
-    video.currentTime = DATA.frames.time_s[line] + AHEAD_S;
+    if (origin !== null) video.currentTime = DATA.frames.time_s[line] - origin + AHEAD_S;
   }
 
   function fetchPage(number) {
@@ -82,7 +97,7 @@ const player = (() => {
     canvas.dataset.frame = DATA.frames.index[state.line];
     canvas.dataset.exact = exact;
     canvas.dataset.time = shown;
-    byId('pointer').textContent = `${clock(shown)}${exact ? '' : ' · not a sampled frame: the last one is drawn'}`;
+    byId('pointer').textContent = `${clock(exact ? DATA.frames.time_s[state.line] : shown)}${exact ? '' : ' · not a sampled frame: the last one is drawn'}`;
   }
 
   function drawTrails(pen, boxes, scale) {
@@ -159,7 +174,7 @@ const player = (() => {
     video.addEventListener('error', goBlind);
     video.addEventListener('loadedmetadata', () => { if (!video.videoWidth) goBlind(); }); // only its sound can be played
     video.requestVideoFrameCallback(onFrame);
-    video.addEventListener('loadeddata', () => choose(state.line), { once: true });
+    video.addEventListener('loadeddata', () => setTimeout(begin, job.summary.video.first_time_s ? FIRST_MS : 0, NaN), { once: true });
     video.addEventListener('seeked', () => { if (!video.seeking) sought = false; });
     video.src = `/video/jobs/${job.job_id}/video`;
     state.line = 0;
