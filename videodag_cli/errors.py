@@ -157,6 +157,12 @@ class StoppedError(VideodagError):
     default_word = "stopped.on_error"
 
 
+def error_of(exit_code: int, message: str, word: str | None) -> VideodagError:
+    """The error that another process told of."""
+    kinds = {kind.exit_code: kind for kind in VideodagError.__subclasses__()}
+    return kinds.get(exit_code, VideodagError)(message, word=word)
+
+
 def exit_code_of_word(word: str) -> str:
     """The exit code that goes with a stable word, as `EXIT_CODES` names it."""
     if word in ("stopped.signal", "output.closed"):

@@ -220,3 +220,31 @@ def test_a_batch_gives_the_same(clip: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert (tmp_path / "all" / f"clip.mp4.{name}.jsonl").read_bytes() == (tmp_path / f"{name}.out").read_bytes()
     assert orjson.loads((tmp_path / "all" / "batch.json").read_bytes())["videos"]
+
+
+@pytest.mark.slow
+def test_under_limits_each_is_what_it_is_alone_and_a_crash_costs_its_own_frame(clip: Path, tmp_path: Path) -> None:
+    good = write(tmp_path, document(["mean", "counter"], id="good"))
+    bad = write(tmp_path, document([node("hostile.stateless", at=[7], kind="crash")], id="bad"))
+    line = command("run", "--plugins-dir", TOYS, "-p", good, "-p", bad, clip, "--isolate", "-o", "{pipeline}.jsonl")
+    done = call(line, cwd=tmp_path)
+    assert (done.code, done.err.count("error[")) == (4, 1), done.err
+    assert "error[run.incomplete]: bad: " in done.err
+    alone = call(command("run", "-q", "--plugins-dir", TOYS, "-p", good, clip, "-o", "alone.jsonl"), cwd=tmp_path)
+    assert alone.code == 0
+    assert (tmp_path / "good.jsonl").read_bytes() == (tmp_path / "alone.jsonl").read_bytes()
+    failed = [orjson.loads(each) for each in (tmp_path / "bad.jsonl").read_bytes().splitlines()]
+    assert [each["frame_index"] for each in failed if "error" in each] == [7]
+    assert len(failed) == FRAMES
+    again = call(line, cwd=tmp_path)
+    assert (again.code, again.err.count("is up to date")) == (4, 2)
+
+
+@pytest.mark.slow
+def test_under_limits_no_folder_is_made_for_an_output(clip: Path, tmp_path: Path) -> None:
+    done = call(
+        command("run", "-p", "quality", "-p", "scenes", clip, "--timeout", "60", "-o", "none/{pipeline}.jsonl"),
+        cwd=tmp_path,
+    )
+    assert (done.code, done.word) == (6, "output.folder")
+    assert not (tmp_path / "none").exists()

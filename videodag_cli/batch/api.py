@@ -41,7 +41,6 @@ from videodag_cli.batch.naming import require_apart
 from videodag_cli.batch.outcome import VideoOutcome, shown_path
 from videodag_cli.batch.task import PipelineSpec, VideoTask
 from videodag_cli.errors import OutputError, RequestError, VideodagError, printable, worst
-from videodag_cli.graph.pipeline import BUILTIN, builtin_folder
 from videodag_cli.graph.plan import Overrides, Plan
 from videodag_cli.guard.guard_limits import GuardLimits
 from videodag_cli.run.job import Job, RunOptions, default_workers
@@ -216,29 +215,8 @@ class Batch:
     @cached_property
     def _specs(self) -> tuple[PipelineSpec, ...]:
         return tuple(
-            PipelineSpec(
-                path=_path_everywhere(plan.loaded.path),
-                digest=plan.loaded.digest,
-                overrides=_absolute(overrides, plan),
-                plugin_folders=plan.registry.folders,
-            )
-            for plan, overrides in zip(self.plans, self.set_params, strict=True)
+            PipelineSpec.of(plan, overrides) for plan, overrides in zip(self.plans, self.set_params, strict=True)
         )
-
-
-def _path_everywhere(path: Path) -> str:
-    built_in = path.parent.resolve() == builtin_folder().resolve()
-    return f"{BUILTIN}{path.stem}" if built_in else os.path.abspath(path)
-
-
-def _absolute(overrides: Overrides, plan: Plan) -> dict[str, dict[str, object]]:
-    """The same parameters with every file by its absolute path, so that they mean the same in any process."""
-    return {
-        node: {
-            name: os.path.abspath(value) if f"{node}.{name}" in plan.files else value for name, value in params.items()
-        }
-        for node, params in overrides.items()
-    }
 
 
 def run_batch(

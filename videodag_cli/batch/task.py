@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from videodag_cli.graph.pipeline import BUILTIN, builtin_folder
+from videodag_cli.graph.plan import Overrides, Plan
 from videodag_cli.guard.guard_limits import GuardLimits
 from videodag_cli.run.job import RunOptions
 from videodag_cli.video.sampling import Sampling
@@ -23,6 +26,31 @@ class PipelineSpec:
     overrides: Mapping[str, Mapping[str, Any]]
     """Node -> parameter -> value; paths among them are absolute."""
     plugin_folders: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan, overrides: Overrides) -> PipelineSpec:
+        """overrides: those that the plan was made with."""
+        return cls(
+            path=_path_everywhere(plan.loaded.path),
+            digest=plan.loaded.digest,
+            overrides=_absolute(overrides, plan),
+            plugin_folders=plan.registry.folders,
+        )
+
+
+def _path_everywhere(path: Path) -> str:
+    built_in = path.parent.resolve() == builtin_folder().resolve()
+    return f"{BUILTIN}{path.stem}" if built_in else os.path.abspath(path)
+
+
+def _absolute(overrides: Overrides, plan: Plan) -> dict[str, dict[str, object]]:
+    """The same parameters with every file by its absolute path, so that they mean the same in any process."""
+    return {
+        node: {
+            name: os.path.abspath(value) if f"{node}.{name}" in plan.files else value for name, value in params.items()
+        }
+        for node, params in overrides.items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -375,9 +375,7 @@ def run(
     output = "-" if stdio.means_stdout(output) else output
     limits = given.guard_limits(timeout, node_timeout, max_memory, isolate, max_errors)
     continuation = None
-    if limits.needed and not many and len(pipeline) > 1:
-        raise RequestError("several pipelines with a limit on time or memory, or --isolate, need --output-dir DIR")
-    if limits.needed and not many:
+    if limits.needed and not many and len(pipeline) == 1:
         from videodag_cli.guard import supervise as guard
         from videodag_cli.run.sinks import make_sink
 
@@ -450,22 +448,42 @@ def run(
         out = stdio.require_stdout(claimed) if json else None
         raise typer.Exit(view.run_many(batch, mode=mode, quiet=quiet, json=out, dask=dask))
     if len(planned) > 1:
-        from videodag_cli.cli.several import output_names, run_several
+        from videodag_cli.cli.several import output_names, run_several, run_several_watched
 
         chosen = [plan for plan, _ in planned]
+        outputs = output_names(output, [plan.pipeline.id for plan in chosen])
         if dry_run:
+            from videodag_cli.run.api import describe_run
+
             out = stdio.require_stdout(claimed)
-            for plan, place in zip(chosen, output_names(output, [plan.pipeline.id for plan in chosen]), strict=True):
+            for plan, place in zip(chosen, outputs, strict=True):
                 described = describe_run(videos[0], plan, sampling=sampling, options=options, output=place)
                 streams.print_json(described, out)
             return
+        for plan in chosen:
+            asserted = given.assertions(assert_ or [], plan)
+        if limits.needed:
+            from videodag_cli.batch.task import PipelineSpec, VideoTask
+
+            task = VideoTask(
+                number=0,
+                video=videos[0],
+                pipelines=tuple(PipelineSpec.of(plan, values) for plan, values in planned),
+                outputs=tuple(map(Path, outputs)),
+                sampling=sampling,
+                options=options,
+                forced=(force,) * len(chosen),
+                assertions=tuple(assert_ or ()),
+                limits=limits,
+            )
+            raise typer.Exit(run_several_watched(task, chosen, mode=mode, remarks=remarks, profile=profile))
         code = run_several(
             videos[0],
             chosen,
-            output,
+            outputs,
             sampling=sampling,
             options=options,
-            assertions=lambda plan: given.assertions(assert_ or [], plan),
+            assertions=asserted,
             mode=mode,
             remarks=remarks,
             profile=profile,
