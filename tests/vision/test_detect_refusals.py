@@ -91,6 +91,11 @@ CASES: dict[str, tuple[Mapping[str, NDArray[Any]], dict[str, Any], str]] = {
         {"metadata": ONE_NAME},
         "outputs maps for strides 8, 16, 32, of which no boxes were made yet; export the model with the part that makes boxes",
     ),
+    "YOLOv9 with its auxiliary head": (
+        {"output0": zeros(1, 5, 84), "output1": zeros(1, 5, 84)},
+        {"metadata": ONE_NAME},
+        "outputs 2 tables of one shape with all cells, as networks with auxiliary heads do.*YOLOv9: what its reparameterization",
+    ),
     "maps with channels last": (
         {str(side): zeros(1, side, side, 18) for side in (4, 2)},
         {},

@@ -207,6 +207,10 @@ def _none(evidence: Evidence, name: str, rejected: dict[str, str]) -> ParamError
                 why = f"looks like {guess}: {extra} columns more than its {known} classes need"
                 asked = {_TASKS["obb"]: "obb", _TASKS["pose"]: "pose"}.get(guess)
                 return _refused(name, why, evidence, f"; if it is that, set param task={asked}" if asked else "")
+    if equal := _equal_tables(evidence):
+        why = f"outputs {equal} tables of one shape with all cells, as networks with auxiliary heads do, and only one of them counts"
+        advice = "; export the network without them (YOLOv9: what its reparameterization converts)"
+        return _refused(name, why, evidence, advice)
     if not rejected:
         return _refused(name, "has outputs that no known detector has", evidence)
     seen = "; ".join(f"not {kind}: {why}" for kind, why in list(rejected.items())[:_LISTED])
@@ -217,6 +221,13 @@ def _none(evidence: Evidence, name: str, rejected: dict[str, str]) -> ParamError
         ", and activation if its scores are logits" if logits else ""
     )
     return _refused(name, why, evidence, advice)
+
+
+def _equal_tables(evidence: Evidence) -> int:
+    """How many outputs are tables of one shape in which every cell has its candidate; 0 where there are no two such."""
+    shapes = [evidence.outputs[output].shape[1:] for output in evidence.of_rank(3)]
+    shape = shapes[0] if len(set(shapes)) == 1 else (0, 0)
+    return len(shapes) if len(shapes) > 1 and min(shape) > 4 and any(map(evidence.on_a_grid, shape)) else 0
 
 
 def _label_mismatch(name: str, layout: Layout, known: int) -> ParamError:
