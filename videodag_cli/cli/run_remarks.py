@@ -52,7 +52,7 @@ class Remarks:
             return
         rate = a.sampled / record.wall_time_s if record.wall_time_s else 0.0
         where = "" if output == "-" else f" -> {self.shown(output)}"
-        count = f"{a.ok} frames ok"
+        count = f"{a.ok} {'frame' if a.ok == 1 else 'frames'} ok"
         if a.failed or a.undecodable:
             count = f"sampled {a.sampled} = ok {a.ok} + failed {a.failed} + undecodable {a.undecodable}"
         self.say(f"{count}, {record.wall_time_s:.1f} s, {rate:.1f} frames/s{where}; {bottleneck(record)}")

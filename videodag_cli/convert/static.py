@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from videodag_cli.errors import RequestError, printable
+from videodag_cli.errors import RequestError, counted, printable
 from videodag_cli.results.reading import JsonLine, corners, is_boxes, leaves
 from videodag_cli.vision.box_places import BoxPlaces
 
@@ -90,7 +90,9 @@ def find_static(
     if len(outputs) > 1 and not nodes:
         raise RequestError(f"boxes are in several outputs ({', '.join(map(printable, outputs))}); choose with --node")
     if frames < min_frames:
-        raise RequestError(f"{frames} frames are too few to tell what never moves; give more, or --min-frames")
+        raise RequestError(
+            f"{counted(frames, 'frame')} {'is' if frames == 1 else 'are'} too few to tell what never moves; give more, or --min-frames"
+        )
     found = [
         StaticThing(
             path,
