@@ -143,3 +143,31 @@ def test_weights_in_place_of_a_model_are_one_line_and_exit_2(tmp_path: Path) -> 
     done = call(command("run", "-p", "builtin:objects", "--set", f"detect.model={path}", CLIP))
     assert (done.code, done.out, len(done.err.splitlines())) == (2, b"", 1)
     assert "yolo export model=yolov8n.pt format=onnx" in done.error
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("best.bin", "by its name the weights of an OpenVINO or ncnn model"),
+        ("best.PLAN", "by its name a TensorRT engine"),
+        ("best.onnx.data", "by its name a file of weights, not an ONNX model; name the .onnx file that they belong to"),
+        ("best.mnn", "by its name an MNN model"),
+        ("best.onnx", "is not an ONNX file: "),
+        ("best", "is not an ONNX file: "),
+    ],
+)
+def test_a_name_says_what_bytes_do_not(name: str, what: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(np.random.default_rng(0).standard_normal(5000).astype(np.float32).tobytes())
+    with pytest.raises(ParamError, match=what) as caught:
+        read_model(path)
+    assert caught.value.word == "param.file"
+
+
+def test_a_model_is_one_whatever_it_is_called(tmp_path: Path) -> None:
+    path = constant_model(tmp_path / "model.bin", {"output0": np.zeros((1, 6, 84), np.float32)})
+    assert read_model(path)[0] == path.read_bytes()
+    engine = tmp_path / "model.onnx"
+    engine.write_bytes(b"ftrt" + bytes(200))
+    with pytest.raises(ParamError, match="is a TensorRT engine, not an ONNX model"):
+        read_model(engine)

@@ -60,7 +60,7 @@ LayoutName = Annotated[str, AfterValidator(_layout), Field(json_schema_extra={"e
 PointsText = Annotated[str, BeforeValidator(as_text), Field(pattern=r"^[0-9]{1,3}(x[23])?$")]
 
 
-@tool(version=2, stateless=True, batch_size=4, cache=True)
+@tool(version=3, stateless=True, batch_size=4, cache=True)
 class Objects:
     """Objects found by a neural network, best first.
 

@@ -1,6 +1,6 @@
 """Files that people name in place of an ONNX model: what each is, and how to get an ONNX file from it.
 
-Told from the first bytes, never from the name alone: a file that was renamed to `.onnx` is still what it was.
+Told from the first bytes, so a file that was renamed to `.onnx` is still what it was; from the name only where the bytes say nothing.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ _STARTS: tuple[tuple[bytes, Foreign], ...] = (
     (b"\x89HDF\r\n\x1a\n", Foreign("an HDF5 file, as Keras writes them", _FROM_TENSORFLOW)),
     (b"RKNN", Foreign("an RKNN model for Rockchip", _FROM_BUILT)),
     (b"ptrt", Foreign("a TensorRT engine", _FROM_BUILT)),
+    (b"ftrt", Foreign("a TensorRT engine", _FROM_BUILT)),
     (b"GGUF", Foreign("a GGUF file of weights", _FROM_ORIGINAL)),
     (b"7767517", Foreign("an ncnn graph (.param)", _FROM_ORIGINAL)),
     (b"\x1f\x8b", Foreign("a gzip archive", "unpack it and name the .onnx file in it")),
@@ -85,6 +86,23 @@ def foreign(content: bytes) -> Foreign | None:
     if _is_json_with_length(content, 4):
         return Foreign("a TensorRT engine, as Ultralytics writes them (.engine)", _FROM_BUILT)
     return _text(head) or _message(content)
+
+
+_BY_NAME: dict[str, Foreign] = {
+    **dict.fromkeys((".engine", ".trt", ".plan"), Foreign("by its name a TensorRT engine", _FROM_BUILT)),
+    ".bin": Foreign("by its name the weights of an OpenVINO or ncnn model", _FROM_ORIGINAL),
+    ".mnn": Foreign("by its name an MNN model", _FROM_ORIGINAL),
+    **dict.fromkeys(
+        (".data", ".onnx_data", ".weights"),
+        Foreign("by its name a file of weights", "name the .onnx file that they belong to"),
+    ),
+}
+"""Formats whose first bytes say nothing."""
+
+
+def foreign_by_name(name: str) -> Foreign | None:
+    """What a file is by its name, where its bytes are neither an ONNX model nor anything known."""
+    return _BY_NAME.get(Path(name).suffix.lower())
 
 
 def _zipped(content: bytes) -> Foreign:

@@ -15,7 +15,7 @@ from typing import Any
 
 from videodag_cli.errors import ParamError, lacks_memory, no_memory, printable
 from videodag_cli.vision.onnx.devices import ACCELERATORS, Device, missing
-from videodag_cli.vision.onnx.foreign import folder_words, foreign
+from videodag_cli.vision.onnx.foreign import folder_words, foreign, foreign_by_name
 from videodag_cli.vision.onnx.wire import WireError, external_files
 
 CPU = "CPUExecutionProvider"
@@ -44,7 +44,7 @@ def read_model(path: Path) -> tuple[bytes, str]:
     try:
         outside = external_files(content)
     except WireError as error:
-        found = foreign(content)
+        found = foreign(content) or foreign_by_name(path.name)
         what = (
             f"is not an ONNX file: {error}; export the model to ONNX and name that file"
             if found is None
