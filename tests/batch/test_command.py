@@ -132,7 +132,7 @@ def test_on_a_full_disk_no_video_is_called_running(tmp_path: Path, videos: Path,
         finished, begun = (out / outcome["output"]).exists(), (out / f"{outcome['output']}.part").exists()
         assert (outcome["status"] == "done") == finished, outcome
         assert outcome["status"] not in ("running", "waiting", *(("not_run", "done") if begun else ())), outcome
-    assert not list(small_disk.rglob("*.tmp"))
+    assert not [*small_disk.rglob("*.tmp"), *small_disk.rglob("*.room")]
     ballast.unlink()
     (videos / "text.mp4").unlink()
     assert call(line).code == 0

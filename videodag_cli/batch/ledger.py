@@ -18,15 +18,15 @@ from videodag_cli import __version__
 from videodag_cli.batch.outcome import VideoOutcome, as_row, shown_path
 from videodag_cli.errors import OutputError
 from videodag_cli.system.documents import document
-from videodag_cli.system.files import keep_room, remove, write_atomically
+from videodag_cli.system.files import keep_room, remove, write_atomically, write_in_room
 
 SCHEMA = "videodag.batch/1"
 NAME = "batch.json"
 WRITE_SHARE = 0.05
 """At most this share of the time goes into writing the file."""
 MIN_INTERVAL_S = 0.5
-LATER_BYTES = 1 << 14
-"""Room on the disk for what the file says more when the batch ends, besides a quarter of what it says now."""
+LATER_BYTES = (1 << 14, 1 << 11)
+"""Room on the disk for what the file says more at the end, besides a quarter of what it says now; the second where there is little."""
 
 
 class BatchRecord(BaseModel):
@@ -145,25 +145,22 @@ class Ledger:
     def write_running(self) -> None:
         """Write the file now. Raises `OutputError`."""
         before = time.monotonic()
-        size = self._save(self._record("running"))
-        keep_room(self._folder / NAME, size * 5 // 4 + LATER_BYTES)
+        text = document(self._record("running").as_json())
+        write_atomically(self._folder / NAME, text)
+        keep_room(self._folder / NAME, (len(text) * 5 // 4 + later for later in LATER_BYTES))
         self._written = time.monotonic()
         self._cost_s = self._written - before
 
     def _close(self, record: BatchRecord) -> None:
         """Write the file for the last time; on a full disk it takes the place of the one that calls videos running."""
+        text = document(record.as_json())
         try:
-            self._save(record)
+            write_in_room(self._folder / NAME, text)
         except OutputError as error:
             if error.word != "output.full":
                 raise
             remove(self._folder / NAME)
-            self._save(record)
-
-    def _save(self, record: BatchRecord) -> int:
-        text = document(record.as_json())
-        write_atomically(self._folder / NAME, text)
-        return len(text)
+            write_atomically(self._folder / NAME, text)
 
     def _record(
         self, status: Literal["running", "ended", "interrupted"], *, exit_code: int | None = None

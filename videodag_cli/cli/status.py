@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+SHOWN_NOT_RUN = 20
 BATCHES = {
     "running": "a batch is running",
     "interrupted": "the last batch was stopped before its end; the same command continues it",
@@ -46,12 +47,18 @@ def status(
         for kind, text in TOLD.items():
             if counts[kind]:
                 typer.echo(f"  {_named(kind):<10}  {counts[kind]:>7,}  {text}")
+        not_run = 0
         for each in found:
+            not_run += each.kind == "not_run"
+            if each.kind == "not_run" and not_run > SHOWN_NOT_RUN:
+                continue
             if each.kind not in ("finished", "running"):
                 word = f" [{each.word}]" if each.word else ""
                 typer.echo(
                     f"  {_named(each.kind)}{word}: {each.output}" + (f": {each.message}" if each.message else "")
                 )
+        if not_run > SHOWN_NOT_RUN:
+            typer.echo(f"  and {not_run - SHOWN_NOT_RUN:,} more that were not run; --json lists them all")
     bad = {kind: count for kind, count in counts.items() if count and kind not in ("finished", "running")}
     if bad:
         parts = ", ".join(f"{count} {_named(kind)}" for kind, count in bad.items())

@@ -178,19 +178,34 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.close(fd)
 
 
-def keep_room(path: Path, size: int) -> None:
-    """Take room on the disk, so that the next `write_atomically` of at most `size` bytes succeeds though the disk is full by then.
+def keep_room(path: Path, sizes: Iterable[int]) -> None:
+    """Take room on the disk for the `write_in_room` that is to succeed though the disk is full by then: the first of these sizes there is.
 
-    Where none can be had, nothing happens.
+    What was taken before is kept. Where none can be had, nothing happens.
     """
     if not hasattr(os, "posix_fallocate"):
         return
     with contextlib.suppress(OSError):
-        fd = _own(_temporary(Path(os.path.realpath(path))))
+        fd = _own(_room(path))
         try:
-            os.posix_fallocate(fd, 0, size)
+            for size in sizes:
+                with contextlib.suppress(OSError):
+                    os.posix_fallocate(fd, 0, size)
+                    break
         finally:
             os.close(fd)
+
+
+def write_in_room(path: Path, data: bytes) -> None:
+    """`write_atomically` for the last time, into the room that was kept, if any."""
+    with contextlib.suppress(OSError):
+        os.replace(_room(path), _temporary(Path(os.path.realpath(path))))
+    write_atomically(path, data)
+
+
+def _room(path: Path) -> Path:
+    final = Path(os.path.realpath(path))
+    return final.with_name(final.name + ".room")
 
 
 def _temporary(final: Path) -> Path:
