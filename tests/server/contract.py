@@ -13,6 +13,8 @@ from tests.graphs import document, node, write
 from tests.services import Server
 
 HOOKS = "tests.server.contract_hooks"
+BUSY = "busy"
+"""A pipeline that is written beside `count`, for a job that never ends."""
 CONFIG = """
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "429"]
@@ -24,8 +26,8 @@ def contract(server: Server, folder: Path, *, examples: int, seed: int, token: s
     clip = folder / "clip.mp4"
     job_id = server.accepted("count", clip)
     assert server.over(job_id)["status"] == "completed"
-    write(server.pipelines, document([node("count:toys.counter", sleep_s=600)], id="busy"))
-    server.accepted("busy", clip)  # the only worker: what is accepted from here on waits
+    write(server.pipelines, document([node("count:toys.counter", sleep_s=600)], id=BUSY))
+    server.accepted(BUSY, clip)  # the only worker: what is accepted from here on waits
     own = folder / "schemathesis"
     own.mkdir()
     (own / "schemathesis.toml").write_text(CONFIG)
