@@ -225,7 +225,7 @@ def test_a_line_chosen_while_the_video_loads_stays_chosen(open_page: Open, serve
     page = open_page()
     page.add_init_script(CHOOSES_EARLY)
     page.goto(f"/?job={job_id}")
-    page.wait_for_selector('#canvas[data-frame="42"][data-exact="true"]', timeout=20_000)
+    page.wait_for_selector('#canvas[data-frame="42"][data-exact="true"]', timeout=60_000)
     assert read_index(picture(page)) == 42
 
 

@@ -5,6 +5,8 @@ const player = (() => {
   const TRAIL = 30; // lines
   const AHEAD_S = 0.001; // into the frame, so that rounding does not show the one before it
   const FIRST_MS = 2000; // a browser that shows no picture by then counts as the file does
+  const UNSAID_MS = 200; // after a seek
+  const TRIES = 10;
   const video = byId('video');
   const canvas = byId('canvas');
   const pages = new Map(); // number -> promise of lines
@@ -13,6 +15,7 @@ const player = (() => {
   let blind = false; // the browser cannot play the video
   let origin = null; // the time of the file that the browser calls 0; unknown until its first picture
   let fromVideo = false;
+  let again = 0; // how often a seek may be repeated
   let sought = false; // a line was chosen, and its picture is not on screen yet: a picture from before does not choose another
 
   // The sampled frame that is on screen, or the last one before it.
@@ -50,7 +53,15 @@ const player = (() => {
 
   function seekTo(line) {
     sought = true;
+    again = TRIES;
     if (origin !== null) video.currentTime = DATA.frames.time_s[line] - origin + AHEAD_S;
+  }
+
+  // Chromium does not always say that it put a picture on screen: then it is asked for once more.
+  function seekAgain() {
+    if (isExact() || !video.paused || video.seeking || again <= 0) return;
+    again -= 1;
+    video.currentTime = video.currentTime;
   }
 
   function fetchPage(number) {
@@ -175,7 +186,11 @@ const player = (() => {
     video.addEventListener('loadedmetadata', () => { if (!video.videoWidth) goBlind(); }); // only its sound can be played
     video.requestVideoFrameCallback(onFrame);
     video.addEventListener('loadeddata', () => setTimeout(begin, job.summary.video.first_time_s ? FIRST_MS : 0, NaN), { once: true });
-    video.addEventListener('seeked', () => { if (!video.seeking) sought = false; });
+    video.addEventListener('seeked', () => {
+      if (video.seeking) return;
+      sought = false;
+      setTimeout(seekAgain, UNSAID_MS);
+    });
     video.src = `/video/jobs/${job.job_id}/video`;
     state.line = 0;
     describeFrame();
