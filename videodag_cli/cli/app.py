@@ -141,6 +141,7 @@ def main() -> None:
     stdio.prepare()
     watched = "VIDEODAG_CHILD" in os.environ
     runs_tools = bool(RUNS_TOOLS.intersection(sys.argv[1:2])) and not watched
+    signals.idle(loading.PARENT_TELLS in os.environ)
     with signals.stop_signals():  # never left: the process ends inside, whatever tools left running
         if loading.parent_tells():
             signals.said()

@@ -24,7 +24,7 @@ from videodag_cli.server.places import Places
 from videodag_cli.server.service import Service
 from videodag_cli.server.settings import Settings
 from videodag_cli.server.worker import Worker
-from videodag_cli.system.signals import said
+from videodag_cli.system.signals import idle, said
 
 RECONCILE_S = 2.0
 RETAIN_S = 60.0
@@ -150,4 +150,5 @@ def work(settings: Settings) -> None:
     table = JobTable(places.table, shared=settings.queue is not None)
     bell = open_bell(settings.data_dir, settings.queue)
     with contextlib.closing(table), contextlib.suppress(StopSignal):
+        idle(False)
         Worker(table, bell, places, slots=max(1, settings.jobs), lease_s=settings.lease_s).serve()

@@ -43,6 +43,8 @@ class _State:
     held = False
     said = False
     over = False
+    idle = False
+    """Nothing is under way that would have to be ended in order."""
 
 
 def _received(number: int, frame: FrameType | None) -> None:
@@ -50,6 +52,8 @@ def _received(number: int, frame: FrameType | None) -> None:
         _alarm()
     elif _State.over:
         return
+    elif _State.idle:
+        leave(128 + number)
     elif _State.number:
         if time.monotonic() - _State.at > ECHO_S:
             _end_now()
@@ -122,6 +126,11 @@ def said() -> None:
 def line_is_due() -> bool:
     """Whether nobody has printed, or is to print, the line of the signal that arrived."""
     return not _State.said
+
+
+def idle(yes: bool, /) -> None:
+    """Whether a signal ends the process at once: an exception may get lost in a callback while modules are loaded, and Python says so."""
+    _State.idle = yes
 
 
 def over() -> None:
