@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from videodag_cli.data import Floats, Image
+from videodag_cli.vision.lab import lab_of
 
 THIRDS = 3
 _SIDE = 16
@@ -19,6 +20,13 @@ _BINS = np.array((8, 16, 16))
 _LOW, _HIGH = np.array((0, 96, 96)), np.array((256, 160, 160))
 """Bins and range of lightness, green to red and blue to yellow (8-bit Lab); colours outside count as the nearest bin."""
 LENGTH = THIRDS * int(_BINS.sum())
+_BIN_OF = np.stack(
+    [
+        np.clip((np.arange(256) - low) * bins // (high - low), 0, bins - 1) + before
+        for low, high, bins, before in zip(_LOW, _HIGH, _BINS, np.cumsum(_BINS) - _BINS, strict=True)
+    ]
+)
+"""(3, 256) the bin of each value, among the bins of all three."""
 
 
 def looks(image: Image, xyxy: Floats) -> Floats:
@@ -36,9 +44,8 @@ def looks(image: Image, xyxy: Floats) -> Floats:
         y1, y2 = max(0, round(top)), min(height, round(bottom))
         if x1 < x2 and y1 < y2:
             patches[i] = cv2.resize(image[y1:y2, x1:x2], (_SIDE, _SIDE * THIRDS), interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(patches.reshape(-1, _SIDE, 3), cv2.COLOR_BGR2LAB).astype(np.int64)
-    bins = np.clip((lab - _LOW) * _BINS // (_HIGH - _LOW), 0, _BINS - 1) + np.cumsum(_BINS) - _BINS
+    bins = _BIN_OF[[0, 1, 2], lab_of(patches.reshape(-1, 3))]
     band = np.arange(count * THIRDS).repeat(_SIDE * _SIDE)  # each third of each box has histograms of its own
-    index = bins.reshape(-1, 3) + band[:, None] * int(_BINS.sum())
+    index = bins + band[:, None] * int(_BINS.sum())
     counts = np.bincount(index.ravel(), minlength=count * LENGTH).reshape(count, LENGTH)
     return np.asarray(np.sqrt(counts / (THIRDS * _SIDE * _SIDE * len(_BINS))))
