@@ -51,6 +51,10 @@ class Cluster:
                     "PYTHONPATH": str(ROOT),
                     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
                     "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
+                    # what they do while they wait for tests: less
+                    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+                    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+                    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
                 },
             )
         )
