@@ -125,9 +125,10 @@ def test_on_a_full_disk_no_video_is_called_running(tmp_path: Path, videos: Path,
     ballast.write_bytes(bytes((256 << 10) - room))
     done = call(line)
     assert (done.code, done.word, done.err.count("\n")) == (6, "output.full", 1)
-    ledger = orjson.loads((out / "batch.json").read_bytes())
-    assert ledger == orjson.loads(done.out)
+    ledger = orjson.loads(done.out)
     assert ledger["status"] == "interrupted"
+    if (out / "batch.json").exists():  # the videos may have left no room for it at all; then it is gone
+        assert orjson.loads((out / "batch.json").read_bytes()) == ledger
     for outcome in ledger["videos"]:
         finished, begun = (out / outcome["output"]).exists(), (out / f"{outcome['output']}.part").exists()
         assert (outcome["status"] == "done") == finished, outcome
