@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tests import results_files
 from tests.report.conftest import Open
 from tests.report.test_cases import one_case
-from tests.report.test_shapes import BONES, HEIGHT, PERSON, POINTS, SHIP, TURNED, WIDTH, disc, encoded, near
+from tests.report.test_shapes import HEIGHT, PERSON, POINTS, SHIP, TURNED, WIDTH, assert_drawn, disc, encoded
 from tests.results_files import box, line
 from videodag_cli.check.check import check_case
 from videodag_cli.report.case_shapes import drawn_shapes
@@ -55,21 +55,7 @@ def test_what_is_drawn_is_what_the_lines_say(open_page: Open, tmp_path: Path, sc
     without = open_page(page_of(tmp_path / "b", PLAIN), **options)
     change = np.abs(figure(with_shapes, 0) - figure(without, 0)).max(axis=2)
     ink = np.asarray(change > 8)
-    bits = disc()[: HEIGHT - 1, : WIDTH - 1]
-    kernel = np.ones((5, 5), np.uint8)
-    inside = cv2.erode(bits.astype(np.uint8), kernel).astype(bool)
-    outside = ~cv2.dilate(bits.astype(np.uint8), kernel).astype(bool)
-    middle = np.zeros_like(bits)
-    middle[104:356, 224:377] = True  # within the box of the mask, away from its line
-    assert ink[inside & middle].mean() > 0.99
-    assert ink[outside & middle].mean() < 0.01
-    for point in POINTS:
-        assert near(ink, point[0], point[1]) == (point[2] > 0.1), point
-    for first, second in BONES:
-        halfway = [(a + b) / 2 for a, b in zip(POINTS[first], POINTS[second], strict=True)]
-        assert near(ink, halfway[0], halfway[1]) == (10 not in (first, second)), (first, second)
-    for (x1, y1), (x2, y2) in zip(TURNED, TURNED[1:] + TURNED[:1], strict=True):
-        assert near(ink, (x1 + x2) / 2, (y1 + y2) / 2)
+    assert_drawn(ink)
     faint, plain = (change[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2].max() for x, y in ((121, 290), (79, 290)))
     assert 8 < faint < 0.7 * plain
     assert not np.abs(figure(with_shapes, 1) - figure(without, 1)).max() > 8

@@ -19,7 +19,7 @@ from videodag_cli.vision.onnx.layouts.base import Layout
 from videodag_cli.vision.onnx.layouts.evidence import Evidence
 from videodag_cli.vision.onnx.layouts.extras import Outputs
 from videodag_cli.vision.onnx.model_facts import ModelFacts, Size, model_facts
-from videodag_cli.vision.onnx.model_input import input_size, run_model, safe_batch
+from videodag_cli.vision.onnx.model_input import input_size, run_model, safe_batch, tensor_shape, tried
 from videodag_cli.vision.onnx.preprocessing import InputFormat, Values, packed, placed
 from videodag_cli.vision.onnx.session import CPU, open_session, read_model
 
@@ -64,17 +64,8 @@ def _open(
     session = open_session(content, digest, name=name, provider=provider)
     facts = model_facts(session, name=name)
     size = input_size(facts, choice.size, name)
-    shape = (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
-    try:
-        outputs = run_model(session, facts, np.zeros(shape, facts.picture.dtype), size)
-    except ParamError:
-        raise
-    except Exception as error:  # onnxruntime's errors share no base class of their own
-        reason = printable(" ".join(str(error).split()), limit=200)
-        raise ParamError(
-            f"model {printable(name)} fails on an input of {size[0]}x{size[1]}: {reason}; set param size to another",
-            word="param.file",
-        ) from error
+    shape = tensor_shape(facts, size)
+    outputs = tried(session, facts, size, name)
     known = labels or facts.names
     count, judged = len(known) if known else None, reading.layout is None
     graph = graph_of(content) if judged else Graph()

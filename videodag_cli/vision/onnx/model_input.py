@@ -32,6 +32,25 @@ def input_size(facts: ModelFacts, wanted: Size | None, name: str, *, default: in
     return size
 
 
+def tensor_shape(facts: ModelFacts, size: Size) -> tuple[int, int, int, int]:
+    """Of one picture, as the network takes it."""
+    return (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
+
+
+def tried(session: Any, facts: ModelFacts, size: Size, name: str) -> dict[str, NDArray[Any]]:
+    """What the model makes of a black picture. Raises `ParamError` where it fails on that size."""
+    try:
+        return run_model(session, facts, np.zeros(tensor_shape(facts, size), facts.picture.dtype), size)
+    except ParamError:
+        raise
+    except Exception as error:  # onnxruntime's errors share no base class of their own
+        reason = printable(" ".join(str(error).split()), limit=200)
+        raise ParamError(
+            f"model {printable(name)} fails on an input of {size[0]}x{size[1]}: {reason}; set param size to another",
+            word="param.file",
+        ) from error
+
+
 def safe_batch(session: Any, facts: ModelFacts, shape: tuple[int, ...], size: Size) -> int:
     """How many pictures may go in at once: `_BATCH` if that gives the same bytes as one by one, else 1."""
     random = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from videodag_cli.vision.onnx.labels import unnamed
 from videodag_cli.vision.onnx.layouts.base import activated, sigmoid, within_unit
 from videodag_cli.vision.onnx.layouts.extras import Outputs
 from videodag_cli.vision.onnx.model_facts import ModelFacts, Size, model_facts
-from videodag_cli.vision.onnx.model_input import input_size, run_model
+from videodag_cli.vision.onnx.model_input import input_size, run_model, tried
 from videodag_cli.vision.onnx.preprocessing import InputFormat, Values, packed, placed
 from videodag_cli.vision.onnx.resampling import Kernel, middle
 from videodag_cli.vision.onnx.scores import ModelError
@@ -137,17 +137,7 @@ def open_vectors(path: Path, choice: PictureChoice, *, provider: str = CPU) -> V
         raise ParamError(
             f"param resize is the shorter side before the middle is cut out: at least {max(size)} for this model, and only with fit=crop"
         )
-    shape = (1, 3, size[1], size[0]) if facts.channels_first else (1, size[1], size[0], 3)
-    try:
-        outputs = run_model(session, facts, np.zeros(shape, facts.picture.dtype), size)
-    except ParamError:
-        raise
-    except Exception as error:  # onnxruntime's errors share no base class of their own
-        reason = printable(" ".join(str(error).split()), limit=200)
-        raise ParamError(
-            f"model {printable(path.name)} fails on an input of {size[0]}x{size[1]}: {reason}; set param size to another",
-            word="param.file",
-        ) from error
+    outputs = tried(session, facts, size, path.name)
     output, numbers = _the_output(outputs, choice, path.name)
     return VectorModel(
         name=path.name,
