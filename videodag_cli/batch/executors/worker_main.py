@@ -19,6 +19,7 @@ ENVIRONMENT = "VIDEODAG_WORKER"
 def main() -> None:
     """Serve the parent that started this process; ends with it."""
     from videodag_cli.errors import StopSignal
+    from videodag_cli.system.loading import on_one_stack
     from videodag_cli.system.parent import end_with_parent
     from videodag_cli.system.shared_memory import SharedNumber
     from videodag_cli.system.signals import keep_process, leave, said, stop_signals
@@ -31,7 +32,7 @@ def main() -> None:
         said()  # the parent says it
         keep_process()
         try:
-            _serve(connection, None if share_fd < 0 else SharedNumber(share_fd))
+            on_one_stack(lambda: _serve(connection, None if share_fd < 0 else SharedNumber(share_fd)))
         except StopSignal as stopped:
             code = stopped.exit_code
         except BrokenPipeError:
