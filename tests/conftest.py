@@ -39,20 +39,20 @@ def browser() -> Iterator[Any]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests with costly fixtures, and put those of each fixture where the tests of one xdist process begin."""
-    groups: dict[str, list[pytest.Item]] = {name: [] for name in COSTLY}
-    rest: list[pytest.Item] = []
+    """Mark the tests with costly fixtures, and share the tests out so that all processors are busy all the time: the first process of
+    xdist begins with the tests that wait, the second one with those of the browser, and both end with what is left of the others."""
+    groups: dict[str, list[pytest.Item]] = {"": [], **{name: [] for name in COSTLY}, "waits": []}
     for item in items:
-        uses = next((name for name in COSTLY if name in getattr(item, "fixturenames", ())), None)
-        (rest if uses is None else groups[uses]).append(item)
-        if uses is not None:
+        uses = next((name for name in COSTLY if name in getattr(item, "fixturenames", ())), "")
+        if uses:
             item.add_marker(pytest.mark.slow)
+        elif item.get_closest_marker("waits"):
+            uses = "waits"
+        groups[uses].append(item)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    total = len(items)
-    items[:] = rest
-    for number, group in enumerate(groups.values()):
-        start = total * (number % processes) // processes
-        items[start:start] = group
+    second = len(items) // processes if processes > 1 else len(items)
+    items[:] = [*groups["cluster"], *groups["server"], *groups["waits"], *groups[""]]
+    items[second:second] = groups["browser"]
 
 
 @pytest.fixture

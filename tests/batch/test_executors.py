@@ -26,7 +26,7 @@ from videodag_cli.batch.task import VideoTask
 from videodag_cli.errors import StoppedError
 from videodag_cli.run.api import run_video
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
 Make = Callable[..., Batch]
 

@@ -12,10 +12,10 @@ OPTIONS = ("--jobs", "2", "--max-upload", "8M")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test of the service holds for both queues, unless its module names others as `QUEUES`."""
+    """What the queue has a part in (`every_queue`) holds for both."""
     if "server" in metafunc.fixturenames:
-        queues = getattr(metafunc.module, "QUEUES", ("sqlite", "redis"))
-        metafunc.parametrize("server", queues, indirect=True, scope="session")
+        both = metafunc.definition.get_closest_marker("every_queue") is not None
+        metafunc.parametrize("server", ("sqlite", "redis") if both else ("sqlite",), indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

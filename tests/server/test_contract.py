@@ -10,7 +10,7 @@ from tests.clips import encode
 from tests.server.contract import contract, requests_seen
 from tests.services import served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
 
 def test_requests_made_from_the_document_get_the_answers_it_names(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def test_a_large_upload_does_not_fill_memory(tmp_path: Path) -> None:
         assert status_kb(server.process.pid, "VmHWM") - before < 40_000
 
 
+@pytest.mark.every_queue
 def test_a_client_that_goes_away_leaves_nothing(server: Server) -> None:
     host, _, port = server.address.removeprefix("http://").rpartition(":")
     head = f"POST /video/upload-and-run HTTP/1.1\r\nHost: {host}\r\nContent-Type: {TYPE}\r\nContent-Length: 5000000\r\n\r\n"

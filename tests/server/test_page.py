@@ -20,8 +20,6 @@ from tests.services import Server, served
 
 PEDESTRIANS = ROOT / "sample_videos" / "pedestrians.mp4"
 Open = Callable[..., Any]
-QUEUES = ("sqlite",)
-"""The page does not know which queue there is."""
 
 PICTURE = """() => {
   const video = document.getElementById('video');

@@ -12,7 +12,7 @@ import pytest
 from tests.commands import command, start
 from tests.services import RedisServer, Server, on_command_line, redis_server, served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
 
 @pytest.fixture

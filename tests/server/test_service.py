@@ -20,7 +20,7 @@ import pytest
 from tests.commands import call, command
 from tests.services import CLIP, Server, on_command_line, served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
 FORM = "multipart/form-data; boundary=b"
 
@@ -41,6 +41,7 @@ def events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
 
 
+@pytest.mark.every_queue
 def test_a_job_has_the_bytes_of_the_command_line(server: Server) -> None:
     options = {"frame_stride": 3, "start": "0.4", "end": "200f", "max_frames": 30, "set": {"mean.scale": 2}}
     job_id = server.accepted("count", options=options, name="../../etc/pass wd.mp4")
@@ -103,6 +104,7 @@ def test_lines_have_the_timecode_of_the_file(server: Server, tmp_path: Path) -> 
     assert (job["status"], job["error"]["word"]) == ("failed", "input.unsupported")
 
 
+@pytest.mark.every_queue
 def test_failed_frames_are_told(server: Server) -> None:
     job_id = server.accepted("fails", options={"max_frames": 5})
     job = server.over(job_id)
@@ -110,6 +112,7 @@ def test_failed_frames_are_told(server: Server) -> None:
     assert server.lines(job_id) == on_command_line(server, "fails", "--max-frames", "5")
 
 
+@pytest.mark.every_queue
 def test_results_come_in_the_same_request_where_it_asks(server: Server) -> None:
     right = [json.loads(line) for line in on_command_line(server, "count", "--max-frames", "3").splitlines()]
     for headers, options in (({"Prefer": "wait=50"}, {}), ({}, {"sync": True})):
@@ -121,6 +124,7 @@ def test_results_come_in_the_same_request_where_it_asks(server: Server) -> None:
     server.http.delete(answer.headers["location"])
 
 
+@pytest.mark.every_queue
 def test_an_input_that_is_refused_says_why(server: Server) -> None:
     cut = CLIP.read_bytes()[:3000]
     answer = server.send("count", cut, headers={"Prefer": "wait=50"})
@@ -206,6 +210,7 @@ def test_an_upload_is_refused_before_it_is_read(
         assert (answer.status, json.loads(answer.read())["word"]) == (status, expected)
 
 
+@pytest.mark.every_queue
 def test_a_key_makes_one_job(server: Server) -> None:
     first = server.accepted("count", options={"max_frames": 2}, headers={"Idempotency-Key": "a-b"})
     again = server.accepted("count", options={"max_frames": 2}, headers={"Idempotency-Key": "a-b"})
@@ -254,6 +259,7 @@ def test_the_video_comes_in_ranges(server: Server) -> None:
     assert (part.status_code, part.content) == (206, right[100:200])
 
 
+@pytest.mark.every_queue
 def test_events_tell_the_progress_to_the_end(server: Server) -> None:
     job_id = server.accepted("slow", options={"max_frames": 30})
     with server.http.stream("GET", f"/video/jobs/{job_id}/events") as answer:
@@ -266,6 +272,7 @@ def test_events_tell_the_progress_to_the_end(server: Server) -> None:
     assert any(0 < count < 30 for count in done), done
 
 
+@pytest.mark.every_queue
 def test_a_running_job_is_cancelled_and_then_removed(server: Server) -> None:
     job_id = server.accepted("slow")
     server.wait_until(job_id, frames=1)
@@ -277,6 +284,7 @@ def test_a_running_job_is_cancelled_and_then_removed(server: Server) -> None:
     assert word(server.http.delete(f"/video/jobs/{job_id}"), 404) == "service.unknown"
 
 
+@pytest.mark.every_queue
 def test_jobs_are_listed_newest_first(server: Server) -> None:
     made = [server.accepted("count", options={"max_frames": 1}) for _ in range(3)]
     found: list[str] = []
@@ -299,6 +307,7 @@ def test_pipelines_and_tools_are_those_of_the_command_line(server: Server) -> No
     assert word(server.http.get("/pipelines/..%2Fcount"), 404) in ("pipeline.unknown", "service.unknown")
 
 
+@pytest.mark.every_queue
 def test_health_and_metrics(server: Server) -> None:
     assert server.http.get("/health/live").json() == {"status": "ok"}
     until = time.monotonic() + 20
@@ -442,6 +451,7 @@ def test_a_signal_ends_it_well_also_when_it_comes_twice(tmp_path: Path, number: 
         assert server.lines(job_id) == on_command_line(server, "slow")
 
 
+@pytest.mark.every_queue
 def test_two_servers_do_not_share_a_folder(server: Server) -> None:
     assert call(command("serve", "--port", "0", "--data-dir", server.data)).word == "output.locked"
 

@@ -20,8 +20,6 @@ from tests.services import CLIP, WAIT_S, Server, on_command_line
 from videodag_cli.server import upload
 from videodag_cli.server.problems import ServiceError
 
-QUEUES = ("sqlite",)
-"""The queue has nothing to do with it."""
 MANY = 60
 """More than the threads of the server (40), which a client that held one would use up."""
 

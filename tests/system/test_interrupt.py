@@ -18,7 +18,7 @@ from tests.clips import encode
 from tests.commands import ROOT, Done, call, finish, pipeline, run_arguments, start
 from tests.graphs import node
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
 FRAMES = 24
 ENDS_WITHIN_S = 15
