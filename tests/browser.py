@@ -22,7 +22,7 @@ FLAGS = [
 @contextmanager
 def launched() -> Iterator[Any]:
     """The browser; skips the test where there is none, except in CI."""
-    names = ("chromium", "chromium-browser", "google-chrome")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     chromium = next((found for name in names if (found := shutil.which(name))), None)
     if chromium is None:
         if os.environ.get("CI") == "true":
