@@ -15,6 +15,8 @@ import pytest
 
 from tests.commands import call, command
 from tests.services import on_command_line, served
+from videodag_cli.errors import OutputError
+from videodag_cli.server import jobs
 from videodag_cli.server.jobs import Ending, JobRow, JobTable, new_id
 
 
@@ -96,6 +98,22 @@ def test_another_table_is_refused_and_kept(tmp_path: Path, kind: str) -> None:
     assert (done.code, done.word) == (6, "output.failed")
     assert "--data-dir" in done.error
     assert path.read_bytes() == before
+
+
+def test_a_table_that_a_stopped_process_holds_is_told_and_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker goes on after an `OutputError`, see `Worker.serve`."""
+    monkeypatch.setattr(jobs, "BUSY_S", 0.01)
+    table = JobTable(tmp_path / "jobs.sqlite")
+    with closing(sqlite3.connect(table.path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OutputError, match="the table of jobs: database is locked"):
+            table.seen("worker", 1)
+        holder.execute("ROLLBACK")
+    table.seen("worker", 1)
+    assert table.workers(60) == 1
+    table.close()
 
 
 @pytest.mark.slow

@@ -7,8 +7,10 @@ import random
 import resource
 import signal
 import socket
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,21 @@ def workers(server: Server) -> list[int]:
     return [pid for pid, role in processes(server.data).items() if role == "worker"]
 
 
+def stop_between_writes(worker: int, server: Server) -> None:
+    """Stop it while it does not hold the table of jobs: nobody could write there until it goes on."""
+    while True:
+        os.kill(worker, signal.SIGSTOP)
+        with closing(sqlite3.connect(server.data / "jobs.sqlite", timeout=0.5, isolation_level=None)) as table:
+            try:
+                table.execute("BEGIN IMMEDIATE")
+                table.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                os.kill(worker, signal.SIGCONT)
+                time.sleep(0.05)
+            else:
+                return
+
+
 @pytest.mark.slow
 def test_a_stopped_worker_loses_its_job_and_does_not_disturb_it(tmp_path: Path) -> None:
     """The worker is stopped in the middle of a job, another one finishes it, then the first continues."""
@@ -149,7 +166,7 @@ def test_a_stopped_worker_loses_its_job_and_does_not_disturb_it(tmp_path: Path) 
         job_id = server.accepted("slow", options={"max_frames": 60})
         server.wait_until(job_id, frames=5)
         (first,) = workers(server)
-        os.kill(first, signal.SIGSTOP)
+        stop_between_writes(first, server)
         second = start(command("worker", "--data-dir", server.data, "--lease", "1s"), stdout=None, stderr=None)
         try:
             assert server.over(job_id)["status"] == "completed"

@@ -31,8 +31,9 @@ _FAILURES = {
     sqlite3.SQLITE_IOERR: "output.failed",
     sqlite3.SQLITE_READONLY: "output.failed",
     sqlite3.SQLITE_CANTOPEN: "output.failed",
+    sqlite3.SQLITE_BUSY: "output.failed",
 }
-"""What the disk can do to the table, as error words."""
+"""What the disk, and a process that was stopped while it wrote, can do to the table, as error words."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
