@@ -110,7 +110,7 @@ def test_a_signal_is_said_as_an_object(number: signal.Signals, tmp_path: Path) -
             "right": "run the same command again to finish",
             "problems": [],
         },
-    )
+    ), done.err
 
 
 def test_a_signal_while_the_command_is_loaded_is_said_as_an_object() -> None:

@@ -189,6 +189,31 @@ def test_a_signal_to_a_watched_run_is_one_line(clip: Path, tmp_path: Path, watch
     assert (done.code, done.word) == (143, "stopped.signal")
 
 
+COMPLAINS = """
+import os, signal, time
+from videodag_cli.cli import app as module
+
+def app(**options):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+    finally:
+        raise RuntimeError("cannot release un-acquired lock")
+
+module.app = app
+module.main()
+"""
+
+
+def test_a_complaint_that_a_signal_causes_is_the_signal() -> None:
+    """As Python's locks have them where the exception of a signal comes while they are taken."""
+    done = call([sys.executable, "-c", COMPLAINS])
+    assert (done.code, done.err) == (
+        130,
+        "videodag: error[stopped.signal]: SIGINT: stopped; run the same command again to finish\n",
+    )
+
+
 def test_two_signals_sent_as_one_are_one(clip: Path, tmp_path: Path) -> None:
     run = Run(clip, tmp_path, "sleep")
     process = run.started(run.into_file())

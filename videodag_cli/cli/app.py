@@ -194,16 +194,12 @@ def _flushed(code: int) -> int:
 def _run_app(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code, having printed the one line a failure prints."""
     from videodag_cli.cli.streams import say, say_error
-    from videodag_cli.system.signals import line_is_due, said
 
     try:
         result = app(args=args, prog_name="videodag", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except StopSignal as signal:
-        if line_is_due():
-            said()
-            say(signal_line(signal.number))
-        return signal.exit_code
+        return _stopped(signal)
     except KeyboardInterrupt:
         say(signal_line(SIGINT))
         return 130
@@ -222,7 +218,26 @@ def _run_app(args: list[str] | None = None) -> int:
             return error.code if isinstance(error.code, int) else 1
         return _other_error(error)
     except BaseException as error:
-        return _other_error(error)
+        stop = _stop_behind(error)
+        return _other_error(error) if stop is None else _stopped(stop)
+
+
+def _stopped(signal: StopSignal) -> int:
+    from videodag_cli.cli.streams import say
+    from videodag_cli.system.signals import line_is_due, said
+
+    if line_is_due():
+        said()
+        say(signal_line(signal.number))
+    return signal.exit_code
+
+
+def _stop_behind(error: BaseException) -> StopSignal | None:
+    """The signal that an error came of: one that is raised while Python's locks are taken has them complain on the way out."""
+    context = error.__context__
+    while context is not None and not isinstance(context, StopSignal):
+        context = context.__context__
+    return context
 
 
 def _other_error(error: BaseException) -> int:
