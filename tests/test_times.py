@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.commands import call, command
+from tests.commands import command, quick
 from tests.results_files import line, write
 from videodag_cli.errors import RequestError
 from videodag_cli.expressions.syntax import parse_expression
@@ -105,14 +105,14 @@ def test_every_option_that_takes_a_time_takes_all_of_them(tmp_path: Path) -> Non
     options = ("--timeout", "--node-timeout", "--checkpoint-every", "--every", "--end")
     for text in (".9s", "2min", "1:30"):
         given = [word for option in options for word in (option, text)]
-        assert call(command("run", "-p", "quality", "--dry-run", *given, clip)).code == 0
+        assert quick(command("run", "-p", "quality", "--dry-run", *given, clip)).code == 0
     results = write(tmp_path / "r.jsonl", [line(0, {"n": 1}), line(1, {"n": 1})])
     for text in (".9s", "2min", "1:30"):
-        assert call(command("ranges", results, "--where", "n == 1", "--gap", text, "--min", "1ms")).code == 0
+        assert quick(command("ranges", results, "--where", "n == 1", "--gap", text, "--min", "1ms")).code == 0
 
 
 @pytest.mark.parametrize("option", ["--timeout", "--node-timeout", "--checkpoint-every", "--every"])
 def test_a_wrong_time_names_its_option(option: str) -> None:
-    done = call(command("run", "-p", "quality", option, "2 weeks", "none.mp4"))
+    done = quick(command("run", "-p", "quality", option, "2 weeks", "none.mp4"))
     assert done.code == 2
     assert done.error.startswith(f"videodag: error[usage]: {option} '2 weeks' is not a length of time; write ")

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.commands import Done, call, command, finish, pipeline, start
+from tests.commands import Done, command, finish, pipeline, quick, start
 from tests.graphs import TOYS, node
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def arguments(folder: Path, nodes: list[Any], *more: str | Path) -> list[str]:
 
 
 def run(folder: Path, nodes: list[Any], *more: str | Path) -> Done:
-    return call(arguments(folder, nodes, *more))
+    return quick(arguments(folder, nodes, *more))
 
 
 def test_the_table_says_what_became_of_the_videos(tmp_path: Path, videos: Path) -> None:
@@ -75,7 +75,7 @@ def test_ctrl_c_stops_everything_and_the_same_command_finishes(
     assert (done.code, done.word) == (130, "stopped.signal")
     orjson.loads((tmp_path / "out" / "batch.json").read_bytes())
     assert (tmp_path / "out" / "a.mp4.p.jsonl.part").exists()
-    assert call(command("status", tmp_path / "out")).code == 4
+    assert quick(command("status", tmp_path / "out")).code == 4
     until = time.monotonic() + 30  # what was killed has yet to go, on a machine that is busy
     while (again := run(tmp_path, nodes, *limits, videos)).code == 6 and time.monotonic() < until:
         time.sleep(0.1)
@@ -123,7 +123,7 @@ def test_on_a_full_disk_no_video_is_called_running(tmp_path: Path, videos: Path,
     out, ballast = small_disk / "out", small_disk / "ballast"
     line = command("run", "-p", path, "--plugins-dir", TOYS, "--output-dir", out, "-j", "2", "-q", "--json", videos)
     ballast.write_bytes(bytes((256 << 10) - room))
-    done = call(line)
+    done = quick(line)
     assert (done.code, done.word, done.err.count("\n")) == (6, "output.full", 1)
     ledger = orjson.loads(done.out)
     assert ledger["status"] == "interrupted"
@@ -136,7 +136,7 @@ def test_on_a_full_disk_no_video_is_called_running(tmp_path: Path, videos: Path,
     assert not [*small_disk.rglob("*.tmp"), *small_disk.rglob("*.room")]
     ballast.unlink()
     (videos / "text.mp4").unlink()
-    assert call(line).code == 0
+    assert quick(line).code == 0
 
 
 def test_status_tells_a_batch_that_runs_from_one_that_was_killed(tmp_path: Path, videos: Path) -> None:
@@ -148,7 +148,7 @@ def test_status_tells_a_batch_that_runs_from_one_that_was_killed(tmp_path: Path,
         time.sleep(0.01)
 
     def told() -> Any:
-        return orjson.loads(call(command("status", "--json", tmp_path / "out")).out)
+        return orjson.loads(quick(command("status", "--json", tmp_path / "out")).out)
 
     assert (running := told())["batch"] == "running"
     assert running["counts"]["not_run"] == 0
@@ -157,4 +157,4 @@ def test_status_tells_a_batch_that_runs_from_one_that_was_killed(tmp_path: Path,
     assert orjson.loads((tmp_path / "out" / "batch.json").read_bytes())["status"] == "running"
     assert told()["batch"] == "killed"
     assert told()["counts"]["not_run"] == 2
-    assert "the last batch was killed" in call(command("status", tmp_path / "out")).out.decode()
+    assert "the last batch was killed" in quick(command("status", tmp_path / "out")).out.decode()

@@ -9,7 +9,7 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from tests.commands import call, command
+from tests.commands import command, quick
 from videodag_cli.cli.device import put_on_device
 from videodag_cli.errors import ParamError, RequestError
 from videodag_cli.graph.pipeline import builtin_folder, load_pipeline
@@ -53,11 +53,11 @@ def test_a_pipeline_without_a_network_has_nothing_to_put_on_a_device() -> None:
 def test_a_run_names_its_device_in_the_record(tmp_path: Path) -> None:
     clip = Path(__file__).parents[2] / "sample_videos" / "synthetic.mp4"
     output = tmp_path / "o.jsonl"
-    done = call(command("run", "-q", "-p", "vehicles", "--device", "cpu", "--max-frames", "1", clip, "-o", output))
+    done = quick(command("run", "-q", "-p", "vehicles", "--device", "cpu", "--max-frames", "1", clip, "-o", output))
     assert done.code == 0, done.err
     record = json.loads(Path(f"{output}.run.json").read_text())
     assert CPU in json.dumps(record["request"])
-    refused = call(command("run", "-q", "-p", "vehicles", "--device", "cuda", "--max-frames", "1", clip))
+    refused = quick(command("run", "-q", "-p", "vehicles", "--device", "cuda", "--max-frames", "1", clip))
     assert refused.code == 2
     assert "onnxruntime-gpu" in refused.err
     assert len(refused.err.splitlines()) == 1

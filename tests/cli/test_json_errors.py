@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests import reference
-from tests.commands import ERROR, ROOT, Done, call, command, finish, python, run_arguments, start, videodag
+from tests.commands import ERROR, ROOT, Done, call, command, finish, python, run_arguments, start
 from tests.graphs import document, node, write
 from videodag_cli.cli.app import load_command
 from videodag_cli.errors import WORDS
@@ -18,6 +18,11 @@ from videodag_cli.schemas import load_schema
 from videodag_cli.system.failure_lines import message_parts, wanted
 
 CLIP = ROOT / "sample_videos" / "synthetic.mp4"
+
+
+def said(*arguments: object) -> Done:
+    """In a fresh process: the option is looked for while the command is loaded."""
+    return call(command(*arguments))
 
 
 def only(done: Done) -> dict[str, Any]:
@@ -57,7 +62,7 @@ def test_what_is_wrong_is_said_as_an_object(arguments: list[str], expected: dict
 
 
 def test_before_the_command_it_means_the_same(tmp_path: Path) -> None:
-    behind, before = videodag("probe", "none.mp4", "--json-errors"), videodag("--json-errors", "probe", "none.mp4")
+    behind, before = said("probe", "none.mp4", "--json-errors"), said("--json-errors", "probe", "none.mp4")
     assert behind.err == before.err
     assert only(before)["command"] == "probe"
 
@@ -65,12 +70,12 @@ def test_before_the_command_it_means_the_same(tmp_path: Path) -> None:
 def test_after_two_dashes_it_is_a_file_name() -> None:
     assert wanted(["run", "--json-errors"])
     assert not wanted(["run", "--", "--json-errors"])
-    assert videodag("probe", "--", "--json-errors").word == "input.missing"
+    assert said("probe", "--", "--json-errors").word == "input.missing"
 
 
 def test_all_problems_of_a_pipeline_are_listed(tmp_path: Path) -> None:
     file = write(tmp_path, document([node("a:quality.sharpnes"), node("b:quality.nois")]))
-    found = only(videodag("run", "-p", file, CLIP, "--json-errors"))
+    found = only(said("run", "-p", file, CLIP, "--json-errors"))
     assert found["word"] == "pipeline.invalid"
     assert len(found["problems"]) >= 2
     assert any("'quality': unknown tool 'nois'" in problem for problem in found["problems"])

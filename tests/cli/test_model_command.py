@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 import pytest
 
-from tests.commands import Done, call, command
+from tests.commands import Done, command, quick
 from tests.onnx_models import constant_model
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def model(folder: Path, *arguments: str | Path) -> Done:
-    return call(command("model", *arguments), cwd=folder)
+    return quick(command("model", *arguments), cwd=folder)
 
 
 def test_it_says_in_plain_words_what_the_file_was_taken_for_and_who_decided(folder: Path) -> None:
@@ -63,7 +63,7 @@ def test_the_line_at_the_end_runs_as_it_is(folder: Path) -> None:
     last = model(folder, "my best.onnx", "--labels", "ant, bee,fly").out.decode().splitlines()[-1]
     arguments = shlex.split(last)
     assert arguments[0] == "videodag"
-    done = call(command(*arguments[1:-1], "--max-frames", "1", "-q", CLIP), cwd=folder)
+    done = quick(command(*arguments[1:-1], "--max-frames", "1", "-q", CLIP), cwd=folder)
     assert [box["class_name"] for box in done.lines[0]["result"]["detect"]] == ["bee"]
 
 
@@ -75,7 +75,7 @@ def test_nameless_classes_are_told_how_to_get_names(folder: Path) -> None:
 
 def test_the_line_of_a_tried_frame_is_the_line_of_a_run(folder: Path) -> None:
     options = ["--set", "detect.model=best.onnx", "--set", "detect.labels=ant,bee,fly"]
-    run = call(
+    run = quick(
         command("run", "-p", "builtin:objects", "--start", "2", "--max-frames", "1", "-q", *options, CLIP), cwd=folder
     )
     tried = model(folder, "best.onnx", "--labels", "ant,bee,fly", "--try", CLIP, "--at", "2")
@@ -158,28 +158,28 @@ def test_validate_takes_params_and_opens_the_model_they_name(folder: Path) -> No
         ["--set", "detect.model=best.onnx", "--set", "detect.labels=data.yaml"],
         ["--params", "params.json"],
     ):
-        done = call(command("pipelines", "validate", "builtin:objects", "--load", *options), cwd=folder)
+        done = quick(command("pipelines", "validate", "builtin:objects", "--load", *options), cwd=folder)
         assert done.code == 0, done.err
         assert "layout yolov8, " in done.out.decode()
         assert "labels 3: ant, bee, fly" in done.out.decode()
     for options in (["--set", "detect.model=data.yaml"], ["--set", "detect.confidence=2"]):
-        assert call(command("pipelines", "validate", "builtin:objects", "--load", *options), cwd=folder).code == 2
-    assert call(command("pipelines", "validate", "--set", "detect.model=best.onnx"), cwd=folder).word == "usage"
+        assert quick(command("pipelines", "validate", "builtin:objects", "--load", *options), cwd=folder).code == 2
+    assert quick(command("pipelines", "validate", "--set", "detect.model=best.onnx"), cwd=folder).word == "usage"
 
 
 def test_dry_run_and_record_hold_what_the_model_command_says(folder: Path) -> None:
     told: dict[str, Any] = json.loads(model(folder, "best.onnx", "--labels", "data.yaml", "--json").out)["model"]
     options = f"-p builtin:objects --set detect.model=best.onnx --set detect.labels=data.yaml {CLIP}".split()
-    dry = json.loads(call(command("run", "--dry-run", *options), cwd=folder).out)
+    dry = json.loads(quick(command("run", "--dry-run", *options), cwd=folder).out)
     assert dry["models"] == {"detect": told}
-    assert call(command("run", "--max-frames", "2", "-o", "out.jsonl", *options), cwd=folder).code == 0
+    assert quick(command("run", "--max-frames", "2", "-o", "out.jsonl", *options), cwd=folder).code == 0
     record = orjson.loads((folder / "out.jsonl.run.json").read_bytes())
     assert record["models"] == {"detect": told}
     assert (told["layout"], told["width"], told["values"], told["size_from"]) == ("yolov8", 64, "unit", "metadata")
 
 
 def test_dry_run_names_a_file_that_is_no_model(folder: Path) -> None:
-    done = call(
+    done = quick(
         command("run", "--dry-run", "-p", "builtin:objects", "--set", "detect.model=data.yaml", CLIP), cwd=folder
     )
     assert (done.code, done.word) == (2, "param.file")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.commands import call, command
+from tests.commands import command, quick
 from tests.results_files import box, line, write
 from videodag_cli.convert.static import find_static
 from videodag_cli.data import Detections, VideoInfo
@@ -53,7 +53,7 @@ def test_too_few_frames_tell_nothing(tmp_path: Path) -> None:
 def test_several_clips_are_one_camera_and_the_zones_are_for_the_filter(tmp_path: Path) -> None:
     one, two = scene(tmp_path, "a.jsonl", 20), scene(tmp_path, "b.jsonl", 20)
     zones = tmp_path / "zones.json"
-    done = call(command("static", one, two, "-o", zones))
+    done = quick(command("static", one, two, "-o", zones))
     assert done.code == 0, done.err
     shown = done.out.decode().splitlines()
     assert [row.split()[0] for row in shown] == ["CLASS", "person"]
@@ -61,16 +61,16 @@ def test_several_clips_are_one_camera_and_the_zones_are_for_the_filter(tmp_path:
     tool = DetectionFilter(VideoInfo(640, 360), exclude_zones=zones)
     boxes = np.array([[300, 100, 330, 160], [500, 100, 520, 160], [100, 50, 120, 110]], np.float64)
     assert tool(Detections(boxes)).xyxy.tolist() == boxes[1:].tolist()
-    again = call(command("static", one, two, "-o", zones))
+    again = quick(command("static", one, two, "-o", zones))
     assert again.code == 6
-    parsed: dict[str, Any] = json.loads(call(command("static", one, two, "--json")).out)
+    parsed: dict[str, Any] = json.loads(quick(command("static", one, two, "--json")).out)
     assert [thing["frames"] for thing in parsed["static"]] == [30]
 
 
 def test_nothing_that_stays_is_said_and_no_file_is_written(tmp_path: Path) -> None:
     path = write(tmp_path / "w.jsonl", [line(i, {"p": [box(9 * i, 0, 9 * i + 20, 40)]}) for i in range(40)])
-    done = call(command("static", path))
+    done = quick(command("static", path))
     assert done.out.decode() == "nothing stays in its place in 60% of 40 frames\n"
-    refused = call(command("static", path, "-o", tmp_path / "z.json"))
+    refused = quick(command("static", path, "-o", tmp_path / "z.json"))
     assert refused.code == 2
     assert not (tmp_path / "z.json").exists()

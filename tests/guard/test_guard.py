@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from tests.clips import encode
-from tests.commands import Done, call, finish, pipeline, run_arguments, start
+from tests.commands import Done, finish, pipeline, quick, run_arguments, start
 from tests.graphs import node
 from videodag_cli.guard.board import Board
 
@@ -36,7 +36,7 @@ def failures(done: Done, output: Path | None = None) -> dict[int, str]:
 
 
 def run(clip: Path, folder: Path, nodes: Any, *more: str | Path) -> Done:
-    return call(run_arguments(clip, pipeline(folder, nodes), "-q", *more))
+    return quick(run_arguments(clip, pipeline(folder, nodes), "-q", *more))
 
 
 def alive(text: str) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, call, command
+from tests.commands import ROOT, command, quick
 from tests.test_imports import loaded
 from videodag_cli import errors, guide
 
@@ -17,7 +17,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 
 
 def test_without_a_topic_every_page_is_listed_with_what_it_is_about() -> None:
-    done = call(command("help"))
+    done = quick(command("help"))
     listed = dict(line.split(maxsplit=1) for line in done.out.decode().splitlines())
     assert listed == {path.stem: path.read_text().split("\n")[2] for path in DOCS}
 
@@ -31,13 +31,13 @@ def test_every_page_begins_with_a_title_and_one_line(path: Path) -> None:
 
 
 def test_a_piped_page_is_the_page_as_it_is_written() -> None:
-    done = call(command("help", "trust"), cwd=ROOT / "tests")
+    done = quick(command("help", "trust"), cwd=ROOT / "tests")
     assert done.out.decode().strip() == (ROOT / "docs" / "trust.md").read_text().strip()
 
 
 def test_a_page_with_generated_parts_shows_no_marks_of_them() -> None:
     assert "<!--" in (ROOT / "docs" / "cli.md").read_text()
-    assert b"<!--" not in call(command("help", "cli")).out
+    assert b"<!--" not in quick(command("help", "cli")).out
 
 
 @pytest.mark.parametrize("word", errors.WORDS)
@@ -63,7 +63,7 @@ def test_commands_options_tools_params_and_fields_are_found(topic: list[str], ex
 
 
 def test_an_unknown_topic_names_what_comes_near() -> None:
-    done = call(command("help", "modles"))
+    done = quick(command("help", "modles"))
     assert (done.code, done.word, done.out) == (2, "usage", b"")
     assert "did you mean models" in done.error
 

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from tests.clips import encode, overwrite
-from tests.commands import Done, call, command, pipeline, run_arguments
+from tests.commands import Done, call, command, pipeline, quick, run_arguments
 from tests.graphs import document, node, registry, write
 from videodag_cli.errors import InputError, PipelineError, StoppedError, VideodagError
 from videodag_cli.run.api import iter_video, run_video
@@ -53,12 +53,12 @@ def frames(done: Done) -> list[int]:
 
 
 def test_a_line_for_every_frame_and_one_summary(clip: Path, toys: Path) -> None:
-    done = call(run_arguments(clip, toys))
+    done = quick(run_arguments(clip, toys))
     assert done.code == 0
     assert [line["result"]["index"] for line in done.lines] == frames(done) == list(range(FRAMES))
     assert done.out.startswith(b'{"frame_index":0,"time_s":0.0,"result":{"index":0}}\n')
     assert "50 frames ok" in done.err
-    assert call(run_arguments(clip, toys, "-q")).err == ""
+    assert quick(run_arguments(clip, toys, "-q")).err == ""
 
 
 @pytest.mark.parametrize(
@@ -82,28 +82,28 @@ def test_a_window_never_shifts_what_is_sampled(
 def test_tags_lead_every_line_and_belong_to_the_request(clip: Path, toys: Path, tmp_path: Path) -> None:
     output = tmp_path / "o.jsonl"
     tagged: list[str | Path] = ["--tag", "camera=é 1", "--tag", "run=2", "--max-frames", "1", "-o", output]
-    assert call(run_arguments(clip, toys, *tagged)).code == 0
+    assert quick(run_arguments(clip, toys, *tagged)).code == 0
     assert output.read_bytes().startswith('{"camera":"é 1","run":"2","frame_index":0,'.encode())
-    done = call(run_arguments(clip, toys, *tagged[:3], "run=3", *tagged[4:]))
+    done = quick(run_arguments(clip, toys, *tagged[:3], "run=3", *tagged[4:]))
     assert (done.code, done.word) == (6, "output.exists")
     assert "tag run 2 -> 3" in done.error
 
 
 def test_a_list_is_one_document_of_the_same_lines(clip: Path, toys: Path) -> None:
-    document = orjson.loads(call(run_arguments(clip, toys, "--format", "list")).out)
-    assert document == {"results": call(run_arguments(clip, toys)).lines}
+    document = orjson.loads(quick(run_arguments(clip, toys, "--format", "list")).out)
+    assert document == {"results": quick(run_arguments(clip, toys)).lines}
 
 
 def test_a_summary_counts(clip: Path, toys: Path) -> None:
-    found = orjson.loads(call(run_arguments(clip, toys, "--format", "summary")).out)
+    found = orjson.loads(quick(run_arguments(clip, toys, "--format", "summary")).out)
     assert found["outputs"]["index"]["max"] == FRAMES - 1
 
 
 def test_what_is_up_to_date_says_so_and_keeps_its_code(clip: Path, tmp_path: Path) -> None:
     failing = pipeline(tmp_path, [node("hostile.stateless", at=[3])])
     output = tmp_path / "o.jsonl"
-    first = call(run_arguments(clip, failing, "-o", output))
-    again = call(run_arguments(clip, failing, "-o", output, "--record", tmp_path / "r.json"))
+    first = quick(run_arguments(clip, failing, "-o", output))
+    again = quick(run_arguments(clip, failing, "-o", output, "--record", tmp_path / "r.json"))
     assert (first.code, again.code, again.word) == (4, 4, "run.incomplete")
     assert "is up to date" in again.err
     assert again.error == first.error
@@ -112,7 +112,7 @@ def test_what_is_up_to_date_says_so_and_keeps_its_code(clip: Path, tmp_path: Pat
 
 def test_a_dry_run_decides_everything_and_leaves_nothing(clip: Path, toys: Path, tmp_path: Path) -> None:
     before = sorted(path.name for path in tmp_path.iterdir())
-    done = call(run_arguments(clip, toys, "--dry-run", "--frame-stride", "5", "-o", tmp_path / "o.jsonl"))
+    done = quick(run_arguments(clip, toys, "--dry-run", "--frame-stride", "5", "-o", tmp_path / "o.jsonl"))
     found = orjson.loads(done.out)
     assert found["frames"]["sampled"] == 10
     assert found["output"]["action"] == "fresh"
@@ -122,7 +122,7 @@ def test_a_dry_run_decides_everything_and_leaves_nothing(clip: Path, toys: Path,
 def test_failed_frames_are_on_record_and_the_others_as_ever(clip: Path, tmp_path: Path) -> None:
     failing = pipeline(tmp_path, [node("hostile.stateless", at=[3, 9]), "mean"])
     record = tmp_path / "r.json"
-    done = call(run_arguments(clip, failing, "--record", record))
+    done = quick(run_arguments(clip, failing, "--record", record))
     assert (done.code, done.word) == (4, "run.incomplete")
     assert "2 of 50 sampled frames failed, first frame 3 in node 'stateless': ValueError: first line" in done.error
     assert [line["frame_index"] for line in done.lines if line["result"] is None] == [3, 9]
@@ -137,7 +137,7 @@ def test_failed_frames_are_on_record_and_the_others_as_ever(clip: Path, tmp_path
 
 @pytest.mark.parametrize("kind", ["os_exit", "interrupt", "odd_name", "no_message", "ask"])
 def test_whatever_a_tool_raises_costs_one_frame(clip: Path, tmp_path: Path, kind: str) -> None:
-    done = call(
+    done = quick(
         run_arguments(clip, pipeline(tmp_path, [node("hostile.stateless", at=[3], kind=kind)]), "-o", tmp_path / "o")
     )
     assert done.code == 4, done.err
@@ -149,11 +149,11 @@ def test_stop_ends_at_the_first_failure_and_goes_on_there(clip: Path, tmp_path: 
     once = tmp_path / "once"
     failing = pipeline(tmp_path, [node("hostile.stateless", at=[7], once=str(once))])
     output = tmp_path / "o.jsonl"
-    done = call(run_arguments(clip, failing, "-o", output, "--on-error", "stop"))
+    done = quick(run_arguments(clip, failing, "-o", output, "--on-error", "stop"))
     assert (done.code, done.word) == (7, "stopped.on_error")
     assert "frame 7 t=0.28s: node 'stateless' (hostile.stateless): ValueError" in done.error
     assert (tmp_path / "o.jsonl.part").read_bytes().count(b"\n") == 7
-    again = call(run_arguments(clip, failing, "-o", output, "--on-error", "stop"))
+    again = quick(run_arguments(clip, failing, "-o", output, "--on-error", "stop"))
     assert again.code == 0
     assert "continuing after the 7 lines of an earlier run" in again.err
     assert output.read_bytes().count(b"\n") == FRAMES
@@ -161,14 +161,14 @@ def test_stop_ends_at_the_first_failure_and_goes_on_there(clip: Path, tmp_path: 
 
 def test_more_failures_than_allowed_end_the_run(clip: Path, tmp_path: Path) -> None:
     failing = pipeline(tmp_path, [node("hostile.stateless", at=[7, 9, 11])])
-    done = call(run_arguments(clip, failing, "--max-errors", "2"))
+    done = quick(run_arguments(clip, failing, "--max-errors", "2"))
     assert (done.code, done.word) == (7, "stopped.max_errors")
     assert frames(done) == list(range(11))
-    assert call(run_arguments(clip, failing, "--max-errors", "3")).code == 4
+    assert quick(run_arguments(clip, failing, "--max-errors", "3")).code == 4
 
 
 def test_lost_frames_leave_gaps_and_are_counted(damaged: Path, toys: Path, tmp_path: Path) -> None:
-    done = call(run_arguments(damaged, toys, "--frame-stride", "2", "--record", tmp_path / "r.json"))
+    done = quick(run_arguments(damaged, toys, "--frame-stride", "2", "--record", tmp_path / "r.json"))
     assert (done.code, done.word) == (4, "run.incomplete")
     assert "damaged: 2 of 25 sampled frames could not be decoded, first at 00:00:00.8" in done.error
     assert frames(done) == [i for i in range(0, 50, 2) if i not in (20, 22)]
@@ -178,25 +178,25 @@ def test_lost_frames_leave_gaps_and_are_counted(damaged: Path, toys: Path, tmp_p
 
 
 def test_accepted_damage_is_done_but_said(damaged: Path, toys: Path) -> None:
-    done = call(run_arguments(damaged, toys, "--accept-damage", "6", "-q"))
+    done = quick(run_arguments(damaged, toys, "--accept-damage", "6", "-q"))
     assert done.code == 0
     assert "accepted" in done.err
     assert "3 of 50 sampled frames could not be decoded" in done.err
-    assert call(run_arguments(damaged, toys, "--accept-damage", "5.9", "-q")).code == 4
+    assert quick(run_arguments(damaged, toys, "--accept-damage", "5.9", "-q")).code == 4
 
 
 def test_strict_finds_damage_that_nobody_asked_for(damaged: Path, clip: Path, toys: Path, tmp_path: Path) -> None:
     output = tmp_path / "o.jsonl"
     arguments = run_arguments(damaged, toys, "--frame-stride", "9", "--strict", "-o", output)
     for _ in range(2):
-        done = call(arguments)
+        done = quick(arguments)
         assert (done.code, done.word) == (7, "stopped.strict")
         assert "frame 20 at 0.800 s could not be decoded" in done.error
         assert not output.exists()
-    assert call(run_arguments(damaged, toys, "--frame-stride", "9")).code == 0
-    whole = call(run_arguments(clip, toys, "--frame-stride", "7", "--strict"))
+    assert quick(run_arguments(damaged, toys, "--frame-stride", "9")).code == 0
+    whole = quick(run_arguments(clip, toys, "--frame-stride", "7", "--strict"))
     assert whole.code == 0
-    assert whole.out == call(run_arguments(clip, toys, "--frame-stride", "7")).out
+    assert whole.out == quick(run_arguments(clip, toys, "--frame-stride", "7")).out
 
 
 def test_strict_reads_to_the_end(tmp_path: Path, toys: Path) -> None:
@@ -209,21 +209,21 @@ def test_strict_reads_to_the_end(tmp_path: Path, toys: Path) -> None:
 
 
 def test_a_failed_assertion_has_its_own_code(clip: Path, toys: Path) -> None:
-    done = call(run_arguments(clip, toys, "--assert", "index < 40"))
+    done = quick(run_arguments(clip, toys, "--assert", "index < 40"))
     assert (done.code, done.word) == (5, "check.assertion")
     assert len(done.lines) == FRAMES
 
 
 def test_threads_of_tools_do_not_keep_the_process(clip: Path, tmp_path: Path) -> None:
     left = pipeline(tmp_path, [node("hostile.stateless", at=[3], kind="thread")])
-    done = call(run_arguments(clip, left, "-o", tmp_path / "o.jsonl"), timeout_s=30)
+    done = quick(run_arguments(clip, left, "-o", tmp_path / "o.jsonl"), timeout_s=30)
     assert done.code == 0
     assert (tmp_path / "o.jsonl").read_bytes().count(b"\n") == FRAMES
 
 
 def test_names_are_escaped_in_messages(tmp_path: Path, toys: Path) -> None:
     for name in (b"no\nsuch\x1b[31m.mp4", b"no \xff such.mp4", b"-\xe2\x80\xae.mp4"):
-        done = call(run_arguments(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)), toys))
+        done = quick(run_arguments(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)), toys))
         assert (done.code, done.word) == (3, "input.missing")
         assert re.fullmatch(r"[ -~]+", done.error)
 
@@ -233,7 +233,7 @@ def test_hostile_names_work(clip: Path, toys: Path, tmp_path: Path) -> None:
         path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
         shutil.copy(clip, path)
         output = path.with_suffix(".jsonl")
-        done = call(run_arguments(Path(path.name), toys, "-o", output.name, "--max-frames", "2"), cwd=tmp_path)
+        done = quick(run_arguments(Path(path.name), toys, "-o", output.name, "--max-frames", "2"), cwd=tmp_path)
         assert done.code == 0, done.err
         assert output.read_bytes().count(b"\n") == 2
 
@@ -341,7 +341,7 @@ def test_every_refusal_is_one_line_with_its_word_and_code_and_leaves_nothing(
     before = sorted(path.name for path in tmp_path.iterdir())
     toys = ["--plugins-dir", str(Path(__file__).parents[1] / "toy_plugins")]
     more = ["--on-error", "stop"] if case == "first failure" else []
-    done = call(command("run", "-q", *toys, *arguments, *output, *more), cwd=tmp_path, timeout_s=30)
+    done = quick(command("run", "-q", *toys, *arguments, *output, *more), cwd=tmp_path, timeout_s=30)
     assert (done.code, done.word) == (code, word), done.err
     assert text in done.err
     if word != "pipeline.invalid":

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from tests.clips import encode, overwrite
-from tests.commands import call, command
+from tests.commands import command, quick
 from tests.graphs import TOYS, document, node, plan, registry, write
 from videodag_cli.data import Frame
 from videodag_cli.engine.shared import shared_calls
@@ -197,17 +197,17 @@ def test_the_command_writes_an_output_for_each_and_names_who_failed(clip: Path, 
     write(tmp_path, document(["bright", "mean"], id="good"))
     write(tmp_path, document(["bright", node("bad:fails_at", frames=[2])], id="bad"))
     where: list[str | Path] = ["--pipelines-dir", tmp_path, "--plugins-dir", TOYS, "-p", "good", "-p", "bad"]
-    done = call(command("run", *where, clip, "-o", tmp_path / "{pipeline}.out"))
+    done = quick(command("run", *where, clip, "-o", tmp_path / "{pipeline}.out"))
     assert done.code == 4
     assert "error[run.incomplete]: bad: " in done.err
     assert done.out == b""
     for name in ("good", "bad"):
-        single = call(command("run", *where[:4], "-p", name, clip, "-o", tmp_path / "{pipeline}.single"))
+        single = quick(command("run", *where[:4], "-p", name, clip, "-o", tmp_path / "{pipeline}.single"))
         assert single.code == (4 if name == "bad" else 0)
         assert (tmp_path / f"{name}.single").read_bytes() == (tmp_path / f"{name}.out").read_bytes()
     unclear: list[list[str | Path]] = [["-o", "same.out"], ["-o", "{pipeline}.a", "--record", "r"], []]
     for more in unclear:
-        assert call(command("run", *where, clip, *more)).code == 2
+        assert quick(command("run", *where, clip, *more)).code == 2
 
 
 @pytest.mark.slow
@@ -215,8 +215,8 @@ def test_a_batch_gives_the_same(clip: Path, tmp_path: Path) -> None:
     write(tmp_path, document(["bright", "mean"], id="one"))
     write(tmp_path, document(["bright", "counter"], id="two"))
     where: list[str | Path] = ["--pipelines-dir", tmp_path, "--plugins-dir", TOYS, "-p", "one", "-p", "two"]
-    assert call(command("run", *where, clip, "-o", tmp_path / "{pipeline}.out")).code == 0
-    assert call(command("run", *where, clip, "--output-dir", tmp_path / "all", "-q")).code == 0
+    assert quick(command("run", *where, clip, "-o", tmp_path / "{pipeline}.out")).code == 0
+    assert quick(command("run", *where, clip, "--output-dir", tmp_path / "all", "-q")).code == 0
     for name in ("one", "two"):
         assert (tmp_path / "all" / f"clip.mp4.{name}.jsonl").read_bytes() == (tmp_path / f"{name}.out").read_bytes()
     assert orjson.loads((tmp_path / "all" / "batch.json").read_bytes())["videos"]
@@ -227,22 +227,22 @@ def test_under_limits_each_is_what_it_is_alone_and_a_crash_costs_its_own_frame(c
     good = write(tmp_path, document(["mean", "counter"], id="good"))
     bad = write(tmp_path, document([node("hostile.stateless", at=[7], kind="crash")], id="bad"))
     line = command("run", "--plugins-dir", TOYS, "-p", good, "-p", bad, clip, "--isolate", "-o", "{pipeline}.jsonl")
-    done = call(line, cwd=tmp_path)
+    done = quick(line, cwd=tmp_path)
     assert (done.code, done.err.count("error[")) == (4, 1), done.err
     assert "error[run.incomplete]: bad: " in done.err
-    alone = call(command("run", "-q", "--plugins-dir", TOYS, "-p", good, clip, "-o", "alone.jsonl"), cwd=tmp_path)
+    alone = quick(command("run", "-q", "--plugins-dir", TOYS, "-p", good, clip, "-o", "alone.jsonl"), cwd=tmp_path)
     assert alone.code == 0
     assert (tmp_path / "good.jsonl").read_bytes() == (tmp_path / "alone.jsonl").read_bytes()
     failed = [orjson.loads(each) for each in (tmp_path / "bad.jsonl").read_bytes().splitlines()]
     assert [each["frame_index"] for each in failed if "error" in each] == [7]
     assert len(failed) == FRAMES
-    again = call(line, cwd=tmp_path)
+    again = quick(line, cwd=tmp_path)
     assert (again.code, again.err.count("is up to date")) == (4, 2)
 
 
 @pytest.mark.slow
 def test_under_limits_no_folder_is_made_for_an_output(clip: Path, tmp_path: Path) -> None:
-    done = call(
+    done = quick(
         command("run", "-p", "quality", "-p", "scenes", clip, "--timeout", "60", "-o", "none/{pipeline}.jsonl"),
         cwd=tmp_path,
     )

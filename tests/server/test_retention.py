@@ -121,14 +121,14 @@ def test_a_service_forgets_jobs_and_the_one_that_runs_goes_on(tmp_path: Path) ->
         done = [server.accepted("count", options={"max_frames": 2}) for _ in range(2)]
         for job_id in done:
             server.over(job_id)
-        running = server.accepted("slow", options={"max_frames": 100})
+        running = server.accepted("slow", options={"max_frames": 60})
         server.wait_until(running, frames=2)
     with served(tmp_path, "--jobs", "1", "--keep-size", "1K") as server:
         _gone(server, done)
         assert server.job(running)["status"] in ("queued", "running")
     with served(tmp_path, "--jobs", "1") as server:
         assert server.over(running)["status"] == "completed"
-        assert server.lines(running) == on_command_line(server, "slow", "--max-frames", "100")
+        assert server.lines(running) == on_command_line(server, "slow", "--max-frames", "60")
 
 
 def _gone(server: Server, job_ids: list[str]) -> None:

@@ -439,7 +439,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_well_also_when_it_comes_twice(tmp_path: Path, number: signal.Signals) -> None:
     with served(tmp_path, "--jobs", "1") as server:
-        job_id = server.accepted("slow")
+        job_id = server.accepted("slow", options={"max_frames": 30})
         server.wait_until(job_id, frames=1)
         server.process.send_signal(number)
         server.process.send_signal(number)
@@ -448,7 +448,7 @@ def test_a_signal_ends_it_well_also_when_it_comes_twice(tmp_path: Path, number: 
         assert b"Traceback" not in server.process.stderr.read()
     with served(tmp_path, "--jobs", "1") as server:
         assert server.over(job_id)["status"] == "completed"
-        assert server.lines(job_id) == on_command_line(server, "slow")
+        assert server.lines(job_id) == on_command_line(server, "slow", "--max-frames", "30")
 
 
 @pytest.mark.every_queue

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.clips import SIZE, TURNED, encode, joined, read_index, sample_places, set_matrix
-from tests.commands import call, pipeline, run_arguments
+from tests.commands import pipeline, quick, run_arguments
 from tests.streams import described_twice
 from videodag_cli.data import Frame, VideoInfo
 from videodag_cli.errors import InputError
@@ -116,7 +116,7 @@ def test_turned_sizes_are_told_upright(tmp_path: Path) -> None:
 
 def test_a_line_has_its_size_only_where_it_is_not_the_videos(clip: Callable[[str], Path], tmp_path: Path) -> None:
     graph = pipeline(tmp_path, ["index"], id="toys")
-    done = call(run_arguments(clip("libx264"), graph, "-o", str(tmp_path / "out.jsonl")))
+    done = quick(run_arguments(clip("libx264"), graph, "-o", str(tmp_path / "out.jsonl")))
     assert done.code == 0
     lines = (tmp_path / "out.jsonl").read_bytes().splitlines()
     assert lines[COUNT] == b'{"frame_index":6,"time_s":0.24,"size":[96,80],"result":{"index":6}}'
@@ -126,7 +126,7 @@ def test_a_line_has_its_size_only_where_it_is_not_the_videos(clip: Callable[[str
 
 
 def test_strict_calls_it_incomplete(clip: Callable[[str], Path], tmp_path: Path) -> None:
-    done = call(run_arguments(clip("libx264"), pipeline(tmp_path, ["index"], id="toys"), "--strict"))
+    done = quick(run_arguments(clip("libx264"), pipeline(tmp_path, ["index"], id="toys"), "--strict"))
     assert done.code == 4
     assert len(done.lines) == 3 * COUNT
     assert "some pictures are 96x80" in done.err
@@ -134,7 +134,7 @@ def test_strict_calls_it_incomplete(clip: Callable[[str], Path], tmp_path: Path)
 
 def test_a_node_that_needs_one_size_fails_on_the_others_alone(clip: Callable[[str], Path], tmp_path: Path) -> None:
     graph = pipeline(tmp_path, ["counter"], id="toys")
-    done = call(run_arguments(clip("libx264"), graph))
+    done = quick(run_arguments(clip("libx264"), graph))
     assert done.code == 4
     failed = [line for line in done.lines if line["result"] is None]
     assert [line["frame_index"] for line in failed] == list(range(COUNT, 2 * COUNT))

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from tests.commands import call, command
+from tests.commands import command, quick
 from tests.onnx_models import brightness_model, constant_model
 from videodag_cli import Frame, Sampling, run_video
 from videodag_cli.tools.detect import Objects
@@ -72,7 +72,7 @@ def test_a_confidence_outside_0_to_1_is_never_a_line(factor: float, shown: str, 
     stretched = {"fit": "stretch", "labels": ["lamp"]}
     with pytest.raises(ModelError, match=f"model m.onnx outputs a confidence of {shown}[0-9]*, which is not within"):
         Objects(model=model, **stretched)([frame()])  # type: ignore[arg-type]
-    done = call(
+    done = quick(
         command(
             *("run", "-p", "builtin:objects", "--max-frames", "2", "--set", f"detect.model={model}"),
             *("--set", "detect.labels=lamp,", CLIP),
@@ -129,7 +129,7 @@ def test_a_model_that_never_finds_anything_is_remarked_on_once(tmp_path: Path) -
     model = constant_model(tmp_path / "dead.onnx", {"output0": table()}, metadata=METADATA)
     output = tmp_path / "out.jsonl"
     arguments = ["-p", "builtin:objects", "--frame-stride", "10", "--workers", "3", "--set", f"detect.model={model}"]
-    done = call(command("run", *arguments, "-o", output, CLIP))
+    done = quick(command("run", *arguments, "-o", output, CLIP))
     assert done.code == 0
     said = [line for line in done.err.splitlines() if "dead.onnx" in line]
     assert len(said) == 1

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.commands import call, command
+from tests.commands import command, quick
 from tests.onnx_models import constant_model
 from videodag_cli.errors import ParamError
 from videodag_cli.vision.onnx.builtin import model_path
@@ -128,11 +128,11 @@ def test_a_folder_in_place_of_a_model_is_one_line_and_exit_2(tmp_path: Path) -> 
         ("run", "--dry-run", "-p", "builtin:objects", CLIP),
         ("pipelines", "validate", "builtin:objects"),
     ):
-        done = call(command(*arguments, "--set", f"detect.model={tmp_path}"))
+        done = quick(command(*arguments, "--set", f"detect.model={tmp_path}"))
         assert (done.code, done.out) == (2, b"")
         assert f"is not a regular file but a folder; name {tmp_path / 'best.onnx'}" in done.err
         assert "Is a directory" not in done.err
-    done = call(command("run", "-p", "builtin:objects", "--set", f"detect.labels={tmp_path}", CLIP))
+    done = quick(command("run", "-p", "builtin:objects", "--set", f"detect.labels={tmp_path}", CLIP))
     assert f"param 'labels': {tmp_path} is a folder; name a file" in done.error
 
 
@@ -140,7 +140,7 @@ def test_a_folder_in_place_of_a_model_is_one_line_and_exit_2(tmp_path: Path) -> 
 def test_weights_in_place_of_a_model_are_one_line_and_exit_2(tmp_path: Path) -> None:
     path = tmp_path / "yolov8n.pt"
     path.write_bytes(zipped(WEIGHTS))
-    done = call(command("run", "-p", "builtin:objects", "--set", f"detect.model={path}", CLIP))
+    done = quick(command("run", "-p", "builtin:objects", "--set", f"detect.model={path}", CLIP))
     assert (done.code, done.out, len(done.err.splitlines())) == (2, b"", 1)
     assert "yolo export model=yolov8n.pt format=onnx" in done.error
 

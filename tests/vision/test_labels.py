@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.commands import call, command
+from tests.commands import command, quick
 from tests.onnx_models import constant_model
 from videodag_cli.errors import ParamError
 from videodag_cli.vision.onnx.labelfiles import read_labels
@@ -146,7 +146,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def first_class(model: Path, labels: str, cwd: Path) -> Any:
     arguments = ["-p", "builtin:objects", "--max-frames", "1", "-q", "--set", f"detect.model={model}"]
-    done = call(command("run", *arguments, "--set", f"detect.labels={labels}", CLIP), cwd=cwd)
+    done = quick(command("run", *arguments, "--set", f"detect.labels={labels}", CLIP), cwd=cwd)
     assert done.code == 0, done.err
     return done.lines[0]["result"]["detect"][0]["class_name"]
 
@@ -163,13 +163,13 @@ def test_labels_on_the_command_line_are_names_or_a_file(labels: str, model: Path
 
 def test_a_single_name_without_a_comma_is_told_how_to_be_one(model: Path) -> None:
     arguments = ["-p", "builtin:objects", "--set", f"detect.model={model}", "--set", "detect.labels=person"]
-    done = call(command("run", *arguments, CLIP))
+    done = quick(command("run", *arguments, CLIP))
     assert done.code == 2
     assert "person cannot be read: No such file or directory; a single name is written with a comma: cat," in done.err
 
 
 def test_labels_that_are_names_belong_to_the_request_as_they_are(model: Path, tmp_path: Path) -> None:
-    done = call(
+    done = quick(
         command(
             *("run", "-p", "builtin:objects", "--dry-run", "--set", f"detect.model={model}"),
             *("--set", "detect.labels=ant,bee,fly", CLIP),
