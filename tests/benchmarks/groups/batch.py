@@ -15,7 +15,7 @@ from tests.benchmarks.contenders import loop
 from tests.benchmarks.measure import VIDEODAG, Contender
 from tests.benchmarks.report import Section, Settings, compare
 
-CLIPS = 12
+CLIPS = 8
 COMPUTED_CLIPS = 5
 """An odd number, so that two at once leave one for the end."""
 COMPUTED_SECONDS = 6.0
