@@ -64,13 +64,14 @@ def main() -> int:
             quick=options.quick,
         )
         for name in chosen:
+            found[name] = []
             try:
-                found[name] = importlib.import_module(f"tests.benchmarks.groups.{name}").measure(settings)
+                for section in importlib.import_module(f"tests.benchmarks.groups.{name}").measure(settings):
+                    found[name].append(section)
+                    print(f"\n{section.text}", flush=True)
             except (clips.MissingCommandError, FailedRunError) as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 return 1
-            for section in found[name]:
-                print(f"\n{section.text}", flush=True)
     missed = [text for sections in found.values() for section in sections for text in section.missed]
     heading = f"{len(missed)} limits missed" if missed else "no limit missed"
     print("\n" + "\n  ".join([heading, *missed]))

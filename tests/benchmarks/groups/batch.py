@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,16 +23,17 @@ COMPUTED_SECONDS = 6.0
 RUN = f"{shlex.quote(VIDEODAG)} run -q -p quality --every 1"
 
 
-def measure(settings: Settings) -> list[Section]:
+def measure(settings: Settings) -> Iterator[Section]:
     clip = settings.clip("minute720")
     folder = settings.scratch / "batch"
     folder.mkdir()
     for number in range(4 if settings.quick else CLIPS):
         shutil.copyfile(clip, folder / f"{number:02}.mp4")
-    return [*_against_others(folder, settings), *_jobs(clips.clip("minute720", seconds=COMPUTED_SECONDS), settings)]
+    yield from _against_others(folder, settings)
+    yield from _jobs(clips.clip("minute720", seconds=COMPUTED_SECONDS), settings)
 
 
-def _jobs(clip: Path, settings: Settings) -> list[Section]:
+def _jobs(clip: Path, settings: Settings) -> Iterator[Section]:
     """Two videos at once on two CPUs."""
     folder = settings.scratch / "computed"
     folder.mkdir()
@@ -45,35 +47,32 @@ def _jobs(clip: Path, settings: Settings) -> list[Section]:
 
     serial, one, two = "--jobs 1 --workers 1", "--jobs 1", "--jobs 2"
     both = Contender(two, run("-j", "2"), serial, {"wall": 1 / 1.8}, cpus=2)
-    return [
-        compare(
-            "batch: people, jobs and workers on 2 CPUs",
-            [
-                Contender(serial, run("-j", "1", "--workers", "1"), cpus=2),
-                Contender(one, run("-j", "1"), serial, cpus=2),
-                both,
-            ],
-            settings,
-        ),
-        compare(
-            "batch: people, two jobs against one with all workers",
-            [Contender(one, run("-j", "1"), cpus=2), replace(both, base=one, limits={"wall": 1.05})],
-            settings,
-        ),
-    ]
+    yield compare(
+        "batch: people, jobs and workers on 2 CPUs",
+        [
+            Contender(serial, run("-j", "1", "--workers", "1"), cpus=2),
+            Contender(one, run("-j", "1"), serial, cpus=2),
+            both,
+        ],
+        settings,
+    )
+    yield compare(
+        "batch: people, two jobs against one with all workers",
+        [Contender(one, run("-j", "1"), cpus=2), replace(both, base=one, limits={"wall": 1.05})],
+        settings,
+    )
 
 
-def _against_others(folder: Path, settings: Settings) -> list[Section]:
+def _against_others(folder: Path, settings: Settings) -> Iterator[Section]:
     one = "videodag run FOLDER"
     each = f"{RUN} --force --output-dir {shlex.quote(str(settings.scratch / 'out'))} {shlex.quote(str(folder))}"
-    return [
-        compare(f"batch: {title}", [base, Contender(one, ["sh", "-c", each], base.name, {"wall": limit})], settings)
-        for title, base, limit in (
-            ("against a shell loop", Contender("a loop of videodag run", _loop(folder)), 0.5),
-            ("against xargs", Contender("xargs -P2 videodag run", _xargs(folder)), 0.85),
-            ("against a pool of OpenCV loops", Contender("pool of 2, OpenCV", loop("opencv_pool", folder, 2)), 0.5),
-        )
-    ]
+    for title, base, limit in (
+        ("against a shell loop", Contender("a loop of videodag run", _loop(folder)), 0.5),
+        ("against xargs", Contender("xargs -P2 videodag run", _xargs(folder)), 0.85),
+        ("against a pool of OpenCV loops", Contender("pool of 2, OpenCV", loop("opencv_pool", folder, 2)), 0.5),
+    ):
+        contenders = [base, Contender(one, ["sh", "-c", each], base.name, {"wall": limit})]
+        yield compare(f"batch: {title}", contenders, settings)
 
 
 def _loop(folder: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tests.benchmarks import clips
 from tests.benchmarks.contenders import videodag
 from tests.benchmarks.measure import ROOT, Contender, FailedRunError, Result, once
@@ -12,11 +14,11 @@ GROWTH = {("1min", "20min"): 1.05, ("30s", "10min"): 1.10}
 STRIDE = 30
 
 
-def measure(settings: Settings) -> list[Section]:
+def measure(settings: Settings) -> Iterator[Section]:
     names = sorted(path.stem for path in (ROOT / "pipelines").glob("*.json"))
     if settings.quick:
         names = names[:2]
-    return [_pipeline(name, settings) for name in names]
+    yield from (_pipeline(name, settings) for name in names)
 
 
 def _pipeline(name: str, settings: Settings) -> Section:

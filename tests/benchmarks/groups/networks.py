@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.contenders import loop
@@ -19,8 +20,8 @@ OF_LOOP, ON_TWO = 0.95, 1.9
 BARE, ONE, TWO = "bare loop, 1 CPU", "videodag run --workers 1, 1 CPU", "videodag run --workers 2, 2 CPUs"
 
 
-def measure(settings: Settings) -> list[Section]:
-    return [_section(pipeline, stride, settings) for pipeline, stride in STRIDES.items()]
+def measure(settings: Settings) -> Iterator[Section]:
+    yield from (_section(pipeline, stride, settings) for pipeline, stride in STRIDES.items())
 
 
 def _section(pipeline: str, stride: int, settings: Settings) -> Section:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.contenders import command, output_of, videodag
@@ -11,8 +12,8 @@ from tests.benchmarks.measure import Contender, FailedRunError
 from tests.benchmarks.report import Section, Settings, compare
 
 
-def measure(settings: Settings) -> list[Section]:
-    return [_scenes(settings), _quality(settings)]
+def measure(settings: Settings) -> Iterator[Section]:
+    yield from (part(settings) for part in (_scenes, _quality))
 
 
 def _scenes(settings: Settings) -> Section:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.contenders import loop, videodag
@@ -16,8 +17,8 @@ STRIDE = 5
 WAIT_FRAMES = 200
 
 
-def measure(settings: Settings) -> list[Section]:
-    return [_five(settings), _waits(settings), _tracking(settings), _two(settings)]
+def measure(settings: Settings) -> Iterator[Section]:
+    yield from (part(settings) for part in (_five, _waits, _tracking, _two))
 
 
 def _five(settings: Settings) -> Section:

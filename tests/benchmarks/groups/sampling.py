@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from tests.benchmarks.contenders import decoders, reference, videodag, videodag_check
 from tests.benchmarks.measure import Contender
@@ -25,8 +25,7 @@ KEYFRAMES = {"wall": 0.10, "cpu": 0.10}
 GOP = 250
 
 
-def measure(settings: Settings) -> list[Section]:
-    sections = []
+def measure(settings: Settings) -> Iterator[Section]:
     for name, stride, limits in CASES:
         clip = settings.clip(name)
         options = ("--frame-stride", str(stride))
@@ -42,5 +41,4 @@ def measure(settings: Settings) -> list[Section]:
                     check=videodag_check(clip, chosen, ("--keyframes",)),
                 )
             )
-        sections.append(compare(f"sampling: 1 in {stride} of {name}", contenders, settings))
-    return sections
+        yield compare(f"sampling: 1 in {stride} of {name}", contenders, settings)
