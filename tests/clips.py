@@ -133,9 +133,10 @@ def encode(
 
 INTERLACED = 1 << 29 | 1 << 18
 """AV_CODEC_FLAG_INTERLACED_ME and AV_CODEC_FLAG_INTERLACED_DCT."""
+# x265 with a pool of threads can lose a picture that it has looked at, and then waits for it for ever when it is flushed.
 _DEFAULTS: dict[str, dict[str, str]] = {
     "libx264": {"preset": "fast", "threads": "1"},
-    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=1:frame-threads=1"},
+    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
     "libsvtav1": {"preset": "8", "crf": "12"},
 }
@@ -411,7 +412,7 @@ VALID: dict[str, Case] = {
             codec="libx265",
             indices=range(60),
             options={
-                "x265-params": "log-level=none:pools=1:frame-threads=1:keyint=10:min-keyint=10:open-gop=1:bframes=4:scenecut=0"
+                "x265-params": "log-level=none:pools=none:frame-threads=1:keyint=10:min-keyint=10:open-gop=1:bframes=4:scenecut=0"
             },
         ),
         opencv=False,
