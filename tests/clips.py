@@ -133,7 +133,8 @@ def encode(
 
 INTERLACED = 1 << 29 | 1 << 18
 """AV_CODEC_FLAG_INTERLACED_ME and AV_CODEC_FLAG_INTERLACED_DCT."""
-# x265 with a pool of threads can lose a picture that it has looked at, and then waits for it for ever when it is flushed.
+# x265 with a pool of threads can lose a picture that it has looked at, and then waits for it for ever when it is flushed;
+# pictures of several slices need the pool.
 _DEFAULTS: dict[str, dict[str, str]] = {
     "libx264": {"preset": "fast", "threads": "1"},
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1"},

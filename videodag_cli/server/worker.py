@@ -60,7 +60,7 @@ class Worker:
                     self._upkeep()
                     self._take()
                     self._listen()
-                except OutputError:  # a full disk, a table that a stopped process holds: what runs goes on, an end not noted is found again
+                except OutputError:  # a full disk, a locked table: what runs goes on, an end not noted is found again
                     time.sleep(POLL_S)
         except StopSignal:
             for running in self._running.values():
